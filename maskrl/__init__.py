@@ -1,0 +1,1 @@
+"""Masking for deep reinforcement learning, in PyTorch."""
