@@ -1,0 +1,74 @@
+# maskrl: few verbs, each works as the first command typed after `git clone`.
+#
+#   make train   set up, train a panda under an action mask and a feature mask,
+#                evaluate it and print where its report lies
+#   make test    set up and run the fast tests
+#   make check   format, lint, types and layers
+#   make slow    the slow tests, learning ones included
+#   make setup   only set up the development environment
+#   make clean   remove the environment and caches (runs/ stays)
+#
+# Choices, on the command line:
+#   TORCH_INDEX=URL   take torch from another package index than the default one
+#                     (a CPU build is a fraction of the size of a CUDA build)
+#   PYTHON=...        the interpreter to build the environment with
+#   ENV=, MINUTES=, ARGS=   what `make train` trains, for how long, further options
+#   TESTS=            which tests, e.g. TESTS=tests/masks
+
+VENV    ?= .venv
+TORCH   ?= torch==2.13.0
+ENV     ?= panda
+MINUTES ?= 5
+ARGS    ?=
+TESTS   ?= tests
+PYTHON  ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
+             $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup train test check slow clean
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+# Each step leaves a stamp, so that a second `make` does none of it again.
+$(VENV)/.with-torch:
+	@test -n "$(PYTHON)" || { echo "maskrl needs Python 3.11 or newer; none was found. Install it, or name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@echo "setting up $(VENV) with $(PYTHON), $(TORCH) first (once; it takes a few minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX),) "$(TORCH)"
+	@touch $@
+
+$(VENV)/.with-maskrl: $(VENV)/.with-torch pyproject.toml constraints.txt
+	@echo "installing maskrl and what it needs"
+	@$(PIP) --quiet --editable .
+	@touch $@
+
+$(VENV)/.with-dev: $(VENV)/.with-maskrl
+	@echo "installing the development tools"
+	@$(PIP) --quiet --editable ".[dev]"
+	@touch $@
+
+setup: $(VENV)/.with-dev
+
+train: $(VENV)/.with-maskrl
+	@$(BIN)/maskrl train $(ENV) --max-minutes $(MINUTES) $(ARGS)
+
+test: $(VENV)/.with-dev
+	@$(BIN)/python -m pytest $(TESTS) -m "not slow"
+
+slow: $(VENV)/.with-dev
+	@$(BIN)/python -m pytest $(TESTS) -m slow
+
+check: $(VENV)/.with-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist maskrl.egg-info
+	find maskrl tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
