@@ -1,0 +1,50 @@
+"""Environments with masks: the contract, the registry, adapters and games. No torch here.
+
+Importing this registers maskrl's own environments, also with Gymnasium under the
+namespace `maskrl/`, by name only: a game is imported when one is made.
+"""
+
+from __future__ import annotations
+
+from maskrl.envs import games
+from maskrl.envs.contract import (
+    MASK_KEYS,
+    OBSERVER_INDEX,
+    EnvDescription,
+    can_save_state,
+    describe,
+    feature_keys,
+    final_observations,
+    mask_keys,
+    mask_space,
+)
+from maskrl.envs.registry import (
+    EnvEntry,
+    env_ids,
+    find_entry,
+    make,
+    make_vec,
+    parse_env_id,
+    register,
+)
+
+games.register_games()
+
+__all__ = [
+    "MASK_KEYS",
+    "OBSERVER_INDEX",
+    "EnvDescription",
+    "EnvEntry",
+    "can_save_state",
+    "describe",
+    "env_ids",
+    "feature_keys",
+    "final_observations",
+    "find_entry",
+    "make",
+    "make_vec",
+    "mask_keys",
+    "mask_space",
+    "parse_env_id",
+    "register",
+]

@@ -1,0 +1,1 @@
+"""Doors for environments that nobody here wrote: each brings foreign masks into the contract."""

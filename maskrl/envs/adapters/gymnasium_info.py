@@ -1,0 +1,288 @@
+"""Gymnasium environments whose mask is in `info`, in the observation or behind a method.
+
+Each wrapper puts the masks into a Dict observation as boolean entries, checks every
+mask that it is handed (values, length, presence), copies everything, because some
+environments change their arrays in place, and counts the actions executed against the
+mask that it gave out. `adapt` finds out which of the three an environment is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from maskrl.envs.adapters import raw_mask
+from maskrl.envs.contract import MASK_KEYS, MASKS_ENOUGH, mask_space
+from maskrl.errors import ConfigError, MaskError, MaskShapeError, NoMaskError
+from maskrl.masks.arrays import as_mask_array
+
+
+class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Base of the wrappers: a Dict observation with boolean masks, everything copied.
+
+    A subclass says where the raw action mask comes from. Users read `illegal_actions`,
+    the number of actions executed against the mask handed out (rows that allow nothing
+    are not counted: there every action is an idle one).
+
+    Args:
+        env: The environment.
+        where: Where its action mask is, for messages.
+        name: What messages call the environment; its id or class name otherwise.
+        allowed: The value that means "allowed" in its masks, 1 or 0.
+        gives_action_mask: False where it has other masks only.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        where: str,
+        *,
+        name: str | None = None,
+        allowed: int = 1,
+        gives_action_mask: bool = True,
+    ) -> None:
+        super().__init__(env)
+        self.where = where
+        self.name = name or name_of(env)
+        self.allowed = allowed
+        self.illegal_actions = 0
+        inner = env.observation_space
+        self._is_dict = isinstance(inner, spaces.Dict)
+        entries = dict(inner.spaces) if isinstance(inner, spaces.Dict) else {"observation": inner}
+        self._shapes = {key: entries[key].shape or () for key in entries if key in MASK_KEYS}
+        self._heads: tuple[int, ...] = ()
+        self._first = np.zeros((), dtype=np.int64)
+        if gives_action_mask:
+            self._heads = raw_mask.action_heads(env.action_space, self.name)
+            self._first = raw_mask.first_action(env.action_space)
+            if np.any(self._first):
+                self.action_space = raw_mask.from_zero(env.action_space)
+            if "agent_mask" not in entries:  # per agent, a mask keeps the shape it came with
+                self._shapes["action_mask"] = (sum(self._heads),)
+        self._starts = np.cumsum((0, *self._heads))[:-1]
+        self.observation_space = spaces.Dict(
+            {**entries, **{key: mask_space(*shape) for key, shape in self._shapes.items()}}
+        )
+        self._handed_out: np.ndarray | None = None
+        self._step = 0
+        self._episode = 0
+
+    def raw_action_mask(self, observation: Any, info: Mapping[str, Any]) -> Any:
+        """The environment's own action mask as it came, or None where there is none."""
+        raise ConfigError(f"{type(self).__name__} does not say where the action mask is.")
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Reset; the observation carries the masks."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        self._step = 0
+        self._episode += 1
+        return self._observe(observation, info, over=False), info
+
+    def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Step; an action that the mask handed out before disallows is counted."""
+        if self._handed_out is not None and self._is_illegal(self._handed_out, action):
+            self.illegal_actions += 1
+        if len(self._heads) == 1:
+            action = int(action) + int(self._first)
+        elif self._first.any():
+            action = np.asarray(action) + self._first
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._step += 1
+        over = bool(terminated or truncated)
+        seen = self._observe(observation, info, over=over)
+        return seen, float(reward), bool(terminated), bool(truncated), info
+
+    def _observe(self, observation: Any, info: Mapping[str, Any], *, over: bool) -> dict[str, Any]:
+        raw = observation if self._is_dict else {"observation": observation}
+        entries = {
+            key: self._mask(key, value, over) if key in self._shapes else _copy(value)
+            for key, value in raw.items()
+            if key != "action_mask"
+        }
+        if "action_mask" in self._shapes:
+            keep = self._mask("action_mask", self.raw_action_mask(observation, info), over)
+            entries["action_mask"] = keep
+            self._handed_out = keep.copy() if keep.ndim == 1 else None
+        return entries
+
+    def _mask(self, key: str, raw: Any, over: bool) -> np.ndarray:
+        shape = self._shapes[key]
+        if raw is None:
+            if over:
+                return np.zeros(shape, dtype=np.bool_)  # nothing is allowed after an episode
+            raise NoMaskError(
+                f"{self._place()}: {key} is missing from {self._source(key)}, and the episode is "
+                "not over. An environment must give its mask at every step."
+            )
+        try:
+            row = raw_mask.flat_row(raw, self._heads) if key == "action_mask" else raw
+            keep = as_mask_array(row, allowed=self.allowed, name=key)
+        except MaskError as error:
+            raise type(error)(f"{self._place()}, {self._source(key)}: {error}") from error
+        if keep.shape != shape:
+            hint = raw_mask.shape_hint(raw, sum(self._heads)) if key == "action_mask" else ""
+            raise MaskShapeError(
+                f"{self._place()}: {key} from {self._source(key)} has shape {keep.shape}, "
+                f"expected {shape}.{hint}"
+            )
+        return keep
+
+    def _is_illegal(self, keep: np.ndarray, action: Any) -> bool:
+        if len(self._heads) == 1:
+            return not keep[int(action)] and bool(keep.any())
+        chosen = keep[self._starts + np.asarray(action, dtype=np.int64).reshape(-1)]
+        decides = np.logical_or.reduceat(keep, self._starts)
+        return bool((decides & ~chosen).any())
+
+    def _source(self, key: str) -> str:
+        return self.where if key == "action_mask" else "the observation"
+
+    def _place(self) -> str:
+        return f"environment {self.name!r}, episode {self._episode}, step {self._step}"
+
+
+class MaskFromInfo(MaskWrapper):
+    """Takes the action mask from `info[key]`; see `MaskWrapper` for what it does with it.
+
+    Args:
+        env: The environment.
+        key: Name of the entry in info.
+        name: What messages call the environment.
+        allowed: The value that means "allowed", 1 or 0.
+
+    Raises:
+        NoMaskError: (from reset and step) The entry is missing though the episode goes on.
+        MaskDtypeError: It holds other values than 0 and 1.
+        MaskShapeError: Its length is not the number of actions.
+
+    Empty rows: passed on; a trainer stops at them and names environment and step.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        *,
+        key: str = "action_mask",
+        name: str | None = None,
+        allowed: int = 1,
+    ) -> None:
+        self.key = key
+        super().__init__(env, f"info[{key!r}]", name=name, allowed=allowed)
+
+    def raw_action_mask(self, observation: Any, info: Mapping[str, Any]) -> Any:
+        """`info[key]`, or None."""
+        return info.get(self.key)
+
+
+class MaskFromObservation(MaskWrapper):
+    """Takes all masks from a Dict observation, whatever type they have there."""
+
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], *, name: str | None = None, allowed: int = 1
+    ) -> None:
+        has_it = "action_mask" in _dict_keys(env)
+        super().__init__(
+            env, "the observation", name=name, allowed=allowed, gives_action_mask=has_it
+        )
+
+    def raw_action_mask(self, observation: Any, info: Mapping[str, Any]) -> Any:
+        """`observation["action_mask"]`, or None."""
+        return observation.get("action_mask")
+
+
+class MaskFromMethod(MaskWrapper):
+    """Takes the action mask from a method `action_masks()`, after every reset and step."""
+
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], *, name: str | None = None, allowed: int = 1
+    ) -> None:
+        super().__init__(env, "action_masks()", name=name, allowed=allowed)
+
+    def raw_action_mask(self, observation: Any, info: Mapping[str, Any]) -> Any:
+        """What `action_masks()` returns now."""
+        return self.env.get_wrapper_attr("action_masks")()
+
+
+def adapt(
+    env: gymnasium.Env[Any, Any],
+    *,
+    name: str | None = None,
+    mask_key: str = "action_mask",
+    mask_allowed: int = 1,
+) -> gymnasium.Env[Any, Any]:
+    """Give an environment the Dict observation with masks, from wherever it has them.
+
+    Looked for, in this order: an entry of a Dict observation, `info[mask_key]` of one
+    probing reset, a method `action_masks()`, an entity or agent mask alone.
+
+    Raises:
+        NoMaskError: None is there; the message says what was looked at.
+    """
+    name = name or name_of(env)
+    if is_adapted(env):
+        return env
+    keys = _dict_keys(env)
+    if "action_mask" in keys:
+        return MaskFromObservation(env, name=name, allowed=mask_allowed)
+    try:
+        _, info = env.reset()
+    except Exception as error:
+        raise ConfigError(
+            f"environment {name!r}: its first reset() fails: {type(error).__name__}: {error}"
+        ) from error
+    if mask_key in info:
+        return MaskFromInfo(env, key=mask_key, name=name, allowed=mask_allowed)
+    if _has_method(env, "action_masks"):
+        return MaskFromMethod(env, name=name, allowed=mask_allowed)
+    if keys & set(MASKS_ENOUGH):
+        return MaskFromObservation(env, name=name, allowed=mask_allowed)
+    raise NoMaskError(
+        f"environment {name!r} offers no mask. Looked for: an entry {', '.join(MASKS_ENOUGH)} of "
+        f"a Dict observation ({_seen(keys, env)}); info[{mask_key!r}] at reset (info has "
+        f"{sorted(map(str, info)) or 'no keys'}); a method action_masks() (there is none). If "
+        "info holds the mask under another name, name it: "
+        f"{name}?mask_key=NAME"
+    )
+
+
+def is_adapted(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether a `MaskWrapper` is somewhere around this environment."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, MaskWrapper):
+            return True
+        env = env.env
+    return False
+
+
+def name_of(env: gymnasium.Env[Any, Any]) -> str:
+    """What to call an environment in messages: its id, or its class."""
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+
+
+def _dict_keys(env: gymnasium.Env[Any, Any]) -> set[str]:
+    space = env.observation_space
+    return set(space.spaces) if isinstance(space, spaces.Dict) else set()
+
+
+def _seen(keys: set[str], env: gymnasium.Env[Any, Any]) -> str:
+    return f"it has {sorted(keys)}" if keys else f"the observation is {env.observation_space}"
+
+
+def _has_method(env: gymnasium.Env[Any, Any], name: str) -> bool:
+    try:
+        return callable(env.get_wrapper_attr(name))
+    except AttributeError:
+        return False
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    return value if isinstance(value, int | float | str) else copy.deepcopy(value)

@@ -1,0 +1,45 @@
+"""Our own worlds, declared: ids, classes by name, and what they are trained and judged on.
+
+`register_games` tells both registries, maskrl's and Gymnasium's (namespace `maskrl/`),
+and imports no game. Settings that make an algorithm learn a world well are its presets.
+"""
+
+from __future__ import annotations
+
+import gymnasium
+
+from maskrl.envs.construct import LazyCallable
+from maskrl.envs.registry import EnvEntry, register
+
+PANDA = "maskrl.envs.games.panda"
+
+PANDA_PRESETS = (
+    ("panda", "Panda-v0", "random", "a panda, a watermelon and two enemies; a new grid each time"),
+    ("panda-open", "PandaOpen-v0", "open", "the panda on one fixed open grid"),
+    ("panda-trees", "PandaTrees-v0", "trees", "the panda where three trees hide the scorpion"),
+)
+
+
+def register_games() -> None:
+    """Register all games, once."""
+    for env_id, gymnasium_id, preset, summary in PANDA_PRESETS:
+        register(
+            EnvEntry(
+                id=env_id,
+                summary=summary,
+                make=LazyCallable(f"{PANDA}.single_env:PandaEnv"),
+                make_vec=LazyCallable(f"{PANDA}.vector_env:PandaVectorEnv"),
+                default_kwargs={"preset": preset},
+                evaluation_kwargs={"split": "test"},
+                validation_kwargs={"split": "validation"},
+                reference=LazyCallable(f"{PANDA}.reference:reference"),
+            )
+        )
+        gymnasium.register(
+            id=f"maskrl/{gymnasium_id}",
+            entry_point=f"{PANDA}.single_env:PandaEnv",
+            vector_entry_point=f"{PANDA}.vector_env:PandaVectorEnv",
+            kwargs={"preset": preset},
+            order_enforce=False,
+            disable_env_checker=True,
+        )

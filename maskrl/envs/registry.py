@@ -1,0 +1,217 @@
+"""Which environments there are and how an id becomes one.
+
+An id is the name of an entry registered here ("panda"), "gymnasium:ID" for anything
+that Gymnasium can make, or "package.module:Class" for one's own; keyword arguments may
+follow as in "panda?sight=full". Entries name their classes as strings, which are
+imported when an environment is made and not before.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+from urllib.parse import unquote
+
+import gymnasium
+from gymnasium.vector import VectorEnv
+
+from maskrl.envs import construct
+from maskrl.errors import ConfigError, UnknownEnvError
+
+Phase = Literal["train", "validation", "evaluation"]
+
+ID_FORMS = (
+    "panda (an id that `maskrl envs` lists)",
+    "panda?sight=full (an id with keyword arguments)",
+    "gymnasium:Taxi-v4 (anything that gymnasium.make takes)",
+    "mypackage.envs:MyEnv (a gymnasium.Env class of your own)",
+)
+
+_entries: dict[str, EnvEntry] = {}
+
+
+@dataclass(frozen=True)
+class EnvEntry:
+    """One environment: how to make it and what it is trained and measured with.
+
+    Attributes:
+        id: The name it is asked for by.
+        summary: One line for lists.
+        make: Builds one `gymnasium.Env`; `LazyCallable` imports it at the call.
+        make_vec: Builds a `VectorEnv` from `num_envs` and keyword arguments.
+        default_kwargs: Arguments that every environment of this entry gets.
+        presets: Per algorithm ("ppo") the settings that differ from its defaults.
+        evaluation_kwargs: Arguments for a final evaluation, e.g. `{"split": "test"}`.
+        validation_kwargs: Arguments for the evaluations during training.
+        reference: `reference(env_kwargs, layout_ids)` gives "planner" and "random" returns
+            per layout, or None.
+        query_kwargs: Arguments that came with the id ("?sight=full").
+    """
+
+    id: str
+    summary: str
+    make: Callable[..., gymnasium.Env[Any, Any]]
+    make_vec: Callable[..., VectorEnv[Any, Any, Any]]
+    default_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    evaluation_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    validation_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    reference: Callable[..., Mapping[str, Any]] | None = None
+    query_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def kwargs_for(self, phase: Phase = "train", **extra: Any) -> dict[str, Any]:
+        """All keyword arguments of one phase; later ones win: default, phase, id, `extra`."""
+        of_phase: Mapping[str, Any] = {}
+        if phase == "evaluation":
+            of_phase = self.evaluation_kwargs
+        elif phase == "validation":
+            of_phase = self.validation_kwargs
+        return {**self.default_kwargs, **of_phase, **self.query_kwargs, **extra}
+
+
+def register(entry: EnvEntry) -> EnvEntry:
+    """Make an entry known under its id.
+
+    Raises:
+        ConfigError: The id is taken.
+    """
+    if entry.id in _entries:
+        raise ConfigError(f"register: the environment id {entry.id!r} is taken.")
+    _entries[entry.id] = entry
+    return entry
+
+
+def env_ids() -> tuple[str, ...]:
+    """Ids of all registered entries, in the order of registration."""
+    return tuple(_entries)
+
+
+def parse_env_id(env_id: str) -> tuple[str, dict[str, Any]]:
+    """Split "panda?sight=full&trees=3" into the id and its keyword arguments.
+
+    Values are read as JSON or Python literals where they are such, as text otherwise.
+
+    Raises:
+        ConfigError: The part after "?" is not of the form name=value&name=value.
+
+    >>> parse_env_id("panda?sight=full&trees=3")
+    ('panda', {'sight': 'full', 'trees': 3})
+    """
+    base_id, question, query = env_id.partition("?")
+    kwargs: dict[str, Any] = {}
+    for part in query.split("&") if question else ():
+        name, equals, value = part.partition("=")
+        if not (equals and name.isidentifier()):
+            raise ConfigError(
+                f"environment id {env_id!r}: expected name=value pairs joined by '&' after '?', "
+                f"got {part!r}. Example: panda?sight=full&trees=3"
+            )
+        kwargs[name] = _parse_value(unquote(value))
+    return base_id, kwargs
+
+
+def find_entry(env_id: str) -> EnvEntry:
+    """The entry behind an id; for "gymnasium:ID" and "package.module:Class" a new one.
+
+    Raises:
+        UnknownEnvError: There is none; the message offers the nearest names.
+    """
+    base_id, query = parse_env_id(env_id)
+    entry = _entries.get(base_id)
+    if entry is None:
+        source, colon, name = base_id.partition(":")
+        if colon and source == "gymnasium" and name:
+            construct.find_gymnasium_spec(name)
+            entry = EnvEntry(
+                base_id,
+                f"Gymnasium's {name}",
+                partial(construct.make_gymnasium, name),
+                partial(construct.make_gymnasium_vec, name),
+            )
+        elif colon and source and name:
+            construct.find_class(base_id)
+            entry = EnvEntry(
+                base_id,
+                f"{name} of {source}",
+                partial(construct.make_class, base_id),
+                partial(construct.make_class_vec, base_id),
+            )
+        else:
+            raise UnknownEnvError(_unknown(base_id))
+    return replace(entry, query_kwargs=query) if query else entry
+
+
+def make(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
+    """Make one environment whose observation is a Dict with its masks.
+
+    Args:
+        env_id: In one of the forms that `ID_FORMS` lists.
+        kwargs: Arguments of the environment; they win over those in the id.
+
+    Raises:
+        UnknownEnvError: No such environment.
+        NoMaskError: It offers none of action, entity and agent mask.
+        ConfigError: It cannot be made with these arguments.
+    """
+    entry = find_entry(env_id)
+    return construct.call(f"make({env_id!r})", entry.make, {**entry.kwargs_for("train"), **kwargs})
+
+
+def make_vec(
+    env_id: str, num_envs: int, *, seed: int | None = None, **kwargs: Any
+) -> VectorEnv[Any, Any, Any]:
+    """Make `num_envs` copies of an environment that step together.
+
+    Args:
+        env_id: In one of the forms that `ID_FORMS` lists.
+        num_envs: Number of sub-environments, at least 1.
+        seed: Seed of a first `reset()` that gives none.
+        kwargs: Arguments of the environment; they win over those in the id.
+
+    Returns:
+        A `VectorEnv` with Dict observations that resets in SAME_STEP mode.
+
+    Raises:
+        UnknownEnvError: No such environment.
+        NoMaskError: It offers none of action, entity and agent mask.
+        ConfigError: `num_envs` is below 1, or it cannot be made with these arguments.
+    """
+    if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+        raise ConfigError(
+            f"make_vec({env_id!r}): num_envs must be a positive int, got {num_envs!r}."
+        )
+    entry = find_entry(env_id)
+    arguments: dict[str, Any] = {**entry.kwargs_for("train"), **kwargs}
+    if seed is not None:
+        arguments["seed"] = seed
+    return construct.call(
+        f"make_vec({env_id!r})", entry.make_vec, {"num_envs": num_envs, **arguments}
+    )
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _unknown(base_id: str) -> str:
+    names = [*_entries, *(f"gymnasium:{name}" for name in gymnasium.registry)]
+    near = difflib.get_close_matches(base_id, names, n=3, cutoff=0.6)
+    if f"gymnasium:{base_id}" in names:
+        near = [f"gymnasium:{base_id}", *near]
+    advice = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
+    return (
+        f"unknown environment {base_id!r}.{advice} Forms of an environment id:\n  "
+        + "\n  ".join(ID_FORMS)
+    )
