@@ -1,0 +1,360 @@
+"""The panda world, many at a time: a Gymnasium vector environment over one compiled step.
+
+All worlds live in a few arrays and step together. Observations carry their
+masks: `entities`, `entity_mask`, `visibility`, `action_mask`. An episode that
+ends is followed by the next one in the same step; its last observation is in
+`infos["final_obs"]`. The whole state, randomness included, can be saved and set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from maskrl.envs.contract import mask_space
+from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT, article_layout, empty_rows
+from maskrl.envs.games.panda.observation import write_observation
+from maskrl.envs.games.panda.random_stream import stream_keys
+from maskrl.envs.games.panda.settings import (
+    ACTION_NAMES,
+    ACTIONS,
+    ARTICLE_SIZE,
+    RULES_VERSION,
+    TREE,
+    PandaSettings,
+)
+from maskrl.envs.games.panda.stepping import begin_episode, step_all
+from maskrl.errors import ConfigError
+from maskrl.geometry import cells_between
+
+Observation = dict[str, npt.NDArray[Any]]
+_SEED_BITS = SEEDS_PER_SPLIT.bit_length() - 1
+
+
+def panda_spaces(settings: PandaSettings) -> tuple[spaces.Dict, spaces.Discrete[np.int64]]:
+    """The observation and action space of one panda."""
+    slots, columns = settings.entity_slots, settings.feature_count
+    if settings.features == "xyt":
+        high = np.tile(
+            np.array([settings.width - 1, settings.height - 1, TREE], np.float32), (slots, 1)
+        )
+        entities = spaces.Box(np.zeros_like(high), high, dtype=np.float32)
+    else:
+        entities = spaces.Box(-1.0, 1.0, (slots, columns), dtype=np.float32)
+    observation = spaces.Dict(
+        {
+            "entities": entities,
+            "entity_mask": mask_space(slots),
+            "visibility": mask_space(slots, slots),
+            "action_mask": mask_space(ACTIONS),
+        }
+    )
+    return observation, spaces.Discrete(ACTIONS)
+
+
+class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
+    """`num_envs` panda worlds that step together.
+
+    Reward 1 for the watermelon, -1 for being caught, 0 otherwise; an episode is
+    truncated at the step limit. A disallowed action is counted in
+    `illegal_actions` and done as `wait`.
+
+    Args:
+        num_envs: How many worlds.
+        seed: Seed of all randomness, unless `reset` gets one.
+        layout_seeds: Layouts to play, in this order: world i plays number i, then
+            i + num_envs, and so on, around. By default random ones of the split.
+        copy: Whether returned observations are copies (True) or views of arrays
+            that the next step overwrites.
+        **settings: Fields of `PandaSettings`.
+
+    Raises:
+        ConfigError: A setting is out of range or unknown; the message names it.
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array", "ansi"]}
+    action_names = ACTION_NAMES
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        seed: int = 0,
+        layout_seeds: Sequence[int] | npt.NDArray[np.int64] | None = None,
+        copy: bool = True,
+        render_mode: str | None = None,
+        **settings: Any,
+    ) -> None:
+        if not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
+            raise ConfigError(f"panda: num_envs must be a positive whole number; got {num_envs!r}")
+        known = PandaSettings.__dataclass_fields__
+        unknown = sorted(set(settings) - set(known))
+        if unknown:
+            raise ConfigError(
+                f"panda: unknown setting {unknown[0]!r}; the settings are {', '.join(known)}"
+            )
+        self.settings = PandaSettings(**settings)
+        self.num_envs = int(num_envs)
+        self.render_mode = render_mode
+        self.single_observation_space, self.single_action_space = panda_spaces(self.settings)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.illegal_actions = 0
+        self._copy = copy
+        self._seed = seed
+        self._between = cells_between(self.settings.width, self.settings.height)
+        self._allocate(layout_seeds)
+
+    def _allocate(self, layout_seeds: Sequence[int] | npt.NDArray[np.int64] | None) -> None:
+        """Make every array that a step reads or writes."""
+        settings, count = self.settings, self.num_envs
+        self._state, self._blocked, self._trees = empty_rows(settings, count)
+        self._counters = np.zeros(count, np.uint64)
+        self._keys = stream_keys(self._seed, count)
+        self._layout_ids = np.zeros(count, np.int64)
+        self._episodes = np.zeros(count, np.int64)
+        seeds = np.asarray([] if layout_seeds is None else layout_seeds, dtype=np.int64)
+        if seeds.ndim != 1 or (seeds < 0).any():
+            raise ConfigError("panda: layout_seeds must be a list of whole numbers from 0 on")
+        fixed = settings.preset != "random"
+        self._source = (seeds, FIRST_SEED[settings.split], _SEED_BITS, fixed)
+        self._scene = (
+            article_layout(settings) if fixed else tuple(a[0] for a in empty_rows(settings, 1))
+        )
+        bananas = settings.banana_slots
+        self._limits = np.array(
+            [
+                settings.width,
+                settings.height,
+                settings.min_trees,
+                settings.max_trees,
+                min(settings.min_bananas, bananas),
+                bananas,
+            ],
+            np.int64,
+        )
+        plain = settings.features == "xyt"
+        self._shown = np.array(
+            [0, 0] if plain else [settings.max_bananas, settings.max_trees], np.int64
+        )
+        self._full_sight = settings.sight == "full"
+        self._plain = plain
+        self._observation = self._empty_observation()
+        self._final = self._empty_observation()
+        self._rewards = np.zeros(count, np.float64)
+        self._terminated = np.zeros(count, np.bool_)
+        self._truncated = np.zeros(count, np.bool_)
+        self._outcomes = np.zeros(count, np.int8)
+        self._final_layouts = np.zeros(count, np.int64)
+
+    def _empty_observation(self) -> tuple[npt.NDArray[Any], ...]:
+        slots, columns = self.settings.entity_slots, self.settings.feature_count
+        return (
+            np.zeros((self.num_envs, slots, columns), np.float32),
+            np.zeros((self.num_envs, slots), np.bool_),
+            np.zeros((self.num_envs, slots, slots), np.bool_),
+            np.zeros((self.num_envs, ACTIONS), np.bool_),
+        )
+
+    def _as_dict(self, arrays: tuple[npt.NDArray[Any], ...]) -> Observation:
+        names = ("entities", "entity_mask", "visibility", "action_mask")
+        return {
+            name: array.copy() if self._copy else array
+            for name, array in zip(names, arrays, strict=True)
+        }
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin a new episode everywhere.
+
+        Args:
+            seed: A new seed for all randomness; None goes on with the current streams.
+            options: `{"layout_seeds": [...]}` changes which layouts are played.
+
+        Returns:
+            The batched observation, and infos with `layout_id` int64 [num_envs].
+        """
+        if seed is not None:
+            self._seed = int(seed)
+            self._keys = stream_keys(self._seed, self.num_envs)
+            self._counters[:] = 0
+            self._episodes[:] = 0
+        if options and "layout_seeds" in options:
+            listed = np.asarray(options["layout_seeds"], dtype=np.int64)
+            self._source = (listed, *self._source[1:])
+            self._episodes[:] = 0
+        scratch = np.empty((2, self.settings.cells), np.int64)
+        for index in range(self.num_envs):
+            found = begin_episode(
+                index,
+                self.num_envs,
+                *self._world(),
+                *self._source,
+                *self._scene,
+                self._limits,
+                scratch,
+            )
+            self._require_layout(-1 if found else index)
+        self._observe()
+        return self._as_dict(self._observation), {"layout_id": self._layout_ids.copy()}
+
+    def _world(self) -> tuple[npt.NDArray[Any], ...]:
+        return (
+            self._state,
+            self._blocked,
+            self._trees,
+            self._keys,
+            self._counters,
+            self._layout_ids,
+            self._episodes,
+        )
+
+    def _require_layout(self, failed: int) -> None:
+        if failed >= 0:
+            raise ConfigError(
+                f"panda: found no layout for environment {failed} "
+                f"(layout seed {self._layout_ids[failed]}): the grid of {self.settings.width} x "
+                f"{self.settings.height} is too small for what is to stand on it"
+            )
+
+    def _observe(self) -> None:
+        slots = np.empty(self.settings.entity_slots, np.int64)
+        for i in range(self.num_envs):
+            write_observation(
+                self._state[i],
+                self._blocked[i],
+                self._trees[i],
+                self._between,
+                *(array[i] for array in self._observation),
+                slots,
+                self.settings.width,
+                self.settings.height,
+                self.settings.banana_slots,
+                self._shown[0],
+                self._shown[1],
+                self.settings.step_limit,
+                self._full_sight,
+                self._plain,
+            )
+
+    def step(
+        self, actions: npt.NDArray[np.int64]
+    ) -> tuple[
+        Observation,
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.bool_],
+        dict[str, Any],
+    ]:
+        """Step every world.
+
+        Args:
+            actions: integers [num_envs], each in [0, 6).
+
+        Returns:
+            Observation, rewards float64 [num_envs], terminated and truncated bool
+            [num_envs], infos. Where an episode ended, the observation is the next
+            episode's first, and `infos` has `final_obs` (batched), `_final_obs` and
+            `final_info` (`layout_id`, `outcome`).
+
+        Raises:
+            ConfigError: The actions have a wrong shape, dtype or range.
+        """
+        chosen = np.ascontiguousarray(actions, dtype=np.int64)
+        if chosen.shape != (self.num_envs,) or not np.issubdtype(
+            np.asarray(actions).dtype, np.integer
+        ):
+            raise ConfigError(
+                f"panda: actions must be integers of shape ({self.num_envs},); got "
+                f"{np.asarray(actions).dtype} of shape {np.asarray(actions).shape}"
+            )
+        if chosen.min() < 0 or chosen.max() >= ACTIONS:
+            index = int(np.argmax((chosen < 0) | (chosen >= ACTIONS)))
+            raise ConfigError(
+                f"panda: actions[{index}] = {chosen[index]} is not in [0, {ACTIONS}): "
+                f"the actions are {', '.join(ACTION_NAMES)}"
+            )
+        illegal, failed = step_all(
+            chosen,
+            self._world(),
+            self._source,
+            self._scene,
+            self._between,
+            self._observation,
+            self._final,
+            self._rewards,
+            self._terminated,
+            self._truncated,
+            self._outcomes,
+            self._final_layouts,
+            self._limits,
+            self.settings.step_limit,
+            self._shown,
+            self._full_sight,
+            self._plain,
+        )
+        self.illegal_actions += illegal
+        self._require_layout(failed)
+        infos: dict[str, Any] = {"layout_id": self._layout_ids.copy()}
+        ended = self._terminated | self._truncated
+        if ended.any():
+            infos["final_obs"] = self._as_dict(self._final)
+            infos["_final_obs"] = ended
+            infos["final_info"] = {
+                "layout_id": self._final_layouts.copy(),
+                "outcome": self._outcomes.copy(),
+            }
+            infos["_final_info"] = ended
+        return (
+            self._as_dict(self._observation),
+            self._rewards.copy(),
+            self._terminated.copy(),
+            self._truncated.copy(),
+            infos,
+        )
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that the future depends on, as copies: continuing from it is exact."""
+        names = ("state", "blocked", "trees", "keys", "counters", "layout_ids", "episodes")
+        saved: dict[str, Any] = {
+            name: array.copy() for name, array in zip(names, self._world(), strict=True)
+        }
+        saved["layout_list"] = self._source[0].copy()
+        saved["illegal_actions"] = self.illegal_actions
+        saved["rules_version"] = RULES_VERSION
+        return saved
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state that `get_state` gave.
+
+        Raises:
+            ConfigError: The state is of another world: other sizes or other rules.
+        """
+        if int(state["rules_version"]) != RULES_VERSION:
+            raise ConfigError(
+                f"panda: the saved state is of rules version {state['rules_version']}, "
+                f"this is version {RULES_VERSION}: start the run anew"
+            )
+        names = ("state", "blocked", "trees", "keys", "counters", "layout_ids", "episodes")
+        for name, array in zip(names, self._world(), strict=True):
+            saved = np.asarray(state[name])
+            if saved.shape != array.shape:
+                raise ConfigError(
+                    f"panda: the saved {name} has shape {saved.shape}, this world needs "
+                    f"{array.shape}: the number of environments or a setting differs"
+                )
+            array[...] = saved
+        self._source = (np.asarray(state["layout_list"], dtype=np.int64), *self._source[1:])
+        self.illegal_actions = int(state["illegal_actions"])
+        self._observe()
+
+    def observation(self) -> Observation:
+        """The current observation, as after the last `reset`, `step` or `set_state`."""
+        return self._as_dict(self._observation)
