@@ -224,6 +224,7 @@ def step_all(  # type: ignore[no-untyped-def]
     shown,
     full_sight,
     plain_features,
+    autoreset,
 ):
     """Step every environment and write rewards, ends, observations and final observations.
 
@@ -248,6 +249,7 @@ def step_all(  # type: ignore[no-untyped-def]
         shown: Entity slots for bananas and for trees.
         full_sight: Whether everything is visible.
         plain_features: Whether entities are x, y, type.
+        autoreset: Whether the next episode begins in the step that ends one.
 
     Returns:
         Number of disallowed actions, and -1 or the first environment for which no layout fits.
@@ -294,7 +296,7 @@ def step_all(  # type: ignore[no-untyped-def]
         rewards[i] = 1.0 if outcome == WON else (-1.0 if outcome == CAUGHT else 0.0)
         terminated[i] = outcome == WON or outcome == CAUGHT
         truncated[i] = outcome == OUT_OF_TIME
-        if outcome != GOES_ON:
+        if outcome != GOES_ON and autoreset:
             write_observation(
                 state[i],
                 blocked[i],

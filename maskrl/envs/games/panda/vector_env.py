@@ -107,6 +107,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.illegal_actions = 0
         self._copy = copy
+        self._autoreset = True
         self._seed = seed
         self._between = cells_between(self.settings.width, self.settings.height)
         self._allocate(layout_seeds)
@@ -299,6 +300,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
             self._shown,
             self._full_sight,
             self._plain,
+            self._autoreset,
         )
         self.illegal_actions += illegal
         self._require_layout(failed)

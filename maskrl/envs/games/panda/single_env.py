@@ -1,0 +1,202 @@
+"""One panda world as an ordinary Gymnasium environment, with pictures.
+
+A thin shell around a vector environment of size one: the rules exist once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from maskrl.envs.games.panda.scene import Scene
+from maskrl.envs.games.panda.settings import (
+    ACTION_NAMES,
+    S_BANANAS,
+    S_CARRYING,
+    S_DRAGON,
+    S_DRAGON_STUNNED,
+    S_PANDA,
+    S_SCORPION,
+    S_SCORPION_STUNNED,
+    S_STEP,
+    S_TREES,
+    S_WATERMELON,
+    USE_ITEM,
+)
+from maskrl.envs.games.panda.stepping import CAUGHT, GOES_ON, OUT_OF_TIME, WON
+from maskrl.envs.games.panda.vector_env import Observation, PandaVectorEnv
+from maskrl.errors import ConfigError
+
+_OUTCOME_NAMES = {GOES_ON: None, WON: "won", CAUGHT: "caught", OUT_OF_TIME: "timeout"}
+
+
+class PandaEnv(gymnasium.Env[Observation, np.int64]):
+    """One panda, its watermelon, a scorpion and a dragon.
+
+    Args:
+        render_mode: `"rgb_array"`, `"ansi"` or None.
+        seed: Seed of all randomness until `reset` gets one.
+        layout_seeds: Layouts to play in this order; by default random ones of the split.
+        **settings: Fields of `PandaSettings`.
+
+    Raises:
+        ConfigError: A setting or the render mode is unknown or out of range.
+    """
+
+    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}
+    action_names = ACTION_NAMES
+
+    def __init__(
+        self,
+        *,
+        render_mode: str | None = None,
+        seed: int = 0,
+        layout_seeds: Sequence[int] | npt.NDArray[np.int64] | None = None,
+        **settings: Any,
+    ) -> None:
+        if render_mode not in (None, "rgb_array", "ansi"):
+            raise ConfigError(
+                f"panda: render_mode must be 'rgb_array', 'ansi' or None; got {render_mode!r}"
+            )
+        self.render_mode = render_mode
+        self._worlds = PandaVectorEnv(1, seed=seed, layout_seeds=layout_seeds, **settings)
+        self._worlds._autoreset = False
+        self.settings = self._worlds.settings
+        self.observation_space = self._worlds.single_observation_space
+        self.action_space = self._worlds.single_action_space
+        self._outcome: int | None = None
+        self._last_action: int | None = None
+        self._thrown_at: tuple[int, int] | None = None
+
+    @property
+    def illegal_actions(self) -> int:
+        """Disallowed actions that were sent so far; each was done as `wait`."""
+        return self._worlds.illegal_actions
+
+    @property
+    def entity_names(self) -> list[str | None]:
+        """Name of every entity slot, None for slots that hold nothing at the moment."""
+        settings, state = self.settings, self._worlds._state[0]
+        names: list[str | None] = ["panda", "watermelon", "scorpion", "dragon"]
+        for k in range(self._worlds._shown[0]):
+            there = k < settings.banana_slots and state[S_BANANAS + k] >= 0
+            names.append(f"banana {k + 1}" if there else None)
+        for k in range(self._worlds._shown[1]):
+            names.append(f"tree {k + 1}" if k < state[S_TREES] else None)
+        return names
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin the next episode; see `PandaVectorEnv.reset`."""
+        super().reset(seed=seed)
+        observation, infos = self._worlds.reset(seed=seed, options=options)
+        self._outcome = GOES_ON
+        self._last_action = None
+        self._thrown_at = None
+        return _first(observation), {"layout_id": int(infos["layout_id"][0])}
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Do one action; a disallowed one is counted and done as `wait`.
+
+        Raises:
+            ConfigError: The episode is over, or `reset` was never called.
+        """
+        if self._outcome != GOES_ON:
+            when = "before the first reset" if self._outcome is None else "after the episode's end"
+            raise ConfigError(f"panda: step was called {when}; call reset first")
+        legal = bool(self._worlds._observation[3][0, int(action)]) if 0 <= action < 6 else True
+        awake = self._stunned()
+        observation, rewards, terminated, truncated, infos = self._worlds.step(
+            np.array([int(action)])
+        )
+        self._outcome = int(self._worlds._outcomes[0])
+        self._last_action = int(action) if legal else None
+        self._thrown_at = self._hit_cell(awake) if legal and action == USE_ITEM else None
+        info = {"layout_id": int(infos["layout_id"][0])}
+        return (
+            _first(observation),
+            float(rewards[0]),
+            bool(terminated[0]),
+            bool(truncated[0]),
+            info,
+        )
+
+    def _stunned(self) -> tuple[bool, bool]:
+        state = self._worlds._state[0]
+        return bool(state[S_SCORPION_STUNNED]), bool(state[S_DRAGON_STUNNED])
+
+    def _hit_cell(self, before: tuple[bool, bool]) -> tuple[int, int] | None:
+        """Cell of the creature that the banana stunned in this step, if it is still stunned."""
+        state = self._worlds._state[0]
+        for was, now, column in zip(before, self._stunned(), (S_SCORPION, S_DRAGON), strict=True):
+            if now and not was:
+                return self._cell(int(state[column]))
+        return None
+
+    def _cell(self, cell: int) -> tuple[int, int]:
+        return cell % self.settings.width, cell // self.settings.width
+
+    def scene(self) -> Scene:
+        """This moment as plain data, for pictures."""
+        settings, state = self.settings, self._worlds._state[0]
+        lying = [
+            int(cell)
+            for cell in state[S_BANANAS : S_BANANAS + settings.banana_slots]
+            if cell >= 0
+        ]
+        first_tree = S_BANANAS + settings.banana_slots
+        standing = state[first_tree : first_tree + state[S_TREES]]
+        seen = self._sight()
+        named = {
+            "watermelon": int(state[S_WATERMELON]),
+            "scorpion": int(state[S_SCORPION]),
+            "dragon": int(state[S_DRAGON]),
+        } | {f"banana {k + 1}": cell for k, cell in enumerate(lying)}
+        return Scene(
+            width=settings.width,
+            height=settings.height,
+            panda=self._cell(int(state[S_PANDA])),
+            watermelon=self._cell(int(state[S_WATERMELON])),
+            scorpion=self._cell(int(state[S_SCORPION])),
+            dragon=self._cell(int(state[S_DRAGON])),
+            bananas=tuple(self._cell(cell) for cell in lying),
+            trees=tuple(self._cell(int(cell)) for cell in standing),
+            carrying=bool(state[S_CARRYING]),
+            scorpion_stunned=bool(state[S_SCORPION_STUNNED]),
+            dragon_stunned=bool(state[S_DRAGON_STUNNED]),
+            hidden=frozenset(name for name, cell in named.items() if not seen[cell]),
+            unseen_cells=tuple(self._cell(int(cell)) for cell in np.flatnonzero(~seen)),
+            last_action=None if self._last_action is None else ACTION_NAMES[self._last_action],
+            thrown_at=self._thrown_at,
+            outcome=_OUTCOME_NAMES[self._outcome or GOES_ON],  # type: ignore[arg-type]
+            step=int(state[S_STEP]),
+            step_limit=settings.step_limit,
+        )
+
+    def _sight(self) -> npt.NDArray[np.bool_]:
+        """Cells that the panda sees: bool [cells]."""
+        if self.settings.sight == "full":
+            return np.ones(self.settings.cells, np.bool_)
+        between = self._worlds._between[self._worlds._state[0, S_PANDA]]
+        return np.asarray((between & self._worlds._trees[0]).max(axis=-1) == 0)
+
+    def render(self) -> Any:
+        """A picture: uint8 [h, w, 3] for `rgb_array`, text for `ansi`, None without a mode."""
+        if self.render_mode == "rgb_array":
+            from maskrl.envs.games.panda.drawing import draw_scene
+
+            return draw_scene(self.scene())
+        if self.render_mode == "ansi":
+            from maskrl.envs.games.panda.ansi import scene_text
+
+            return scene_text(self.scene())
+        return None
+
+
+def _first(observation: Observation) -> Observation:
+    return {name: array[0] for name, array in observation.items()}
