@@ -1,0 +1,29 @@
+"""Stateless masked tensor maths: softmax family, reductions, selection.
+
+Every function takes a `torch.bool` mask or a `PackedMask`, True = allowed, and
+never changes its arguments.
+"""
+
+from __future__ import annotations
+
+from maskrl.functional.reduce import masked_max, masked_mean, masked_sum, masked_var
+from maskrl.functional.select import masked_argmax, masked_sample
+from maskrl.functional.softmax import (
+    masked_entropy,
+    masked_log_softmax,
+    masked_logsumexp,
+    masked_softmax,
+)
+
+__all__ = [
+    "masked_argmax",
+    "masked_entropy",
+    "masked_log_softmax",
+    "masked_logsumexp",
+    "masked_max",
+    "masked_mean",
+    "masked_sample",
+    "masked_softmax",
+    "masked_sum",
+    "masked_var",
+]

@@ -1,0 +1,149 @@
+"""The door of every categorical operation: checks, rows, and the errors they may raise.
+
+`masked_softmax` and its siblings and the distributions all enter here, so a
+wrong mask, an empty row and a NaN logit are refused in the same words wherever
+they turn up.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from maskrl.errors import (
+    ConfigError,
+    MaskDtypeError,
+    MaskShapeError,
+    NoAllowedActionError,
+    NonFiniteLogitsError,
+)
+from maskrl.kernels.contract import Rows
+from maskrl.kernels.dispatch import is_traced, prepare_rows
+from maskrl.masks.check import check_mask
+
+
+def check_logits(operation: str, logits: Any, name: str = "logits") -> Tensor:
+    """Return `logits` if it is a floating point tensor `[..., A]` with A >= 1.
+
+    Raises:
+        MaskDtypeError: It is not a tensor of floating point numbers.
+        MaskShapeError: It has no dimension, or A is 0.
+    """
+    if not isinstance(logits, Tensor) or not logits.is_floating_point():
+        got = f"dtype {logits.dtype}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise MaskDtypeError(
+            f"{operation}: {name} has {got}; expected a floating point tensor [..., A]."
+        )
+    if logits.ndim == 0 or logits.shape[-1] == 0:
+        raise MaskShapeError(
+            f"{operation}: {name} has shape {tuple(logits.shape)}; expected [..., A] with at "
+            f"least one action."
+        )
+    return logits
+
+
+def check_empty_choice(operation: str, empty: str, *, traced: bool) -> bool:
+    """Return whether empty rows are idle, from the argument `empty`.
+
+    Raises:
+        ConfigError: `empty` is neither "raise" nor "idle", or is "raise" while tracing.
+    """
+    if empty == "idle":
+        return True
+    if empty != "raise":
+        raise ConfigError(f'{operation}: empty is {empty!r}; expected "raise" or "idle".')
+    if traced:
+        raise ConfigError(
+            f'{operation}: empty="raise" has to look at values, which compile, export and vmap '
+            f'do not allow; pass empty="idle", under which a row that allows nothing takes no '
+            f"decision."
+        )
+    return False
+
+
+def check_idle_action(operation: str, idle_action: Any, actions: int) -> int:
+    """Return `idle_action` if it is an integer in `[0, actions)`.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not isinstance(idle_action, int) or not 0 <= idle_action < actions:
+        raise ConfigError(
+            f"{operation}: idle_action is {idle_action!r}; expected an integer from 0 to "
+            f"{actions - 1}."
+        )
+    return idle_action
+
+
+def open_rows(
+    operation: str, logits: Any, action_mask: Any, empty: str
+) -> tuple[Tensor, Tensor | None, Rows]:
+    """Check logits, mask and `empty`, and prepare the rows.
+
+    Returns:
+        Logits, the mask as a boolean tensor or None, and the rows.
+
+    Raises:
+        MaskDtypeError, MaskShapeError, MaskError: The mask does not fit.
+        ConfigError: `empty` cannot be what it is.
+        NoAllowedActionError: A row allows nothing and `empty="raise"`.
+    """
+    logits = check_logits(operation, logits)
+    if action_mask is not None:
+        action_mask = check_mask(
+            operation, "action_mask", action_mask, logits.shape, device=logits.device
+        )
+    traced = is_traced(logits)
+    idle = check_empty_choice(operation, empty, traced=traced)
+    rows = prepare_rows(logits, action_mask, look=not traced)
+    if not idle and rows.empty is not None:
+        raise_no_allowed_action(operation, rows.empty)
+    return logits, action_mask, rows
+
+
+def raise_no_allowed_action(operation: str, empty: Tensor) -> NoReturn:
+    """Raise NoAllowedActionError for the first row flagged in `empty` `[...]`."""
+    index = tuple(int(i) for i in empty.nonzero()[0])
+    raise NoAllowedActionError(
+        f"{operation}: action_mask allows nothing in row {index} "
+        f"({int(empty.sum())} of {empty.numel()} rows are all False); expected at least one True "
+        f'in each row. If a row without a choice is legitimate pass empty="idle"; if all rows '
+        f"are False the mask may be inverted (True = allowed)."
+    )
+
+
+def raise_non_finite(operation: str, logits: Tensor, action_mask: Tensor | None) -> NoReturn:
+    """Raise NonFiniteLogitsError for the first unsound row of `logits` `[..., A]`."""
+    allowed = torch.ones_like(logits, dtype=torch.bool)
+    if action_mask is not None:
+        allowed = action_mask.expand(logits.shape)
+    wrong = allowed & (logits.isnan() | (logits == float("inf")))
+    if bool(wrong.any()):
+        index = tuple(int(i) for i in wrong.nonzero()[0])
+        raise NonFiniteLogitsError(
+            f"{operation}: logits is {logits[index].item()} at row {index[:-1]}, action "
+            f"{index[-1]}, which is allowed; expected numbers below +inf. Look for a diverged "
+            f"network, a division by 0 or an overflow before the logits."
+        )
+    hopeless = allowed.any(-1) & ~(allowed & logits.isfinite()).any(-1)
+    index = tuple(int(i) for i in hopeless.nonzero()[0])
+    raise NonFiniteLogitsError(
+        f"{operation}: every allowed logit is -inf in row {index}; expected at least one finite "
+        f"allowed logit. Disallow actions with action_mask rather than with -inf logits."
+    )
+
+
+def first_allowed(action_mask: Tensor | None, logits: Tensor) -> Tensor:
+    """Return the first allowed action `[...]` of each row, 0 where nothing is allowed."""
+    if action_mask is None:
+        return torch.zeros(logits.shape[:-1], dtype=torch.int64, device=logits.device)
+    return action_mask.to(torch.uint8).argmax(-1).expand(logits.shape[:-1])
+
+
+def check_no_empty_row(operation: str, action_mask: Tensor, logits: Tensor) -> None:
+    """Raise NoAllowedActionError if a row of the mask allows nothing."""
+    some = action_mask.any(-1)
+    if not bool(some.all()):
+        raise_no_allowed_action(operation, ~some.expand(logits.shape[:-1]))

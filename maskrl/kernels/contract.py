@@ -1,0 +1,71 @@
+"""What a backend offers: masked categorical rows, one meaning whoever computes them.
+
+`Rows` is a batch of masked categorical distributions over the last dimension,
+prepared once and asked for any of its statistics. `Backend` makes rows from
+logits and a mask. The reference backend defines the numbers; any other one is
+measured against it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Rows(Protocol):
+    """Masked categorical rows `[..., A]`; every statistic is at least float32.
+
+    Attributes:
+        empty: `[...]` bool, True where a row allows nothing; None if no row does.
+        unsound: `[...]` bool, True where an allowed logit is NaN or +inf or no
+            allowed one is finite; None if there is no such row. Its allowed
+            statistics are NaN.
+    """
+
+    @property
+    def empty(self) -> Tensor | None:
+        """Which rows allow nothing."""
+
+    @property
+    def unsound(self) -> Tensor | None:
+        """Which rows have allowed logits that cannot be used."""
+
+    def log_probs(self) -> Tensor:
+        """Normalised log-probabilities `[..., A]`, -inf where disallowed or in empty rows."""
+
+    def probs(self) -> Tensor:
+        """Probabilities `[..., A]`, exactly 0 where disallowed or in empty rows."""
+
+    def entropy(self) -> Tensor:
+        """Entropy in nats `[...]`, 0 in empty rows."""
+
+    def chosen(self, actions: Tensor) -> Tensor:
+        """Log-probability of int64 `actions`, whose shape the row shape broadcasts to."""
+
+    def sample(self, uniform: Tensor) -> Tensor:
+        """Action of each float64 uniform in [0, 1), any index in empty and unsound rows."""
+
+    def argmax(self) -> Tensor:
+        """A most probable action `[...]`, any index in empty and unsound rows."""
+
+
+class Backend(Protocol):
+    """Makes rows. `name` is what `set_backend` calls it."""
+
+    name: str
+
+    def serves(self, logits: Tensor, action_mask: Tensor | None) -> bool:
+        """Whether this backend can take these tensors."""
+
+    def rows(self, logits: Tensor, action_mask: Tensor | None, *, look: bool) -> Rows:
+        """Prepare rows.
+
+        Args:
+            logits: Floating point `[..., A]`.
+            action_mask: bool, broadcastable to the shape of `logits`; None allows all.
+            look: Whether values may steer control flow; False while tracing.
+        """
+
+    def logsumexp(self, logits: Tensor, action_mask: Tensor | None) -> Tensor:
+        """Log of the sum of exp over allowed logits `[...]`, -inf in empty rows."""

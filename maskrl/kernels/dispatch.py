@@ -1,0 +1,88 @@
+"""Which backend computes masked categorical rows: `set_backend("auto" | "reference" | "fused")`.
+
+"auto" takes the first registered backend that serves the tensors at hand and
+falls back to the reference. A backend joins with `register_backend`; nothing
+else in the package needs to know its name. Tracing always takes the reference.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from maskrl.errors import ConfigError
+from maskrl.kernels.contract import Backend, Rows
+from maskrl.kernels.reference import ReferenceBackend
+
+_REFERENCE = ReferenceBackend()
+_backends: dict[str, Backend] = {"reference": _REFERENCE}
+_choice = "auto"
+
+
+def set_backend(name: str) -> None:
+    """Choose what computes masked rows from now on, in the whole process.
+
+    Args:
+        name: "auto" (the fastest backend that serves a call), "reference" (plain
+            torch), or the name of another registered backend such as "fused".
+
+    Raises:
+        ConfigError: No backend of this name is part of this version.
+    """
+    global _choice
+    if name != "auto" and name not in _backends:
+        known = ", ".join(repr(known) for known in ("auto", *_backends))
+        reason = (
+            "the fused backend is not part of this version of maskrl"
+            if name == "fused"
+            else "no such backend is registered"
+        )
+        raise ConfigError(f"set_backend: name is {name!r}, but {reason}; expected one of {known}.")
+    _choice = name
+
+
+def get_backend() -> str:
+    """Return the name last given to `set_backend`, "auto" at first."""
+    return _choice
+
+
+def register_backend(backend: Backend) -> None:
+    """Add a backend; under "auto" the one registered last is asked first.
+
+    Raises:
+        ConfigError: Its name is taken.
+    """
+    if backend.name == "auto" or backend.name in _backends:
+        raise ConfigError(f"register_backend: the name {backend.name!r} is taken.")
+    _backends[backend.name] = backend
+
+
+def choose_backend(logits: Tensor, action_mask: Tensor | None) -> Backend:
+    """Return the backend that serves these tensors under the current choice."""
+    if len(_backends) == 1 or _choice == "reference" or is_traced(logits):
+        return _REFERENCE
+    if _choice != "auto":
+        named = _backends[_choice]
+        return named if named.serves(logits, action_mask) else _REFERENCE
+    return next(b for b in reversed(_backends.values()) if b.serves(logits, action_mask))
+
+
+def prepare_rows(logits: Tensor, action_mask: Tensor | None, *, look: bool) -> Rows:
+    """Prepare masked categorical rows with the backend that serves them."""
+    return choose_backend(logits, action_mask).rows(logits, action_mask, look=look)
+
+
+def is_traced(logits: Tensor) -> bool:
+    """Whether values cannot steer control flow: compile, export, fake tensors, vmap."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return True
+    if type(logits) is Tensor:
+        interpreter = torch._C._functorch.peek_interpreter_stack()
+        return interpreter is not None and _inside_vmap()
+    return hasattr(logits, "fake_mode")
+
+
+def _inside_vmap() -> bool:
+    """Whether any level of the functorch stack is a vmap."""
+    stack = torch._C._functorch.get_interpreter_stack() or []
+    return any(level.key() == torch._C._functorch.TransformType.Vmap for level in stack)

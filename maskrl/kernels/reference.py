@@ -1,0 +1,213 @@
+"""The reference kernels in plain torch: the definition of every masked statistic.
+
+Differentiable twice and traceable. A disallowed logit never enters the
+arithmetic: it is replaced before the first operation and its place is filled
+after the last, so neither 1e30 nor NaN under the mask reaches a value or a
+gradient. Float16 and bfloat16 logits are computed in float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+# The one fill value of the package: the log of probability zero.
+LOG_ZERO = -math.inf
+
+# Entries of float64 cumulative sums that are held at a time: 32 MiB.
+CDF_ENTRIES = 1 << 22
+
+
+class ReferenceRows:
+    """Masked categorical rows in plain torch; see `maskrl.kernels.contract.Rows`."""
+
+    __slots__ = ("_log_probs", "empty", "unsound")
+
+    empty: Tensor | None
+    unsound: Tensor | None
+
+    def __init__(self, logits: Tensor, action_mask: Tensor | None, *, look: bool) -> None:
+        """Normalise over the allowed logits; with `look`, leave out what no row needs."""
+        self.empty = None
+        self.unsound = None
+        if look:
+            self._log_probs = log_softmax(logits, action_mask)
+            # NaN in a row's normaliser makes the whole row NaN, so one column tells of all.
+            if not math.isnan(self._log_probs.detach().select(-1, 0).sum().item()):
+                return
+        if action_mask is not None:
+            self.empty = ~action_mask.any(-1).expand(logits.shape[:-1])
+            self._log_probs = log_softmax(logits, action_mask, self.empty)
+        elif not look:
+            self._log_probs = log_softmax(logits, None)
+        self.unsound = self._log_probs.detach().isnan().any(-1)
+        if look:
+            self.empty = self.empty if self.empty is not None and bool(self.empty.any()) else None
+            self.unsound = self.unsound if bool(self.unsound.any()) else None
+
+    def log_probs(self) -> Tensor:
+        """Log-probabilities; a -inf one is a constant, with gradient exactly 0."""
+        return self._log_probs.masked_fill(self._log_probs == LOG_ZERO, LOG_ZERO)
+
+    def probs(self) -> Tensor:
+        """Probabilities; one that is 0 by its mask or logit is a constant."""
+        return self._log_probs.exp().masked_fill(self._log_probs == LOG_ZERO, 0.0)
+
+    def entropy(self) -> Tensor:
+        """Entropy in nats."""
+        return entropy(self._log_probs)
+
+    def chosen(self, actions: Tensor) -> Tensor:
+        """Log-probabilities of actions; a -inf one is a constant for its whole row."""
+        return chosen(self._log_probs, actions)
+
+    def sample(self, uniform: Tensor) -> Tensor:
+        """Actions by inverse CDF."""
+        return sample(self._log_probs.detach(), uniform)
+
+    def argmax(self) -> Tensor:
+        """A most probable action."""
+        return self._log_probs.detach().argmax(-1)
+
+
+class ReferenceBackend:
+    """Serves everything."""
+
+    name = "reference"
+
+    def serves(self, logits: Tensor, action_mask: Tensor | None) -> bool:
+        """Serve any tensors."""
+        return True
+
+    def rows(self, logits: Tensor, action_mask: Tensor | None, *, look: bool) -> ReferenceRows:
+        """Prepare rows; see `maskrl.kernels.contract.Backend`."""
+        return ReferenceRows(logits, action_mask, look=look)
+
+    def logsumexp(self, logits: Tensor, action_mask: Tensor | None) -> Tensor:
+        """Masked log-sum-exp; see `logsumexp`."""
+        return logsumexp(logits, action_mask)
+
+
+def statistics_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype statistics have: float32 for half precision, else unchanged."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def log_softmax(
+    logits: Tensor, action_mask: Tensor | None, empty: Tensor | None = None
+) -> Tensor:
+    """Normalise logits `[..., A]` over the allowed ones.
+
+    Rows flagged in `empty` `[...]` become -inf with gradient 0. Without the flags
+    an empty row is NaN, as is any row with a NaN or +inf allowed logit or no
+    finite one (in every entry; with the flags only in the allowed ones).
+    """
+    dtype = statistics_dtype(logits.dtype)
+    if action_mask is None:
+        return torch.log_softmax(logits, -1, dtype=dtype)
+    selected = torch.where(action_mask, logits, LOG_ZERO)
+    if empty is None:
+        return torch.log_softmax(selected, -1, dtype=dtype)
+    # Finite here, because the gradient of a NaN is NaN even where it is not selected.
+    opened = selected.masked_fill(empty.unsqueeze(-1), 0.0)
+    return torch.where(action_mask, torch.log_softmax(opened, -1, dtype=dtype), LOG_ZERO)
+
+
+def logsumexp(logits: Tensor, action_mask: Tensor | None) -> Tensor:
+    """Return log(sum(exp)) `[...]` over allowed logits `[..., A]`.
+
+    Empty rows give -inf, the identity, with gradient 0; rows with a NaN or +inf
+    allowed logit, or none that is finite, give NaN.
+    """
+    logits = logits.to(statistics_dtype(logits.dtype))
+    if action_mask is None:
+        total = torch.logsumexp(logits, -1)
+        return torch.where(total.isfinite(), total, math.nan)
+    empty = ~action_mask.any(-1).expand(logits.shape[:-1])
+    selected = torch.where(action_mask, logits, LOG_ZERO)
+    total = torch.logsumexp(selected.masked_fill(empty.unsqueeze(-1), 0.0), -1)
+    return torch.where(total.isfinite(), total, math.nan).masked_fill(empty, LOG_ZERO)
+
+
+def entropy(log_probs: Tensor) -> Tensor:
+    """Return -sum(p log p) `[...]` of log-probabilities `[..., A]`, with 0 log 0 = 0.
+
+    The gradient of p log p at p = 0 is -inf; here the entry is a constant.
+    """
+    finite = log_probs.masked_fill(log_probs == LOG_ZERO, 0.0)
+    # Subtracted from 0 so that a certain row gives 0 and not -0.
+    return 0.0 - (log_probs.exp() * finite).sum(-1)
+
+
+def chosen(log_probs: Tensor, actions: Tensor) -> Tensor:
+    """Pick log-probabilities of int64 actions from `[..., A]`.
+
+    The shape of `actions` may have further leading dimensions, and larger sizes
+    where the rows have size 1.
+    """
+    batch = log_probs.shape[:-1]
+    if actions.shape == batch:
+        picked = log_probs.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+    else:
+        columns, restore = _by_row(actions, batch)
+        picked = restore(log_probs.reshape(-1, log_probs.shape[-1]).gather(-1, columns))
+    if not picked.requires_grad:
+        return picked
+    return picked.masked_fill(picked == LOG_ZERO, LOG_ZERO)
+
+
+def sample(log_probs: Tensor, uniform: Tensor) -> Tensor:
+    """Draw from rows of log-probabilities `[..., A]` by inverse CDF.
+
+    The index is the first whose cumulative sum exceeds `uniform * total`. A float64
+    sum grows only at actions of positive probability, and a uniform below 1 gives a
+    product below the total, so for every uniform the index is allowed and possible.
+
+    Args:
+        log_probs: `[..., A]`, with no gradient; -inf where disallowed.
+        uniform: float64 in [0, 1), 53 bits each. Its shape may have further leading
+            dimensions, and larger sizes where the rows have size 1.
+
+    Returns:
+        int64 actions of the shape of `uniform`; any index in empty or NaN rows.
+    """
+    size = log_probs.shape[-1]
+    columns, restore = _by_row(uniform, log_probs.shape[:-1])
+    rows = log_probs.reshape(-1, size)
+    step = max(1, CDF_ENTRIES // size)
+    if torch.compiler.is_compiling() or rows.shape[0] <= step:
+        return restore(_draw(rows, columns))
+    pairs = zip(rows.split(step), columns.split(step), strict=True)
+    return restore(torch.cat([_draw(some, of_some) for some, of_some in pairs]))
+
+
+def _draw(rows: Tensor, uniform: Tensor) -> Tensor:
+    """Draw actions `[R, M]` from log-probabilities `[R, A]` with uniforms `[R, M]`."""
+    probs = rows.exp()
+    cdf = probs.cumsum(-1, dtype=torch.float64)
+    if rows.device.type != "cpu" or torch.compiler.is_compiling():
+        # A parallel scan rounds in any order: let the sum grow at possible actions only.
+        cdf = torch.where(probs > 0, cdf, -1.0).cummax(-1).values
+    drawn = torch.searchsorted(cdf, uniform * cdf[:, -1:], right=True)
+    return drawn.clamp_(max=rows.shape[-1] - 1)
+
+
+def _by_row(values: Tensor, batch: torch.Size) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Lay values out as `[R, M]`, one line for each of the R rows of shape `batch`.
+
+    Returns the matrix and the function that gives such a matrix the shape of
+    `values` again.
+    """
+    if values.shape == batch:
+        return values.reshape(-1, 1), lambda matrix: matrix.reshape(batch)
+    shape = values.shape
+    padded = (1,) * (len(shape) - len(batch)) + tuple(batch)
+    free = [i for i, size in enumerate(padded) if size == 1]
+    order = [i for i, size in enumerate(padded) if size != 1] + free
+    matrix = values.permute(order).reshape(batch.numel(), math.prod(shape[i] for i in free))
+    back = sorted(range(len(order)), key=order.__getitem__)
+    permuted = [shape[i] for i in order]
+    return matrix, lambda drawn: drawn.reshape(permuted).permute(back)
