@@ -1,0 +1,146 @@
+"""A scene as text for a terminal: a framed grid, one line of status, one of legend.
+
+Each cell is three characters wide and uses ASCII alone, so the grid lines up in
+every terminal and every log file; colours are the 256 of any modern terminal.
+With `emoji=True` the creatures are pictures, where the font has them.
+"""
+
+from __future__ import annotations
+
+from maskrl.envs.games.panda.scene import Cell, Scene
+
+LETTERS = {"panda": "P", "watermelon": "W", "scorpion": "S", "dragon": "D", "banana": "b"}
+EMOJI = {
+    "panda": "\U0001f43c",
+    "watermelon": "\U0001f349",
+    "scorpion": "\U0001f982",
+    "dragon": "\U0001f409",
+    "banana": "\U0001f34c",
+    "tree": "\U0001f333",
+}
+# Colours as numbers of the 256-colour table: text, then background.
+INKS = {"panda": 231, "watermelon": 203, "scorpion": 215, "dragon": 183, "banana": 227}
+GRASS, SHADED, TREE, QUIET = 22, 236, (114, 28), 245
+ENDINGS = {"won": (227, "won!"), "caught": (203, "caught"), "timeout": (153, "time is up")}
+
+
+def scene_text(scene: Scene, colour: bool = True, *, emoji: bool = False) -> str:
+    """One moment of the panda's world as text.
+
+    Args:
+        scene: What to show.
+        colour: Write colour codes; without them the text is plain.
+        emoji: Show pictures for letters; each is two columns wide in most terminals.
+
+    Returns:
+        height + 4 lines without a final line break: the framed grid, status, legend.
+
+    In a cell, `P`, `W`, `S`, `D`, `b` and `###` are panda, watermelon, scorpion,
+    dragon, banana and tree; `Pb` is a panda that carries a banana, `S*` a stunned
+    scorpion, `(S)` a scorpion that the panda cannot see, and `~` the path of a thrown
+    banana.
+
+    >>> scene = Scene(width=3, height=2, panda=(0, 0), watermelon=(2, 1), trees=((1, 0),))
+    >>> print(scene_text(scene, colour=False).split("step")[0].rstrip())
+    +---------+
+    | P ### . |
+    | .  .  W |
+    +---------+
+    """
+    edge = "+" + "---" * scene.width + "+"
+    shaded = set(scene.unseen_cells)
+    flight = set() if scene.thrown_at is None else _between(scene.panda, scene.thrown_at)
+    rows = [edge]
+    for y in range(scene.height):
+        row = "".join(
+            _cell(scene, (x, y), (x, y) in shaded, (x, y) in flight, colour, emoji)
+            for x in range(scene.width)
+        )
+        rows.append(f"|{row}|")
+    return "\n".join([*rows, edge, _status(scene, colour), _legend(scene, colour, emoji)])
+
+
+def _cell(scene: Scene, at: Cell, shaded: bool, flown: bool, colour: bool, emoji: bool) -> str:
+    """The three columns of one cell."""
+    ground = SHADED if shaded else GRASS
+    if at in scene.trees:
+        text = EMOJI["tree"] + " " if emoji else "###"
+        return _ink(text, TREE[0], ground if emoji else TREE[1], colour)
+    names = _occupants(scene, at)
+    if not names:
+        return _ink(" ~ " if flown else "   " if colour else " . ", 229, ground, colour)
+    first, count = names[0], len(names)
+    kind = first.split()[0]
+    hidden, stunned = first in scene.hidden, getattr(scene, f"{first}_stunned", False)
+    if emoji:
+        mark = "?" if hidden else "*" if stunned else "+" if count > 1 else " "
+        if first == "panda" and scene.carrying:
+            mark = "b"
+        text = EMOJI[kind] + mark
+    elif count > 1:
+        text = "".join(LETTERS[name.split()[0]] for name in names[:3])
+        text = f" {text}" if count == 2 else text
+    elif hidden:
+        text = f"({LETTERS[kind]}*" if stunned else f"({LETTERS[kind]})"
+    else:
+        carried = kind == "panda" and scene.carrying
+        text = f" {LETTERS[kind]}{'b' if carried else '*' if stunned else ' '}"
+    return _ink(text, QUIET if hidden else INKS[kind], ground, colour, bold=not hidden)
+
+
+def _occupants(scene: Scene, at: Cell) -> list[str]:
+    """Who stands in a cell, the most important first."""
+    things: list[tuple[str, Cell | None]] = [("panda", scene.panda), ("dragon", scene.dragon)]
+    things += [("scorpion", scene.scorpion), ("watermelon", scene.watermelon)]
+    things += [(f"banana {i + 1}", cell) for i, cell in enumerate(scene.bananas)]
+    return [name for name, cell in things if cell == at]
+
+
+def _between(start: Cell, end: Cell) -> set[Cell]:
+    """Cells strictly between two cells, along a straight line."""
+    length = max(abs(end[0] - start[0]), abs(end[1] - start[1]))
+    line = {
+        tuple(round(start[i] + (end[i] - start[i]) * step / length) for i in (0, 1))
+        for step in range(1, length)
+    }
+    return {(x, y) for x, y in line}
+
+
+def _status(scene: Scene, colour: bool) -> str:
+    """How far the episode is, what is carried, what happened last."""
+    limit = "" if scene.step_limit is None else f"/{scene.step_limit}"
+    parts = [f"step {scene.step}{limit}"]
+    parts.append("carries a banana" if scene.carrying else "carries nothing")
+    if scene.last_action is not None:
+        parts.append(f"last: {scene.last_action.replace('_', ' ')}")
+    if scene.outcome is not None:
+        ink, text = ENDINGS[scene.outcome]
+        parts.append(_ink(text, ink, None, colour, bold=True))
+    return " | ".join(parts)
+
+
+def _legend(scene: Scene, colour: bool, emoji: bool) -> str:
+    """What the signs mean, only those that this scene can show."""
+    present = ["panda", "watermelon"]
+    present += [name for name in ("scorpion", "dragon") if getattr(scene, name) is not None]
+    present += ["banana"] if scene.bananas or scene.carrying else []
+    signs = EMOJI if emoji else LETTERS
+    parts = [f"{_ink(signs[name], INKS[name], None, colour, bold=True)} {name}" for name in present]
+    if scene.trees:
+        parts.append(f"{EMOJI['tree'] if emoji else _ink('###', TREE[0], None, colour)} tree")
+    if scene.hidden:
+        name = min(scene.hidden).split()[0]
+        sign = f"{EMOJI[name]}?" if emoji else f"({LETTERS[name]})"
+        parts.append(f"{_ink(sign, QUIET, None, colour)} out of sight")
+    if scene.scorpion_stunned or scene.dragon_stunned:
+        name = "scorpion" if scene.scorpion_stunned else "dragon"
+        parts.append(f"{_ink(signs[name] + '*', INKS[name], None, colour)} stunned")
+    return "  ".join(parts)
+
+
+def _ink(text: str, ink: int, ground: int | None, colour: bool, *, bold: bool = False) -> str:
+    """Wrap text in colour codes, if colours are wanted."""
+    if not colour:
+        return text
+    back = "" if ground is None else f";48;5;{ground}"
+    return f"\x1b[{'1;' if bold else ''}38;5;{ink}{back}m{text}\x1b[0m"
