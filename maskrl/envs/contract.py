@@ -74,7 +74,8 @@ def mask_space(*shape: int) -> spaces.Box:
     >>> mask_space(6).dtype, mask_space(6).shape
     (dtype('bool'), (6,))
     """
-    return spaces.Box(0, 1, shape, dtype=np.bool_)
+    dtype: Any = np.bool_  # Gymnasium's annotation leaves bool out
+    return spaces.Box(0, 1, shape, dtype=dtype)
 
 
 def feature_keys(observation_space: spaces.Space[Any]) -> tuple[str, ...]:

@@ -1,16 +1,22 @@
 """Several single environments as one `VectorEnv` that steps them in this process.
 
-It resets in SAME_STEP mode, hands out copies, keeps boolean masks boolean and adds up
-the illegal actions of its sub-environments.
+It resets in SAME_STEP mode, hands out copies, keeps boolean masks boolean, adds up the
+illegal actions of its sub-environments, and saves their state where that is plain data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from maskrl.envs.plain_state import StateDecoder, StateEncoder, capture_env, restore_env
+from maskrl.errors import ConfigError
 
 
 class GymnasiumVectorEnv(SyncVectorEnv):
@@ -40,5 +46,50 @@ class GymnasiumVectorEnv(SyncVectorEnv):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Reset all; without a seed, the first time with the one given at construction."""
         if seed is None:
-            seed, self._first_seed = self._first_seed, None
+            seed = self._first_seed
+        self._first_seed = None
         return super().reset(seed=seed, options=options)
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """The state of all sub-environments, as bytes of compressed JSON.
+
+        Raises:
+            ConfigError: An attribute of an environment is no plain data; it is named.
+        """
+        encoder = StateEncoder()
+        states = [capture_env(env, encoder) for env in self.envs]
+        packed = zlib.compress(json.dumps(states).encode(), level=1)
+        return {"envs": np.frombuffer(packed, dtype=np.uint8).copy()}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Continue where `get_state` was called on an environment made in the same way.
+
+        Raises:
+            ConfigError: The state is damaged, or of other or fewer environments.
+        """
+        try:
+            states = json.loads(zlib.decompress(np.asarray(state["envs"], np.uint8).tobytes()))
+        except (KeyError, ValueError, zlib.error) as error:
+            raise ConfigError(f"set_state: the saved environment state is damaged: {error}") from (
+                error
+            )
+        if len(states) != self.num_envs:
+            raise ConfigError(
+                f"set_state: the state is of {len(states)} environments, here are {self.num_envs}."
+            )
+        decoder = StateDecoder()
+        for env, saved in zip(self.envs, states, strict=True):
+            restore_env(env, saved, decoder)
+        self._first_seed = None
+
+    def state_obstacle(self) -> str | None:
+        """Why the state cannot be saved, or None if it can."""
+        try:
+            self.get_state()
+        except ConfigError as error:
+            return str(error)
+        return None
+
+    def can_save_state(self) -> bool:
+        """Whether `get_state` works."""
+        return self.state_obstacle() is None
