@@ -40,7 +40,8 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
     Args:
         render_mode: `"rgb_array"`, `"ansi"` or None.
         seed: Seed of all randomness until `reset` gets one.
-        layout_seeds: Layouts to play in this order; by default random ones of the split.
+        layout_seeds: Layouts to play in this order (a number n: the first n of the split);
+            by default random ones of the split.
         **settings: Fields of `PandaSettings`.
 
     Raises:
@@ -55,7 +56,7 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
         *,
         render_mode: str | None = None,
         seed: int = 0,
-        layout_seeds: Sequence[int] | npt.NDArray[np.int64] | None = None,
+        layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None = None,
         **settings: Any,
     ) -> None:
         if render_mode not in (None, "rgb_array", "ansi"):

@@ -18,7 +18,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from maskrl.envs.contract import mask_space
-from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT, article_layout, empty_rows
+from maskrl.envs.games.panda.layouts import (
+    FIRST_SEED,
+    SEEDS_PER_SPLIT,
+    article_layout,
+    empty_rows,
+    split_seeds,
+)
 from maskrl.envs.games.panda.observation import write_observation
 from maskrl.envs.games.panda.random_stream import stream_keys
 from maskrl.envs.games.panda.settings import (
@@ -69,7 +75,8 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         num_envs: How many worlds.
         seed: Seed of all randomness, unless `reset` gets one.
         layout_seeds: Layouts to play, in this order: world i plays number i, then
-            i + num_envs, and so on, around. By default random ones of the split.
+            i + num_envs, and so on, around. A number n means the first n of the split.
+            By default random ones of the split.
         copy: Whether returned observations are copies (True) or views of arrays
             that the next step overwrites.
         **settings: Fields of `PandaSettings`.
@@ -86,7 +93,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         num_envs: int = 1,
         *,
         seed: int = 0,
-        layout_seeds: Sequence[int] | npt.NDArray[np.int64] | None = None,
+        layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None = None,
         copy: bool = True,
         render_mode: str | None = None,
         **settings: Any,
@@ -112,9 +119,13 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         self._between = cells_between(self.settings.width, self.settings.height)
         self._allocate(layout_seeds)
 
-    def _allocate(self, layout_seeds: Sequence[int] | npt.NDArray[np.int64] | None) -> None:
+    def _allocate(
+        self, layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None
+    ) -> None:
         """Make every array that a step reads or writes."""
         settings, count = self.settings, self.num_envs
+        if isinstance(layout_seeds, int):
+            layout_seeds = split_seeds(settings.split, layout_seeds)
         self._state, self._blocked, self._trees = empty_rows(settings, count)
         self._counters = np.zeros(count, np.uint64)
         self._keys = stream_keys(self._seed, count)
