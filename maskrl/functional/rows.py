@@ -44,21 +44,22 @@ def check_logits(operation: str, logits: Any, name: str = "logits") -> Tensor:
     return logits
 
 
-def check_empty_choice(operation: str, empty: str, *, traced: bool) -> bool:
+def check_empty_choice(operation: str, empty: str, *, look: bool) -> bool:
     """Return whether empty rows are idle, from the argument `empty`.
 
     Raises:
-        ConfigError: `empty` is neither "raise" nor "idle", or is "raise" while tracing.
+        ConfigError: `empty` is neither "raise" nor "idle", or is "raise" where values
+            cannot be looked at.
     """
     if empty == "idle":
         return True
     if empty != "raise":
         raise ConfigError(f'{operation}: empty is {empty!r}; expected "raise" or "idle".')
-    if traced:
+    if not look:
         raise ConfigError(
-            f'{operation}: empty="raise" has to look at values, which compile, export and vmap '
-            f'do not allow; pass empty="idle", under which a row that allows nothing takes no '
-            f"decision."
+            f'{operation}: empty="raise" has to look at the mask\'s values, which is not possible '
+            f"under compile, export and vmap, and not wanted on a GPU without validation; pass "
+            f'empty="idle", under which a row that allows nothing takes no decision.'
         )
     return False
 
@@ -95,9 +96,9 @@ def open_rows(
         action_mask = check_mask(
             operation, "action_mask", action_mask, logits.shape, device=logits.device
         )
-    traced = is_traced(logits)
-    idle = check_empty_choice(operation, empty, traced=traced)
-    rows = prepare_rows(logits, action_mask, look=not traced)
+    look = not is_traced(logits)
+    idle = check_empty_choice(operation, empty, look=look or action_mask is None)
+    rows = prepare_rows(logits, action_mask, look=look)
     if not idle and rows.empty is not None:
         raise_no_allowed_action(operation, rows.empty)
     return logits, action_mask, rows

@@ -64,7 +64,7 @@ def masked_argmax(
     values = check_logits(operation, values, "values").detach()
     check_idle_action(operation, idle_action, values.shape[-1])
     traced = is_traced(values)
-    idle = check_empty_choice(operation, empty, traced=traced)
+    idle = check_empty_choice(operation, empty, look=not traced or action_mask is None)
     if action_mask is None:
         best = values.argmax(-1)
         _check_ordered(operation, values, best, traced=traced)

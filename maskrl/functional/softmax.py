@@ -117,6 +117,7 @@ def masked_logsumexp(
     mask: Tensor | None = None
     if action_mask is not None:
         mask = check_mask(operation, "action_mask", action_mask, logits.shape, device=logits.device)
-    if not check_empty_choice(operation, empty, traced=is_traced(logits)) and mask is not None:
+    look = not is_traced(logits) or mask is None
+    if not check_empty_choice(operation, empty, look=look) and mask is not None:
         check_no_empty_row(operation, mask, logits)
     return choose_backend(logits, mask).logsumexp(logits, mask)

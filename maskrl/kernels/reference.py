@@ -96,9 +96,7 @@ def statistics_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
-def log_softmax(
-    logits: Tensor, action_mask: Tensor | None, empty: Tensor | None = None
-) -> Tensor:
+def log_softmax(logits: Tensor, action_mask: Tensor | None, empty: Tensor | None = None) -> Tensor:
     """Normalise logits `[..., A]` over the allowed ones.
 
     Rows flagged in `empty` `[...]` become -inf with gradient 0. Without the flags
@@ -191,7 +189,8 @@ def _draw(rows: Tensor, uniform: Tensor) -> Tensor:
     if rows.device.type != "cpu" or torch.compiler.is_compiling():
         # A parallel scan rounds in any order: let the sum grow at possible actions only.
         cdf = torch.where(probs > 0, cdf, -1.0).cummax(-1).values
-    drawn = torch.searchsorted(cdf, uniform * cdf[:, -1:], right=True)
+    targets = (uniform * cdf[:, -1:]).contiguous()
+    drawn = torch.searchsorted(cdf, targets, right=True)
     return drawn.clamp_(max=rows.shape[-1] - 1)
 
 

@@ -114,9 +114,7 @@ def check_mask_array(m: Any, shape: tuple[int, ...], *, name: str, operation: st
             f"Convert it with maskrl.masks.as_mask_array({name})."
         )
     if m.shape != tuple(shape):
-        raise MaskShapeError(
-            f"{operation}: {name} has shape {m.shape}; expected {tuple(shape)}."
-        )
+        raise MaskShapeError(f"{operation}: {name} has shape {m.shape}; expected {tuple(shape)}.")
     return m
 
 

@@ -1,0 +1,13 @@
+"""Distributions over allowed actions, in the contract of `torch.distributions`.
+
+The mask goes into the constructor; `log_prob`, `entropy`, `sample`, `mode` and
+`kl_divergence` then mean what they always mean, over what is allowed.
+"""
+
+from __future__ import annotations
+
+from maskrl.distributions.constraints import AllowedActions
+from maskrl.distributions.kl import kl_masked_categorical
+from maskrl.distributions.masked_categorical import MaskedCategorical
+
+__all__ = ["AllowedActions", "MaskedCategorical", "kl_masked_categorical"]
