@@ -1,4 +1,4 @@
-"""A scene as text for a terminal: a framed grid, one line of status, one of legend.
+"""A scene as text for a terminal: a framed grid, a line of status, and a legend.
 
 Each cell is three characters wide and uses ASCII alone, so the grid lines up in
 every terminal and every log file; colours are the 256 of any modern terminal.
@@ -20,6 +20,7 @@ EMOJI = {
 }
 # Colours as numbers of the 256-colour table: text, then background.
 INKS = {"panda": 231, "watermelon": 203, "scorpion": 215, "dragon": 183, "banana": 227}
+LEGEND_WIDTH = 48
 GRASS, SHADED, TREE, QUIET = 22, 236, (114, 28), 245
 ENDINGS = {"won": (227, "won!"), "caught": (203, "caught"), "timeout": (153, "time is up")}
 
@@ -33,7 +34,8 @@ def scene_text(scene: Scene, colour: bool = True, *, emoji: bool = False) -> str
         emoji: Show pictures for letters; each is two columns wide in most terminals.
 
     Returns:
-        height + 4 lines without a final line break: the framed grid, status, legend.
+        Lines joined without a final line break: height + 2 of the framed grid, one of
+        status, and one or more of legend, each up to `LEGEND_WIDTH` columns.
 
     In a cell, `P`, `W`, `S`, `D`, `b` and `###` are panda, watermelon, scorpion,
     dragon, banana and tree; `Pb` is a panda that carries a banana, `S*` a stunned
@@ -120,22 +122,32 @@ def _status(scene: Scene, colour: bool) -> str:
 
 
 def _legend(scene: Scene, colour: bool, emoji: bool) -> str:
-    """What the signs mean, only those that this scene can show."""
+    """What the signs mean, only those that this scene shows."""
     present = ["panda", "watermelon"]
     present += [name for name in ("scorpion", "dragon") if getattr(scene, name) is not None]
     present += ["banana"] if scene.bananas or scene.carrying else []
     signs = EMOJI if emoji else LETTERS
-    parts = [f"{_ink(signs[name], INKS[name], None, colour, bold=True)} {name}" for name in present]
+    entries = [(signs[name], INKS[name], name) for name in present]
     if scene.trees:
-        parts.append(f"{EMOJI['tree'] if emoji else _ink('###', TREE[0], None, colour)} tree")
+        entries.append((EMOJI["tree"] if emoji else "###", TREE[0], "tree"))
     if scene.hidden:
         name = min(scene.hidden).split()[0]
-        sign = f"{EMOJI[name]}?" if emoji else f"({LETTERS[name]})"
-        parts.append(f"{_ink(sign, QUIET, None, colour)} out of sight")
+        entries.append(
+            (f"{EMOJI[name]}?" if emoji else f"({LETTERS[name]})", QUIET, "out of sight")
+        )
     if scene.scorpion_stunned or scene.dragon_stunned:
         name = "scorpion" if scene.scorpion_stunned else "dragon"
-        parts.append(f"{_ink(signs[name] + '*', INKS[name], None, colour)} stunned")
-    return "  ".join(parts)
+        entries.append((signs[name] + "*", INKS[name], "stunned"))
+    lines, used = [""], 0
+    for sign, ink, meaning in entries:
+        length = len(sign) + 1 + len(meaning)
+        if used and used + 2 + length > LEGEND_WIDTH:
+            lines.append("")
+            used = 0
+        lines[-1] += ("  " if used else "") + _ink(sign, ink, None, colour, bold=True)
+        lines[-1] += f" {meaning}"
+        used += (2 if used else 0) + length
+    return "\n".join(lines)
 
 
 def _ink(text: str, ink: int, ground: int | None, colour: bool, *, bold: bool = False) -> str:

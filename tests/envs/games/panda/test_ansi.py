@@ -38,8 +38,8 @@ def test_the_whole_text():
         "| W  .  .  .  . |",
         "+---------------+",
         "step 7/40 | carries a banana | last: use item",
-        "P panda  W watermelon  S scorpion  D dragon  b banana  ### tree  (S) out of sight  "
-        "D* stunned",
+        "P panda  W watermelon  S scorpion  D dragon",
+        "b banana  ### tree  (S) out of sight  D* stunned",
     ]
 
 
@@ -86,3 +86,9 @@ def test_the_legend_explains_only_what_is_there():
         "step 0 | carries nothing",
         "P panda  W watermelon",
     ]
+
+
+def test_the_legend_wraps():
+    for emoji in (False, True):
+        lines = scene_text(SCENE, colour=False, emoji=emoji).split("\n")
+        assert all(len(line) <= 48 for line in lines[7:]) and len(lines) == 9
