@@ -1,0 +1,28 @@
+"""Interactive figures: arrays in, plotly figures out.
+
+`theme` holds the colours and the light and dark templates, each other file
+one kind of figure. Nothing here reads a file or knows a policy: a notebook
+can call these functions with arrays of its own, and `maskrl.reports` puts
+them on a page.
+"""
+
+from __future__ import annotations
+
+from maskrl.figures.action_head import action_head_figure
+from maskrl.figures.attention_map import attention_map_figure
+from maskrl.figures.learning_curves import ReferenceLine, learning_curve
+from maskrl.figures.mask_statistics import disallowed_mass_figure, share_figure
+from maskrl.figures.theme import DARK, LIGHT, PALETTE, figure_template
+
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "PALETTE",
+    "ReferenceLine",
+    "action_head_figure",
+    "attention_map_figure",
+    "disallowed_mass_figure",
+    "figure_template",
+    "learning_curve",
+    "share_figure",
+]
