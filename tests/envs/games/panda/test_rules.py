@@ -1,0 +1,123 @@
+"""The rules one by one, on hand-drawn grids. Cells are y * 5 + x on a 5 x 5 grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskrl.envs.games.panda.rules import (
+    NO_TARGET,
+    action_allowed,
+    distance,
+    dragon_moves,
+    neighbour,
+    pick,
+    scorpion_moves,
+    sees,
+    step_towards,
+    throw_target,
+)
+from maskrl.envs.games.panda.settings import (
+    DOWN,
+    DRAGON,
+    LEFT,
+    RIGHT,
+    SCORPION,
+    UP,
+    USE_ITEM,
+    WAIT,
+)
+from maskrl.geometry import cell_bits, cells_between
+
+BETWEEN = cells_between(5, 5)
+
+
+def _trees(*cells: int) -> tuple[np.ndarray, np.ndarray]:
+    blocked = np.zeros(25, bool)
+    blocked[list(cells)] = True
+    return blocked, cell_bits(blocked)
+
+
+def _moves(kind, *arguments) -> dict[int, float]:
+    cells, chances = np.empty(5, np.int64), np.empty(5)
+    count = kind(cells, chances, *arguments)
+    where: dict[int, float] = {}
+    for cell, chance in zip(cells[:count], chances[:count], strict=True):
+        where[int(cell)] = where.get(int(cell), 0.0) + float(chance)
+    assert sum(where.values()) == pytest.approx(1)
+    return where
+
+
+def test_neighbours_stop_at_the_border() -> None:
+    assert [neighbour(12, d, 5, 5) for d in (UP, DOWN, LEFT, RIGHT)] == [7, 17, 11, 13]
+    assert [neighbour(0, d, 5, 5) for d in (UP, DOWN, LEFT, RIGHT)] == [-1, 5, -1, 1]
+    assert [neighbour(24, d, 5, 5) for d in (UP, DOWN, LEFT, RIGHT)] == [19, -1, 23, -1]
+
+
+def test_trees_borders_and_empty_paws_disallow_actions() -> None:
+    blocked, _ = _trees(1)
+    allowed = [action_allowed(a, 0, 0, blocked, 5, 5) for a in range(6)]
+    # In the corner (0, 0) with a tree to the right: only down and wait.
+    assert allowed == [False, True, False, False, True, False]
+    assert action_allowed(USE_ITEM, 0, 1, blocked, 5, 5)
+    assert action_allowed(WAIT, 0, 0, blocked, 5, 5)
+
+
+def test_the_dragon_chases_only_what_it_sees() -> None:
+    blocked, bits = _trees()
+    assert _moves(dragon_moves, 10, 14, 24, blocked, BETWEEN, bits, 5, 5) == {10: 0.5, 11: 0.5}
+    blocked, bits = _trees(12)
+    assert _moves(dragon_moves, 10, 14, 24, blocked, BETWEEN, bits, 5, 5) == {10: 1.0}
+
+
+def test_the_scorpion_creeps_when_near_and_trees_do_not_blind_it() -> None:
+    blocked, _ = _trees(11)
+    # Two steps away with the tree between: it is aware, but the tree is in its way.
+    assert _moves(scorpion_moves, 10, 12, 24, blocked, 5, 5) == {10: 1.0}
+    blocked, _ = _trees()
+    assert _moves(scorpion_moves, 10, 12, 24, blocked, 5, 5) == {10: 0.5, 11: 0.5}
+
+
+def test_the_scorpion_wanders_when_far_and_stays_where_it_cannot_go() -> None:
+    blocked, _ = _trees(5)
+    # In the corner (0, 0): up and left leave the grid, down is a tree, right is free.
+    far = _moves(scorpion_moves, 0, 24, 20, blocked, 5, 5)
+    assert far == {0: 0.875, 1: 0.125}
+    # Nor does it step on the watermelon.
+    assert _moves(scorpion_moves, 0, 24, 1, blocked, 5, 5) == {0: 1.0}
+
+
+def test_greedy_steps_prefer_the_longer_side_and_then_the_other() -> None:
+    blocked, _ = _trees()
+    assert step_towards(0, 14, 24, blocked, 5, 5) == 1  # 4 right, 2 down: right first
+    blocked, _ = _trees(1)
+    assert step_towards(0, 14, 24, blocked, 5, 5) == 5  # tree to the right: down
+    assert step_towards(0, 14, 5, blocked, 5, 5) == 0  # and the watermelon below: stay
+    assert step_towards(0, 4, 24, blocked, 5, 5) == 0  # a straight line has no other side
+    assert step_towards(7, 7, 24, blocked, 5, 5) == 7
+
+
+def test_a_banana_hits_the_nearest_awake_creature_in_sight() -> None:
+    _, bits = _trees()
+    assert throw_target(12, 14, 13, False, False, BETWEEN, bits, 5) == DRAGON
+    assert throw_target(12, 13, 14, False, False, BETWEEN, bits, 5) == SCORPION
+    assert throw_target(12, 11, 13, False, False, BETWEEN, bits, 5) == DRAGON  # a tie
+    assert throw_target(12, 13, 14, True, False, BETWEEN, bits, 5) == DRAGON  # one sleeps
+    assert throw_target(12, 13, 14, True, True, BETWEEN, bits, 5) == NO_TARGET
+    assert throw_target(0, 24, 23, False, False, BETWEEN, bits, 5) == NO_TARGET  # too far
+    _, bits = _trees(13)
+    assert throw_target(12, 14, 24, False, False, BETWEEN, bits, 5) == DRAGON  # tree hides it
+    assert throw_target(12, 14, -1, False, False, BETWEEN, bits, 5) == NO_TARGET
+
+
+def test_sight_and_distance() -> None:
+    _, bits = _trees(6)
+    assert not sees(0, 12, BETWEEN, bits) and not sees(12, 0, BETWEEN, bits)
+    assert sees(0, 4, BETWEEN, bits)
+    assert distance(0, 24, 5) == 8
+
+
+def test_pick_covers_the_unit_interval() -> None:
+    cells, chances = np.array([3, 4, 5, 0, 0]), np.array([0.25, 0.25, 0.5, 0.0, 0.0])
+    picked = [int(pick(cells, chances, 3, u)) for u in (0.0, 0.2499, 0.25, 0.4999, 0.5, 1 - 2**-53)]
+    assert picked == [3, 3, 4, 4, 5, 5]
