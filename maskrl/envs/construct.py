@@ -12,6 +12,7 @@ import importlib
 import inspect
 import os
 import sys
+import types
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -77,24 +78,7 @@ def find_class(path: str) -> Callable[..., Any]:
         ConfigError: It is no Gymnasium environment, or importing it fails.
     """
     module_name, _, name = path.partition(":")
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module_name + ".").startswith(error.name + "."):
-            raise ConfigError(
-                f"environment {path!r}: importing {module_name} fails, because {error}."
-            ) from error
-        raise UnknownEnvError(
-            f"environment {path!r}: there is no module {error.name!r} among the installed "
-            f"packages or in the current directory ({here}). Expected package.module:Class."
-        ) from error
-    except Exception as error:
-        raise ConfigError(
-            f"environment {path!r}: importing {module_name} fails: {type(error).__name__}: {error}"
-        ) from error
+    module = _import_module(module_name, path)
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
@@ -146,10 +130,13 @@ def find_gymnasium_spec(name: str) -> str:
     Raises:
         UnknownEnvError: Unknown or retired; the message says what to write instead.
     """
+    module_name, colon, _ = name.partition(":")
+    if colon:  # "module:ID": importing the module registers the id
+        _import_module(module_name, f"gymnasium:{name}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            gymnasium.spec(name)
+            gymnasium.spec(name.rpartition(":")[2])
     except gymnasium.error.DeprecatedEnv as error:
         base = name.rpartition("-v")[0]
         newer = [known for known in gymnasium.registry if known.rpartition("-v")[0] == base]
@@ -157,11 +144,6 @@ def find_gymnasium_spec(name: str) -> str:
         raise UnknownEnvError(
             f"environment 'gymnasium:{name}': this version is retired in Gymnasium "
             f"{gymnasium.__version__}.{advice}"
-        ) from error
-    except ModuleNotFoundError as error:
-        raise UnknownEnvError(
-            f"environment 'gymnasium:{name}': the module that should register it is missing: "
-            f"{error}."
         ) from error
     except gymnasium.error.Error as error:
         near = _nearest(name, list(gymnasium.registry))
@@ -189,6 +171,27 @@ def make_gymnasium_vec(
 ) -> VectorEnv[Any, Any, Any]:
     """Make `num_envs` environments by their Gymnasium id, stepping in this process."""
     return GymnasiumVectorEnv([lambda: make_gymnasium(name, **kwargs)] * num_envs, seed=seed)
+
+
+def _import_module(module_name: str, path: str) -> types.ModuleType:
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name + ".").startswith(error.name + "."):
+            raise ConfigError(
+                f"environment {path!r}: importing {module_name} fails, because {error}."
+            ) from error
+        raise UnknownEnvError(
+            f"environment {path!r}: there is no module {error.name!r} among the installed "
+            f"packages or in the current directory ({here}). Expected package.module:Class."
+        ) from error
+    except Exception as error:
+        raise ConfigError(
+            f"environment {path!r}: importing {module_name} fails: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _mask_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:

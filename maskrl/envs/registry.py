@@ -102,9 +102,9 @@ def parse_env_id(env_id: str) -> tuple[str, dict[str, Any]]:
     >>> parse_env_id("panda?sight=full&trees=3")
     ('panda', {'sight': 'full', 'trees': 3})
     """
-    base_id, question, query = env_id.partition("?")
+    base_id, _, query = env_id.partition("?")
     kwargs: dict[str, Any] = {}
-    for part in query.split("&") if question else ():
+    for part in query.split("&") if query else ():
         name, equals, value = part.partition("=")
         if not (equals and name.isidentifier()):
             raise ConfigError(

@@ -1,0 +1,144 @@
+"""The contract: which entries are masks, what spaces describe, where final observations are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import SyncVectorEnv
+
+from maskrl.envs import contract
+from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError, NoMaskError
+
+
+def space(**entries):
+    return spaces.Dict(entries)
+
+
+FEATURES = spaces.Box(-1, 1, (3,), np.float32)
+
+
+def test_a_mask_space_stays_boolean_when_batched():
+    from gymnasium.vector.utils import batch_space, create_empty_array
+
+    batched = batch_space(space(action_mask=contract.mask_space(6)), 4)
+    assert batched["action_mask"].dtype == np.bool_
+    assert create_empty_array(contract.mask_space(6), 4).dtype == np.bool_
+    assert contract.mask_space(2, 3).contains(np.ones((2, 3), bool))
+
+
+def test_entries_are_told_apart_by_their_names():
+    mine = space(speed=FEATURES, action_mask=contract.mask_space(6), visibility=FEATURES)
+    assert set(contract.feature_keys(mine)) == {"speed"}
+    assert set(contract.mask_keys(mine)) == {"action_mask", "visibility"}
+
+
+def test_describe_discrete():
+    said = contract.describe(
+        space(observation=FEATURES, action_mask=contract.mask_space(6)), spaces.Discrete(6)
+    )
+    assert (said.action_kind, said.n_actions, said.nvec) == ("discrete", 6, (6,))
+    assert said.features == ("observation",) and said.masks == ("action_mask",)
+    assert said.has_action_mask and not said.has_entities and said.observer_index == 0
+
+
+def test_describe_entities_without_action_mask():
+    said = contract.describe(
+        space(entities=spaces.Box(-1, 1, (5, 3), np.float32), entity_mask=contract.mask_space(5)),
+        spaces.Discrete(2),
+    )
+    assert said.has_entities and not said.has_action_mask
+
+
+@pytest.mark.parametrize(
+    ("action_space", "mask_shape", "kind", "n_actions", "nvec"),
+    [
+        (spaces.MultiDiscrete([2, 3]), (5,), "multi_discrete", 5, (2, 3)),
+        (spaces.MultiBinary(3), (6,), "multi_binary", 6, (2, 2, 2)),
+        (spaces.MultiBinary(3), (3, 2), "multi_binary", 6, (2, 2, 2)),
+    ],
+)
+def test_describe_several_heads(action_space, mask_shape, kind, n_actions, nvec):
+    said = contract.describe(space(action_mask=contract.mask_space(*mask_shape)), action_space)
+    assert (said.action_kind, said.n_actions, said.nvec) == (kind, n_actions, nvec)
+
+
+def test_describe_refuses_what_has_no_mask_and_says_what_it_looked_for():
+    with pytest.raises(NoMaskError, match=r"action_mask, entity_mask, agent_mask.*\['x'\]"):
+        contract.describe(space(x=FEATURES), spaces.Discrete(2))
+
+
+def test_describe_refuses_an_int8_mask():
+    with pytest.raises(MaskDtypeError, match="mask_space"):
+        contract.describe(space(action_mask=spaces.Box(0, 1, (2,), np.int8)), spaces.Discrete(2))
+
+
+def test_describe_refuses_a_mask_of_another_length():
+    with pytest.raises(MaskShapeError, match=r"\(7,\).*\(6,\)"):
+        contract.describe(space(action_mask=contract.mask_space(7)), spaces.Discrete(6))
+
+
+@pytest.mark.parametrize(
+    ("observation_space", "action_space", "message"),
+    [
+        (FEATURES, spaces.Discrete(2), "expected a gymnasium.spaces.Dict"),
+        (space(action_mask=contract.mask_space(2)), FEATURES, "takes no action mask"),
+        (
+            space(action_mask=contract.mask_space(2)),
+            spaces.Discrete(2, start=1),
+            "numbered from 0",
+        ),
+    ],
+)
+def test_describe_refuses_spaces_it_cannot_use(observation_space, action_space, message):
+    with pytest.raises(ConfigError, match=message):
+        contract.describe(observation_space, action_space)
+
+
+def test_final_observations_are_the_same_from_both_layouts():
+    batched = {"a": np.arange(6).reshape(3, 2), "b": np.array([True, False, True])}
+    rows = np.empty(3, dtype=object)
+    rows[0] = {key: value[0] for key, value in batched.items()}
+    rows[2] = {key: value[2] for key, value in batched.items()}
+    index = np.array([0, 2])
+    ours = contract.final_observations({"final_obs": batched}, index)
+    theirs = contract.final_observations({"final_obs": rows}, index)
+    for key in batched:
+        np.testing.assert_array_equal(ours[key], batched[key][index])
+        np.testing.assert_array_equal(theirs[key], ours[key])
+        assert theirs[key].dtype == ours[key].dtype
+    ours["a"][:] = -1
+    assert batched["a"].min() == 0, "a copy"
+
+
+def test_final_observations_refuses_what_has_none():
+    with pytest.raises(ConfigError, match="SAME_STEP"):
+        contract.final_observations({}, np.array([0]))
+    with pytest.raises(ConfigError, match="sub-environment 1"):
+        contract.final_observations(
+            {"final_obs": np.array([{"a": 1}, None], dtype=object)}, np.array([1])
+        )
+
+
+def test_same_step_is_required(corridor):
+    venv = SyncVectorEnv([corridor])
+    with pytest.raises(ConfigError, match="AutoresetMode.SAME_STEP"):
+        contract.require_same_step(venv)
+    contract.require_same_step(SyncVectorEnv([corridor], autoreset_mode="SameStep"))
+
+
+def test_who_can_save_state(corridor):
+    class Saves(SyncVectorEnv):
+        def get_state(self):
+            return {}
+
+        def set_state(self, state):
+            pass
+
+    class SavesNot(Saves):
+        def can_save_state(self):
+            return False
+
+    assert contract.can_save_state(Saves([corridor]))
+    assert not contract.can_save_state(SavesNot([corridor]))
+    assert not contract.can_save_state(SyncVectorEnv([corridor]))
