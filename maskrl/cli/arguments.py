@@ -1,0 +1,115 @@
+"""From words to options: tyro, set up once, and the settings of an environment.
+
+Help keeps the paragraphs and examples of a docstring. An environment's own settings are
+written `--env key=value` or `--env.key value`, as often as needed; values are read as
+in an environment's id.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import tyro
+
+from maskrl.envs.registry import parse_env_id
+from maskrl.errors import ConfigError
+
+T = TypeVar("T")
+
+_SECTIONS = re.compile(r"^(Args|Attributes|Returns|Raises|Reference|Yields):", re.MULTILINE)
+
+
+def parse_options(
+    options: type[T] | Callable[..., T], verb: str, argv: Sequence[str], *, default: Any = None
+) -> T:
+    """Parse the words after a verb; help and complaints are printed by tyro, which then exits.
+
+    Args:
+        options: A dataclass, or a function that is then called.
+        verb: For the usage line.
+        argv: The words.
+        default: An instance of the dataclass whose values are the defaults.
+    """
+    extra = {} if default is None else {"default": default}
+    return tyro.cli(
+        options,
+        prog=f"maskrl {verb}",
+        description=help_text(options),
+        args=split_env_options(argv),
+        **extra,
+    )
+
+
+def call_with_options(function: Callable[..., Any], verb: str, argv: Sequence[str]) -> int:
+    """Call a verb's function with what its signature and the words say."""
+    return int(parse_options(function, verb, argv) or 0)
+
+
+def help_text(documented: Any) -> str:
+    """A docstring up to its formal sections: summary, paragraphs, examples."""
+    text = inspect.getdoc(documented) or ""
+    found = _SECTIONS.search(text)
+    return (text[: found.start()] if found else text).strip()
+
+
+def split_env_options(argv: Sequence[str]) -> list[str]:
+    """Rewrite `--env.key value` and `--env.key=value` as `--env key=value`.
+
+    Raises:
+        ConfigError: A `--env.key` has no value.
+
+    >>> split_env_options(["panda", "--env.sight", "full"])
+    ['panda', '--env', 'sight=full']
+    """
+    words: list[str] = []
+    rest = iter(argv)
+    for word in rest:
+        if not word.startswith("--env."):
+            words.append(word)
+            continue
+        key, equals, value = word.removeprefix("--env.").partition("=")
+        if not equals:
+            following = next(rest, None)
+            if following is None:
+                raise ConfigError(f"{word} needs a value, as in {word} VALUE")
+            value = following
+        words += ["--env", f"{key.replace('-', '_')}={value}"]
+    return words
+
+
+def env_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Settings of an environment from `key=value` words; later ones win.
+
+    Raises:
+        ConfigError: A word is not of that form.
+
+    >>> env_settings(["sight=full", "max_trees=3"])
+    {'sight': 'full', 'max_trees': 3}
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"--env {pair}: expected key=value, as in --env sight=full")
+        settings |= parse_env_id(f"env?{name}={quote(value, safe='')}")[1]
+    return settings
+
+
+def join_env_id(base_id: str, settings: Mapping[str, Any]) -> str:
+    """The id that `parse_env_id` splits into these two again.
+
+    >>> join_env_id("panda", {"sight": "full", "max_trees": 3})
+    'panda?sight=full&max_trees=3'
+    """
+    parts = []
+    for name, value in settings.items():
+        text = value if isinstance(value, str) else repr(value)
+        part = f"{name}={quote(text, safe='')}"
+        if parse_env_id(f"env?{part}")[1][name] != value:
+            part = f"{name}={quote(repr(value), safe='')}"
+        parts.append(part)
+    return f"{base_id}?{'&'.join(parts)}" if parts else base_id

@@ -1,0 +1,186 @@
+"""One step of an episode beside the world: what the agent may do, would do, sees and expects.
+
+`StepView` is everything that a step shows, as plain arrays; `render_step` turns it
+into something that rich can print or keep alive. Both know nothing of environments
+or policies, so what `maskrl watch` shows can be tested without either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+MOST_ACTIONS = 12
+MOST_ENTITIES = 12
+BAR_CELLS = 16
+GAP, TABLE_WIDTH = 2, 56
+TITLE_ROWS, HEAD_ROWS = 2, 2
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One moment before an action, and the action taken.
+
+    Attributes:
+        world: The environment as text, colour codes allowed, or as a picture
+            uint8 [h, w, 3], which is shown in half blocks.
+        title: Which episode and step this is.
+        action_names: A name per action.
+        action_mask: bool [A], True where the action is allowed; None where all are.
+        probabilities: float [A] under the mask; None after an episode's end.
+        action: The action taken; None after an episode's end.
+        value: The value that the critic gives this moment, None without a critic.
+        gained: Return so far.
+        entity_names: A name per entity slot, None for slots that hold nothing.
+        attention: float [E], what the agent pays to each slot; None without entities.
+        visible: bool [E], what the agent may look at; None without entities.
+    """
+
+    world: str | NDArray[np.uint8]
+    title: str
+    action_names: tuple[str, ...] = ()
+    action_mask: NDArray[np.bool_] | None = None
+    probabilities: NDArray[np.floating] | None = None
+    action: int | None = None
+    value: float | None = None
+    gained: float = 0.0
+    entity_names: tuple[str | None, ...] = ()
+    attention: NDArray[np.floating] | None = None
+    visible: NDArray[np.bool_] | None = None
+
+
+def bar(share: float, cells: int = BAR_CELLS) -> str:
+    """A bar of up to `cells` blocks, in steps of an eighth of one.
+
+    >>> bar(0.5, 4)
+    '██  '
+    """
+    eighths = round(min(1.0, max(0.0, share)) * cells * 8)
+    text = "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
+    return text.ljust(cells)
+
+
+def half_blocks(picture: NDArray[np.uint8], columns: int = 44) -> Text:
+    """A picture in a terminal: two pixels to a character, one in its colour, one behind it.
+
+    Args:
+        picture: uint8 [h, w, 3].
+        columns: Characters in a row; the height follows.
+    """
+    height, width = picture.shape[:2]
+    columns = max(1, min(columns, width))
+    rows = max(1, round(height / width * columns / 2)) * 2
+    down = (np.arange(rows) + 0.5) * height / rows
+    across = (np.arange(columns) + 0.5) * width / columns
+    small = picture[down.astype(int)[:, None], across.astype(int)[None, :]]
+    text = Text(no_wrap=True)
+    for upper, lower in zip(small[::2].tolist(), small[1::2].tolist(), strict=True):
+        if text:
+            text.append("\n")
+        for (r, g, b), (u, v, w) in zip(upper, lower, strict=True):
+            text.append("▀", style=f"rgb({r},{g},{b}) on rgb({u},{v},{w})")
+    return text
+
+
+def render_step(view: StepView, width: int = 100, height: int = 40) -> RenderableType:
+    """Lay out one step: the world to the left, what the agent thinks to the right.
+
+    Args:
+        view: What to show.
+        width: Columns of the terminal; narrow ones get the parts one below the other.
+        height: Rows of the terminal; low ones get fewer entities.
+    """
+    if isinstance(view.world, str):
+        world = Text.from_ansi(view.world, no_wrap=True)
+    else:
+        world = half_blocks(view.world)
+    lines = world.plain.split("\n")
+    beside = width >= max(len(line) for line in lines) + GAP + TABLE_WIDTH
+    used = TITLE_ROWS if beside else TITLE_ROWS + len(lines) + 1
+    thoughts: list[Table] = []
+    if view.probabilities is not None:
+        thoughts.append(_action_table(view))
+        used += thoughts[-1].row_count + HEAD_ROWS
+    if view.attention is not None and height - used > HEAD_ROWS:
+        thoughts.append(_attention_table(view, height - used - HEAD_ROWS))
+    numbers = Text(f"return so far {view.gained:+.2f}", style="dim")
+    if view.value is not None:
+        numbers.append(f"   expects {view.value:+.2f} from here")
+    title = Text(view.title, style="bold", no_wrap=True)
+    if not beside:
+        return Group(title, world, numbers, *thoughts)
+    grid = Table.grid(padding=(0, GAP))
+    grid.add_row(Group(world, Text(), numbers), Group(*thoughts))
+    return Group(title, grid)
+
+
+def _action_table(view: StepView) -> Table:
+    """Every action with its mask and probability, the likeliest only where there are many."""
+    probabilities = np.asarray(view.probabilities, dtype=np.float64)
+    count = len(probabilities)
+    allowed = np.ones(count, bool) if view.action_mask is None else np.asarray(view.action_mask)
+    shown = np.arange(count)
+    if count > MOST_ACTIONS:
+        order = np.lexsort((shown, -probabilities, ~allowed))
+        shown = np.sort(order[:MOST_ACTIONS])
+        if view.action is not None and view.action not in shown:
+            shown = np.sort(np.append(shown[:-1], view.action))
+    table = _table("", "action", "", "probability", "")
+    for index in shown.tolist():
+        share, taken = float(probabilities[index]), index == view.action
+        name = view.action_names[index] if index < len(view.action_names) else str(index)
+        style = "bold green" if taken else "" if allowed[index] else "dim"
+        table.add_row(
+            ">" if taken else "",
+            name.replace("_", " "),
+            "" if allowed[index] else "masked",
+            Text(bar(share), style="green" if taken else "cyan"),
+            f"{share:6.1%}" if allowed[index] else "",
+            style=style,
+        )
+    if count > len(shown):
+        rest = np.setdiff1d(np.arange(count), shown)
+        masked = int((~allowed[rest]).sum())
+        table.add_row(
+            "",
+            f"{len(rest)} more",
+            f"{masked} masked",
+            Text(bar(float(probabilities[rest].sum())), style="dim"),
+            f"{float(probabilities[rest].sum()):6.1%}",
+            style="dim",
+        )
+    return table
+
+
+def _attention_table(view: StepView, rows: int) -> Table:
+    """What the agent pays attention to, and what the feature mask keeps from it."""
+    attention = np.asarray(view.attention, dtype=np.float64)
+    seen = np.ones(len(attention), bool) if view.visible is None else np.asarray(view.visible)
+    table = _table("", "entity", "", "attention", "")
+    slots = [slot for slot, name in enumerate(view.entity_names) if name is not None]
+    for slot in slots[: min(rows, MOST_ENTITIES)]:
+        share = float(attention[slot])
+        table.add_row(
+            "",
+            str(view.entity_names[slot]),
+            "" if seen[slot] else "unseen",
+            Text(bar(share), style="magenta"),
+            f"{share:6.1%}" if seen[slot] else "",
+            style="" if seen[slot] else "dim",
+        )
+    return table
+
+
+def _table(*headers: str) -> Table:
+    """A plain table with a line below its head."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False, header_style="dim")
+    for header, least in zip(headers, (1, 10, 6, BAR_CELLS, 6), strict=True):
+        table.add_column(header, min_width=least, no_wrap=True)
+    return table

@@ -1,0 +1,148 @@
+"""`maskrl watch RUN`: a trained agent plays in the terminal, and shows its reasons.
+
+Beside the world stand the actions with their mask and probabilities, what the agent
+expects, and whom it attends to. Without a terminal (a pipe, a log) the frames are
+printed one after another. The agent plays layouts that it was not trained on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.live import Live
+
+from maskrl.cli.step_view import StepView, render_step
+from maskrl.errors import ConfigError
+from maskrl.runs.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from maskrl.policies.episode import EpisodeRecord, EpisodeStep
+
+NO_PICTURE = "(this environment draws nothing)"
+LAST_LOOK = 3  # frames' time that an episode's end stays in view
+
+
+def watch(
+    run: tyro.conf.Positional[Path],
+    *,
+    episodes: Annotated[int, tyro.conf.arg(metavar="N")] = 1,
+    speed: Annotated[float, tyro.conf.arg(metavar="STEPS")] = 2.0,
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
+    sampled: bool = False,
+    which: Literal["best", "last"] = "best",
+) -> None:
+    """Watch a trained agent play in the terminal, step by step.
+
+    Args:
+        run: Folder of the run.
+        episodes: Episodes to play.
+        speed: Steps per second.
+        seed: Seed of the first episode; the next ones count up from it.
+        sampled: Sample actions, as in training, instead of taking the likeliest.
+        which: The checkpoint that did best in evaluation, or the last one.
+    """
+    from maskrl.policies import load_policy, record_episode  # torch, not needed for --help
+
+    if episodes < 1:
+        raise ConfigError(f"watch: --episodes must be at least 1, got {episodes}")
+    if not 0 < speed < float("inf"):
+        raise ConfigError(f"watch: --speed must be positive, got {speed}")
+    folder = RunDir.open(run)
+    config = folder.read_config()
+    policy = load_policy(folder, which)
+    console = Console()
+    try:
+        for number in range(episodes):
+            record = record_episode(
+                policy,
+                config["env"],
+                config.get("env_kwargs"),
+                seed=seed + number,
+                deterministic=not sampled,
+                pictures="ansi",
+            )
+            play(record, console, name=f"episode {number + 1} of {episodes}", speed=speed)
+    except KeyboardInterrupt:
+        console.print("stopped")
+
+
+def play(record: EpisodeRecord, console: Console, *, name: str, speed: float) -> None:
+    """Show a recorded episode, and end with one line that sums it up.
+
+    Args:
+        record: The episode.
+        console: Where it is shown: in place on a terminal, one after another elsewhere.
+        name: What to call the episode.
+        speed: Steps per second on a terminal.
+    """
+    views = step_views(record, name)
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            for view in views:
+                live.update(render_step(view, *console.size), refresh=True)
+                time.sleep((1 if view.action is not None else LAST_LOOK) / speed)
+    else:
+        for view in views:
+            console.print(render_step(view, console.width, height=1000))
+            console.print()
+    ending = "ended" if record.terminated else "cut off"
+    console.print(
+        f"{name} of {record.env}, seed {record.seed}: return {record.total_reward:+.2f}, "
+        f"{ending} after {len(record.steps)} steps",
+        highlight=False,
+    )
+
+
+def step_views(record: EpisodeRecord, name: str) -> Iterator[StepView]:
+    """Every moment of an episode as something to show, the end included."""
+    gained, count = 0.0, len(record.steps)
+    for index, step in enumerate(record.steps):
+        attention, visible = observer_attention(step)
+        yield StepView(
+            world=_world(step.text, step.frame),
+            title=f"{record.env}, {name}, step {index + 1} of {count}",
+            action_names=record.action_names,
+            action_mask=step.action_mask,
+            probabilities=step.probs,
+            action=step.action,
+            value=step.value,
+            gained=gained,
+            entity_names=step.entity_names or (),
+            attention=attention,
+            visible=visible,
+        )
+        gained += step.reward
+    yield StepView(
+        world=_world(record.final_text, record.final_frame),
+        title=f"{record.env}, {name}, {'the end' if record.terminated else 'cut off'}",
+        gained=gained,
+    )
+
+
+def observer_attention(step: EpisodeStep) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """What the acting entity attends to, and what it may look at.
+
+    Returns:
+        The last layer's attention of entity 0, mean over heads, float [E], or None
+        without attention; its row of visibility among the slots in use, bool [E], or None.
+    """
+    if not step.attention or step.entity_names is None:
+        return None, None
+    attention = step.attention[-1].mean(axis=0)[0]
+    visible = step.entity_mask
+    if step.visibility is not None:
+        visible = step.visibility[0] if visible is None else step.visibility[0] & visible
+    return attention, visible
+
+
+def _world(text: str | None, frame: np.ndarray | None) -> str | np.ndarray:
+    """The text of a step, else its picture, else a remark."""
+    if text is not None:
+        return text
+    return NO_PICTURE if frame is None else frame

@@ -1,0 +1,272 @@
+"""One episode of a policy, recorded for people who want to look at it.
+
+Each step keeps what was seen (a picture or text), what was allowed, what the network
+preferred before and after the mask, what was done, and who attended to whom. Reports
+and the terminal viewer draw from this and play nothing themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+import torch
+from torch import nn
+
+from maskrl.envs.registry import find_entry, make
+from maskrl.errors import ConfigError, MaskrlError
+from maskrl.policies.predict import obs_to_tensors
+from maskrl.runs.seeding import Seeds
+
+PictureKind = Literal["rgb_array", "ansi"]
+
+
+@dataclass(frozen=True)
+class EpisodeStep:
+    """One decision: the state it was taken in, and what followed.
+
+    Attributes:
+        frame: Picture before the action: uint8 `[h, w, 3]`, or None.
+        text: Picture as terminal text before the action, or None.
+        observation: What the policy was given, unbatched.
+        action: What was done.
+        action_mask: bool `[A]`, None where the environment has no action mask.
+        logits: float32 `[A]`, before the mask.
+        probs: float32 `[A]`, after it: exactly 0 where disallowed.
+        value: What the value network expected.
+        reward: What the action brought.
+        entity_names: What is in each entity slot (None: nothing), or None without entities.
+        entity_mask: bool `[E]`, or None.
+        visibility: bool `[E, E]`, or None.
+        attention: Per layer of the acting network `[heads, Q, E]`; the last layer may have
+            the observer's row only. Empty without attention.
+    """
+
+    frame: np.ndarray | None
+    text: str | None
+    observation: dict[str, np.ndarray]
+    action: int
+    action_mask: np.ndarray | None
+    logits: np.ndarray
+    probs: np.ndarray
+    value: float
+    reward: float
+    entity_names: tuple[str | None, ...] | None = None
+    entity_mask: np.ndarray | None = None
+    visibility: np.ndarray | None = None
+    attention: tuple[np.ndarray, ...] = ()
+
+
+@dataclass(frozen=True)
+class EpisodeRecord:
+    """A whole episode.
+
+    Attributes:
+        env: The environment's id.
+        env_kwargs: Its arguments.
+        seed: Of the environment's reset and of sampled actions.
+        steps: The decisions, in order.
+        final_frame: Picture after the last action, or None.
+        final_text: Text after the last action, or None.
+        terminated: It ended by its rules.
+        truncated: It was cut off, by the environment or by `max_steps`.
+        action_names: Name of each action; "0", "1", ... where the environment has none.
+        layout_id: Its layout, where the environment has such.
+    """
+
+    env: str
+    env_kwargs: dict[str, Any]
+    seed: int
+    steps: tuple[EpisodeStep, ...]
+    final_frame: np.ndarray | None
+    final_text: str | None
+    terminated: bool
+    truncated: bool
+    action_names: tuple[str, ...]
+    layout_id: int | None = None
+
+    @property
+    def total_reward(self) -> float:
+        """Undiscounted return."""
+        return float(sum(step.reward for step in self.steps))
+
+    @property
+    def illegal_actions(self) -> int:
+        """Actions that their mask disallowed, where it allowed another."""
+        return sum(
+            step.action_mask is not None
+            and bool(step.action_mask.any())
+            and not step.action_mask[step.action]
+            for step in self.steps
+        )
+
+
+def record_episode(
+    policy: nn.Module,
+    env_id: str,
+    env_kwargs: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    deterministic: bool = True,
+    max_steps: int = 500,
+    pictures: PictureKind | None = "rgb_array",
+) -> EpisodeRecord:
+    """Let a policy play one episode and keep everything worth seeing.
+
+    Args:
+        policy: As `maskrl.policies.Policy`; left as it was.
+        env_id: In any form that `maskrl.make` takes.
+        env_kwargs: Arguments of the environment, over those of its evaluation.
+        seed: Of the environment and of sampled actions.
+        deterministic: The most probable action, or a sample.
+        max_steps: The episode is cut off after so many.
+        pictures: What to draw: frames, or terminal text; the other where the environment
+            cannot, and nothing where it can neither, or for None.
+
+    Raises:
+        ConfigError: `max_steps` is below 1, or the environment cannot be made so.
+        NoAllowedActionError: A state allows no action.
+    """
+    if max_steps < 1:
+        raise ConfigError(f"record_episode: max_steps must be at least 1, got {max_steps}")
+    kwargs = find_entry(env_id).kwargs_for("evaluation", **(env_kwargs or {}))
+    env, drawn = _make_drawing(env_id, kwargs, pictures)
+    device = next((p.device for p in policy.parameters()), torch.device("cpu"))
+    generator = torch.Generator(device).manual_seed(Seeds(seed).integer("episode.actions"))
+    was_training = policy.training
+    policy.eval()
+    steps: list[EpisodeStep] = []
+    terminated = truncated = False
+    try:
+        obs, info = env.reset(seed=seed)
+        layout_id = info.get("layout_id")
+        while not (terminated or truncated):
+            frame, text = _picture(env, drawn)
+            names = _entity_names(env, obs)
+            seen = {key: np.array(value) for key, value in obs.items()}
+            choice = _decide(policy, seen, device, deterministic, generator)
+            obs, reward, terminated, truncated, info = env.step(choice["action"])
+            steps.append(
+                EpisodeStep(
+                    frame=frame,
+                    text=text,
+                    observation=seen,
+                    action_mask=seen.get("action_mask"),
+                    reward=float(reward),
+                    entity_names=names,
+                    entity_mask=seen.get("entity_mask"),
+                    visibility=seen.get("visibility"),
+                    **choice,
+                )
+            )
+            truncated = bool(truncated) or len(steps) >= max_steps
+        final_frame, final_text = _picture(env, drawn)
+        action_names = _action_names(env, len(steps[-1].logits))
+    finally:
+        policy.train(was_training)
+        env.close()
+    return EpisodeRecord(
+        env=env_id,
+        env_kwargs=kwargs,
+        seed=seed,
+        steps=tuple(steps),
+        final_frame=final_frame,
+        final_text=final_text,
+        terminated=bool(terminated),
+        truncated=bool(truncated),
+        action_names=action_names,
+        layout_id=None if layout_id is None else int(layout_id),
+    )
+
+
+@torch.no_grad()
+def _decide(
+    policy: nn.Module,
+    seen: dict[str, np.ndarray],
+    device: torch.device,
+    deterministic: bool,
+    generator: torch.Generator,
+) -> dict[str, Any]:
+    """Action, logits, probs, value and attention for one observation."""
+    batch = obs_to_tensors({key: value[None] for key, value in seen.items()}, device)
+    with _attention_maps(policy) as maps:
+        distribution = policy.distribution(batch)  # type: ignore[operator]
+    attention = tuple(maps)
+    action = distribution.mode if deterministic else distribution.sample(generator=generator)
+    raw = policy.logits(batch) if hasattr(policy, "logits") else distribution.logits  # type: ignore[operator]
+    return {
+        "action": int(action[0]),
+        "logits": raw[0].float().cpu().numpy(),
+        "probs": distribution.probs[0].float().cpu().numpy(),
+        "value": float(policy.value(batch)[0]),  # type: ignore[operator]
+        "attention": attention,
+    }
+
+
+@contextlib.contextmanager
+def _attention_maps(policy: nn.Module) -> Iterator[list[np.ndarray]]:
+    """Collect `[heads, Q, E]` of every attention layer that runs inside the block."""
+    from maskrl.attention.record import record_attention
+
+    collected: list[np.ndarray] = []
+    with record_attention(policy) as maps:
+        yield collected
+    collected += [weights[0].float().cpu().numpy() for weights in maps]
+
+
+def _make_drawing(
+    env_id: str, kwargs: dict[str, Any], pictures: PictureKind | None
+) -> tuple[gymnasium.Env[Any, Any], PictureKind | None]:
+    """The environment in the first mode in which it really draws, and that mode."""
+    env = make(env_id, **kwargs)
+    if pictures is None or "render_mode" in kwargs:
+        return env, None
+    modes = env.metadata.get("render_modes") or ()
+    wanted: tuple[PictureKind, ...] = ("rgb_array", "ansi")
+    for mode in sorted(wanted, key=lambda m: m != pictures):
+        if mode not in modes:
+            continue
+        try:
+            drawing = make(env_id, **kwargs, render_mode=mode)
+            drawing.reset(seed=0)
+            drawing.render()
+        except (MaskrlError, gymnasium.error.Error, ImportError):
+            continue  # it needs a library that is not there, or takes no render_mode
+        env.close()
+        return drawing, mode
+    return env, None
+
+
+def _picture(
+    env: gymnasium.Env[Any, Any], drawn: PictureKind | None
+) -> tuple[np.ndarray | None, str | None]:
+    if drawn is None:
+        return None, None
+    picture: Any = env.render()
+    if drawn == "rgb_array":
+        return np.array(picture, dtype=np.uint8), None
+    return None, str(picture)
+
+
+def _entity_names(
+    env: gymnasium.Env[Any, Any], obs: Mapping[str, Any]
+) -> tuple[str | None, ...] | None:
+    if "entity_mask" not in obs:
+        return None
+    try:
+        return tuple(env.get_wrapper_attr("entity_names"))
+    except AttributeError:
+        there = np.asarray(obs["entity_mask"])
+        return tuple(f"entity {i}" if used else None for i, used in enumerate(there))
+
+
+def _action_names(env: gymnasium.Env[Any, Any], count: int) -> tuple[str, ...]:
+    try:
+        names = tuple(str(name) for name in env.get_wrapper_attr("action_names"))
+    except AttributeError:
+        names = ()
+    return names if len(names) == count else tuple(str(i) for i in range(count))
