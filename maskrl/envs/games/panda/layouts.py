@@ -55,7 +55,7 @@ def split_seeds(split: Split, count: int, *, start: int = 0) -> npt.NDArray[np.i
 
 
 @njit(cache=True)
-def _free_cell(key, counter, taken, reached, need_reach):  # type: ignore[no-untyped-def]
+def _free_cell(key, counter, taken, reached, need_reach):
     """A random cell that nothing stands on: (cell, next counter); -1 when 64 draws all failed."""
     for _ in range(64):
         cell = below(key, counter, taken.shape[0])
@@ -67,7 +67,7 @@ def _free_cell(key, counter, taken, reached, need_reach):  # type: ignore[no-unt
 
 
 @njit(cache=True)
-def _flood(start, blocked, reached, stack, width, height):  # type: ignore[no-untyped-def]
+def _flood(start, blocked, reached, stack, width, height):
     """Mark every cell that free cells connect to `start`."""
     reached[:] = False
     reached[start] = True
@@ -85,7 +85,7 @@ def _flood(start, blocked, reached, stack, width, height):  # type: ignore[no-un
 
 
 @njit(cache=True)
-def write_layout(  # type: ignore[no-untyped-def]
+def write_layout(
     layout_seed,
     state,
     blocked,
@@ -180,7 +180,7 @@ def write_layout(  # type: ignore[no-untyped-def]
 def empty_rows(
     settings: PandaSettings, count: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
-    """Arrays for `count` layouts: state [count, S], blocked [count, cells], trees [count, words]."""
+    """Room for `count` layouts: state [count, S], blocked [count, cells], trees [count, W]."""
     columns = S_BANANAS + settings.banana_slots + settings.tree_slots
     return (
         np.zeros((count, columns), np.int32),

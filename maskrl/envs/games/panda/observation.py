@@ -33,7 +33,7 @@ _X, _Y, _X_FROM, _Y_FROM, _CARRYING, _STUNNED, _TIME_LEFT = range(_TYPES, _TYPES
 
 
 @njit(cache=True)
-def write_action_mask(state, blocked, action_mask, width, height):  # type: ignore[no-untyped-def]
+def write_action_mask(state, blocked, action_mask, width, height):
     """Write what the panda may do now: bool [6]."""
     for action in range(ACTIONS):
         action_mask[action] = action_allowed(
@@ -42,7 +42,7 @@ def write_action_mask(state, blocked, action_mask, width, height):  # type: igno
 
 
 @njit(cache=True)
-def _slot_cells(state, cells, banana_slots, shown_bananas, shown_trees):  # type: ignore[no-untyped-def]
+def _slot_cells(state, cells, banana_slots, shown_bananas, shown_trees):
     """Write the cell of every entity slot, -1 for padding; return nothing."""
     for k in range(4):
         cells[k] = state[k]
@@ -55,7 +55,7 @@ def _slot_cells(state, cells, banana_slots, shown_bananas, shown_trees):  # type
 
 
 @njit(cache=True)
-def write_visibility(cells, trees, between, full_sight, visibility):  # type: ignore[no-untyped-def]
+def write_visibility(cells, trees, between, full_sight, visibility):
     """Write who may attend to whom: bool [E, E].
 
     One sight line per unordered pair. The scorpion is an ambusher: trees hide it
@@ -78,7 +78,7 @@ def write_visibility(cells, trees, between, full_sight, visibility):  # type: ig
 
 
 @njit(cache=True)
-def write_observation(  # type: ignore[no-untyped-def]
+def write_observation(
     state,
     blocked,
     trees,

@@ -84,7 +84,7 @@ def item_modes(bananas: int) -> npt.NDArray[np.int64]:
 
 
 @njit(cache=True)
-def _after_pickup(ground, carrying, cell, banana_cells):  # type: ignore[no-untyped-def]
+def _after_pickup(ground, carrying, cell, banana_cells):
     """Ground bits and carrying after the panda stood on a cell with free paws."""
     if not carrying:
         for k in range(banana_cells.shape[0]):
@@ -94,7 +94,7 @@ def _after_pickup(ground, carrying, cell, banana_cells):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True)
-def _creature_tables(cells_of, index_of, watermelon, blocked, between, trees, width, height):  # type: ignore[no-untyped-def]
+def _creature_tables(cells_of, index_of, watermelon, blocked, between, trees, width, height):
     """For every panda cell: where each creature may go, as indices with chances."""
     count = cells_of.shape[0]
     dragon_to = np.zeros((count, count), np.int64)
@@ -106,7 +106,16 @@ def _creature_tables(cells_of, index_of, watermelon, blocked, between, trees, wi
     for p in range(count):
         for c in range(count):
             outcomes = dragon_moves(
-                cells, chances, cells_of[c], cells_of[p], watermelon, blocked, between, trees, width, height
+                cells,
+                chances,
+                cells_of[c],
+                cells_of[p],
+                watermelon,
+                blocked,
+                between,
+                trees,
+                width,
+                height,
             )
             dragon_to[p, c] = c
             if outcomes == 2:
@@ -124,7 +133,7 @@ def _creature_tables(cells_of, index_of, watermelon, blocked, between, trees, wi
 
 
 @njit(cache=True, nogil=True)
-def _world_answers(value, after, modes, tables, from_dragon):  # type: ignore[no-untyped-def]
+def _world_answers(value, after, modes, tables, from_dragon):
     """Expected value after the creatures moved, for every state right after the panda's act."""
     dragon_to, dragon_chance, scorpion_to, scorpion_chance = tables
     count = value.shape[1]
@@ -182,8 +191,20 @@ def _world_answers(value, after, modes, tables, from_dragon):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def _throw(  # type: ignore[no-untyped-def]
-    after, modes, ground, scorpion_stunned, dragon_stunned, p, s, out, cells_of, banana_cells, between, trees, width
+def _throw(
+    after,
+    modes,
+    ground,
+    scorpion_stunned,
+    dragon_stunned,
+    p,
+    s,
+    out,
+    cells_of,
+    banana_cells,
+    between,
+    trees,
+    width,
 ):
     """Value of throwing the carried banana, for every dragon cell, into `out` [D]."""
     panda = cells_of[p]
@@ -198,7 +219,7 @@ def _throw(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def backward_induction(  # type: ignore[no-untyped-def]
+def backward_induction(
     state, blocked, trees, between, modes, cells_of, index_of, width, height, steps, best, policy
 ):
     """Expected return of a layout's start.
@@ -294,7 +315,10 @@ def backward_induction(  # type: ignore[no-untyped-def]
                                             ground, carrying, cell, banana_cells
                                         )
                                         next_mode = modes[
-                                            new_ground, new_carrying, scorpion_stunned, dragon_stunned
+                                            new_ground,
+                                            new_carrying,
+                                            scorpion_stunned,
+                                            dragon_stunned,
                                         ]
                                         gain = after[next_mode, index_of[cell], s]
                                 if allowed == np.float32(0.0):

@@ -18,7 +18,7 @@ _TO_UNIT = 1.0 / 9007199254740992.0  # 2**-53
 
 
 @njit(cache=True, inline="always")
-def mix(value):  # type: ignore[no-untyped-def]
+def mix(value):
     """Hash one uint64 to a uint64 whose bits are all well mixed."""
     z = np.uint64(value) + _WEYL
     z = (z ^ (z >> np.uint64(30))) * _MIX_A
@@ -27,19 +27,19 @@ def mix(value):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, inline="always")
-def draw(key, counter):  # type: ignore[no-untyped-def]
+def draw(key, counter):
     """Draw number `counter` of stream `key`: uint64."""
     return mix(key ^ mix(np.uint64(counter)))
 
 
 @njit(cache=True, inline="always")
-def uniform(key, counter):  # type: ignore[no-untyped-def]
+def uniform(key, counter):
     """Draw number `counter` of stream `key`: float64 in [0, 1), 53 bits."""
     return np.float64(draw(key, counter) >> np.uint64(11)) * _TO_UNIT
 
 
 @njit(cache=True, inline="always")
-def below(key, counter, limit):  # type: ignore[no-untyped-def]
+def below(key, counter, limit):
     """Draw number `counter` of stream `key`: an integer in [0, limit), limit below 2**31."""
     high = draw(key, counter) >> np.uint64(32)
     return np.int64((high * np.uint64(limit)) >> np.uint64(32))

@@ -19,7 +19,6 @@ functions, so they cannot disagree about the rules.
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
 from maskrl.envs.games.panda.settings import (
@@ -43,7 +42,7 @@ NO_TARGET = -1
 
 
 @njit(cache=True, inline="always")
-def neighbour(cell, direction, width, height):  # type: ignore[no-untyped-def]
+def neighbour(cell, direction, width, height):
     """Cell one step away (`UP`, `DOWN`, `LEFT`, `RIGHT`), or -1 outside the grid."""
     x = cell % width
     y = cell // width
@@ -57,22 +56,22 @@ def neighbour(cell, direction, width, height):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, inline="always")
-def distance(a, b, width):  # type: ignore[no-untyped-def]
+def distance(a, b, width):
     """Steps between two cells along the grid, trees ignored."""
     return abs(a % width - b % width) + abs(a // width - b // width)
 
 
 @njit(cache=True, inline="always")
-def sees(a, b, between, trees):  # type: ignore[no-untyped-def]
+def sees(a, b, between, trees):
     """Whether no tree stands on the sight line from cell a to cell b."""
-    for word in range(trees.shape[0]):
+    for word in range(trees.shape[0]):  # noqa: SIM110 - a generator would not compile
         if between[a, b, word] & trees[word]:
             return False
     return True
 
 
 @njit(cache=True, inline="always")
-def action_allowed(action, panda, carrying, blocked, width, height):  # type: ignore[no-untyped-def]
+def action_allowed(action, panda, carrying, blocked, width, height):
     """Whether the panda may take this action: no tree or border ahead; a banana to use."""
     if action == WAIT:
         return True
@@ -83,7 +82,7 @@ def action_allowed(action, panda, carrying, blocked, width, height):  # type: ig
 
 
 @njit(cache=True)
-def step_towards(start, goal, watermelon, blocked, width, height):  # type: ignore[no-untyped-def]
+def step_towards(start, goal, watermelon, blocked, width, height):
     """Cell after one greedy step: along the longer axis if free, else the other, else stay."""
     dx = goal % width - start % width
     dy = goal // width - start // width
@@ -103,7 +102,7 @@ def step_towards(start, goal, watermelon, blocked, width, height):  # type: igno
 
 
 @njit(cache=True)
-def dragon_moves(cells, chances, dragon, panda, watermelon, blocked, between, trees, width, height):  # type: ignore[no-untyped-def]
+def dragon_moves(cells, chances, dragon, panda, watermelon, blocked, between, trees, width, height):
     """Write where the dragon may be after its move, and how likely; return the count.
 
     `cells` and `chances` have room for 5 outcomes.
@@ -119,7 +118,7 @@ def dragon_moves(cells, chances, dragon, panda, watermelon, blocked, between, tr
 
 
 @njit(cache=True)
-def scorpion_moves(cells, chances, scorpion, panda, watermelon, blocked, width, height):  # type: ignore[no-untyped-def]
+def scorpion_moves(cells, chances, scorpion, panda, watermelon, blocked, width, height):
     """Write where the scorpion may be after its move, and how likely; return the count.
 
     `cells` and `chances` have room for 5 outcomes.
@@ -140,7 +139,7 @@ def scorpion_moves(cells, chances, scorpion, panda, watermelon, blocked, width, 
 
 
 @njit(cache=True)
-def pick(cells, chances, count, u):  # type: ignore[no-untyped-def]
+def pick(cells, chances, count, u):
     """The outcome that uniform u selects among `count` cells with their chances."""
     total = 0.0
     for k in range(count - 1):
@@ -151,7 +150,7 @@ def pick(cells, chances, count, u):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def throw_target(panda, scorpion, dragon, scorpion_stunned, dragon_stunned, between, trees, width):  # type: ignore[no-untyped-def]
+def throw_target(panda, scorpion, dragon, scorpion_stunned, dragon_stunned, between, trees, width):
     """Whom a banana thrown from the panda's cell hits: `DRAGON`, `SCORPION` or `NO_TARGET`."""
     target = NO_TARGET
     nearest = THROW_RANGE + 1

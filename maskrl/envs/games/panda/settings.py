@@ -73,7 +73,7 @@ class PandaSettings:
     sight: Sight = "trees"
     """`trees`: what stands behind a tree is hidden. `full`: everything is visible."""
     features: Features = "default"
-    """`default`: one-hot types and all the panda must know. `xyt`: x, y, type, as in the article."""
+    """`default`: one-hot types and what the panda must know. `xyt`: x, y, type as in the article."""
     width: int = 7
     """Cells in a row."""
     height: int = 7
@@ -107,10 +107,10 @@ class PandaSettings:
             ("width", 5, 16),
             ("height", 5, 16),
             ("step_limit", 1, 10_000),
-            ("min_trees", 0, self.max_trees),
             ("max_trees", 0, self.width * self.height // 4),
-            ("min_bananas", 0, self.max_bananas),
+            ("min_trees", 0, self.max_trees),
             ("max_bananas", 0, 2),
+            ("min_bananas", 0, self.max_bananas),
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:

@@ -146,9 +146,7 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
         """This moment as plain data, for pictures."""
         settings, state = self.settings, self._worlds._state[0]
         lying = [
-            int(cell)
-            for cell in state[S_BANANAS : S_BANANAS + settings.banana_slots]
-            if cell >= 0
+            int(cell) for cell in state[S_BANANAS : S_BANANAS + settings.banana_slots] if cell >= 0
         ]
         first_tree = S_BANANAS + settings.banana_slots
         standing = state[first_tree : first_tree + state[S_TREES]]

@@ -47,7 +47,7 @@ DRAWS_PER_STEP = np.uint64(2)
 
 
 @njit(cache=True)
-def caught(state):  # type: ignore[no-untyped-def]
+def caught(state):
     """Whether an awake creature shares the panda's cell."""
     panda = state[S_PANDA]
     return (state[S_SCORPION] == panda and not state[S_SCORPION_STUNNED]) or (
@@ -56,7 +56,7 @@ def caught(state):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def act(state, action, between, trees, banana_slots, width, height):  # type: ignore[no-untyped-def]
+def act(state, action, between, trees, banana_slots, width, height):
     """Apply one allowed action of the panda, then pick up a banana if its paws are free."""
     if action <= RIGHT:
         state[S_PANDA] = neighbour(state[S_PANDA], action, width, height)
@@ -87,7 +87,7 @@ def act(state, action, between, trees, banana_slots, width, height):  # type: ig
 @njit(cache=True)
 def creatures_move(
     state, blocked, between, trees, u_dragon, u_scorpion, width, height, cells, chances
-):  # type: ignore[no-untyped-def]
+):
     """Move the dragon and the scorpion, each by one uniform number."""
     panda = state[S_PANDA]
     watermelon = state[S_WATERMELON]
@@ -121,7 +121,7 @@ def creatures_move(
 
 
 @njit(cache=True)
-def advance(  # type: ignore[no-untyped-def]
+def advance(
     state,
     action,
     blocked,
@@ -154,7 +154,7 @@ def advance(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def begin_episode(  # type: ignore[no-untyped-def]
+def begin_episode(
     index,
     count,
     state,
@@ -206,7 +206,7 @@ def begin_episode(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def step_all(  # type: ignore[no-untyped-def]
+def step_all(
     actions,
     world,
     source,
@@ -294,7 +294,7 @@ def step_all(  # type: ignore[no-untyped-def]
         )
         outcomes[i] = outcome
         rewards[i] = 1.0 if outcome == WON else (-1.0 if outcome == CAUGHT else 0.0)
-        terminated[i] = outcome == WON or outcome == CAUGHT
+        terminated[i] = outcome in (WON, CAUGHT)
         truncated[i] = outcome == OUT_OF_TIME
         if outcome != GOES_ON and autoreset:
             write_observation(

@@ -30,7 +30,6 @@ from maskrl.envs.games.panda.random_stream import stream_keys
 from maskrl.envs.games.panda.settings import (
     ACTION_NAMES,
     ACTIONS,
-    ARTICLE_SIZE,
     RULES_VERSION,
     TREE,
     PandaSettings,
@@ -119,9 +118,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         self._between = cells_between(self.settings.width, self.settings.height)
         self._allocate(layout_seeds)
 
-    def _allocate(
-        self, layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None
-    ) -> None:
+    def _allocate(self, layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None) -> None:
         """Make every array that a step reads or writes."""
         settings, count = self.settings, self.num_envs
         if isinstance(layout_seeds, int):

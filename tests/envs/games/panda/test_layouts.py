@@ -1,0 +1,96 @@
+"""Layouts: reachable, reproducible, disjoint between splits, and the article's scenes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskrl.envs.games.panda.layouts import (
+    FIRST_SEED,
+    SEEDS_PER_SPLIT,
+    layout,
+    split_seeds,
+)
+from maskrl.envs.games.panda.rules import distance
+from maskrl.envs.games.panda.settings import (
+    S_BANANAS,
+    S_DRAGON,
+    S_PANDA,
+    S_SCORPION,
+    S_TREES,
+    S_WATERMELON,
+    PandaSettings,
+)
+from maskrl.errors import ConfigError
+from maskrl.geometry import cell_bits
+
+
+def _reached(start: int, blocked: np.ndarray, size: int) -> set[int]:
+    """Cells that free cells connect to start, by a search that shares nothing with the code."""
+    seen, frontier = {start}, [start]
+    while frontier:
+        cell = frontier.pop()
+        x, y = cell % size, cell // size
+        for dx, dy in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+            if 0 <= x + dx < size and 0 <= y + dy < size:
+                ahead = (y + dy) * size + x + dx
+                if not blocked[ahead] and ahead not in seen:
+                    seen.add(ahead)
+                    frontier.append(ahead)
+    return seen
+
+
+def test_every_layout_can_be_won_and_starts_in_peace() -> None:
+    settings = PandaSettings()
+    counts = set()
+    for seed in split_seeds("train", 300):
+        state, blocked, trees = layout(settings, int(seed))
+        panda, watermelon = int(state[S_PANDA]), int(state[S_WATERMELON])
+        bananas = state[S_BANANAS : S_BANANAS + 2]
+        lying = [int(cell) for cell in bananas if cell >= 0]
+        standing = [int(cell) for cell in state[S_BANANAS + 2 :][: state[S_TREES]]]
+        reached = _reached(panda, blocked, 7)
+        assert watermelon in reached and set(lying) <= reached
+        everything = [panda, watermelon, int(state[S_SCORPION]), int(state[S_DRAGON])]
+        everything += lying + standing
+        assert len(set(everything)) == len(everything)
+        for column in (S_WATERMELON, S_SCORPION, S_DRAGON):
+            assert distance(panda, int(state[column]), 7) >= 3
+        assert sorted(standing) == np.flatnonzero(blocked).tolist()
+        np.testing.assert_array_equal(trees, cell_bits(blocked))
+        counts.add((len(standing), len(lying)))
+    assert counts == {(t, b) for t in (3, 4, 5, 6) for b in (1, 2)}
+
+
+def test_a_seed_means_one_layout() -> None:
+    first, second = (layout(PandaSettings(), 12) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (layout(PandaSettings(), 13)[0] != first[0]).any()
+
+
+def test_sight_does_not_change_the_layout() -> None:
+    seen, hidden = layout(PandaSettings(sight="full"), 5), layout(PandaSettings(), 5)
+    np.testing.assert_array_equal(seen[0], hidden[0])
+
+
+def test_splits_share_no_seed() -> None:
+    ranges = sorted((first, first + SEEDS_PER_SPLIT) for first in FIRST_SEED.values())
+    assert all(a[1] <= b[0] for a, b in zip(ranges, ranges[1:], strict=False))
+    assert split_seeds("test", 3, start=2).tolist() == [2, 3, 4]
+    with pytest.raises(ConfigError, match="count=0"):
+        split_seeds("test", 0)
+
+
+def test_the_articles_scene_stands_where_the_article_says() -> None:
+    state, blocked, _ = layout(PandaSettings(preset="trees"), 0)
+    # Cells are y * 7 + x: panda (3, 0), watermelon (2, 6), scorpion (6, 4), dragon (6, 0).
+    assert state[:4].tolist() == [3, 44, 34, 6]
+    assert np.flatnonzero(blocked).tolist() == [26, 27, 40]
+    assert not layout(PandaSettings(preset="open"), 0)[1].any()
+
+
+def test_a_grid_without_room_is_refused() -> None:
+    # With 6 of 25 cells trees and everyone 3 steps from the panda, layouts still exist.
+    small = PandaSettings(width=5, height=5, min_trees=6, max_trees=6)
+    assert layout(small, 0)[0][S_TREES] == 6

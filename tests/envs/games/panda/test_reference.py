@@ -1,0 +1,68 @@
+"""Reference returns: cached by layout and rules, right for every world, harmless when broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskrl.envs.games.panda import reference as module
+from maskrl.envs.games.panda.planner import plan
+from maskrl.envs.games.panda.reference import reference
+from maskrl.envs.games.panda.settings import PandaSettings
+
+SMALL = {"width": 5, "height": 5, "max_trees": 3, "step_limit": 8}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(module.CACHE_VARIABLE, str(tmp_path / "cache"))
+
+
+def test_values_are_the_planners_in_the_order_asked_for() -> None:
+    found = reference(SMALL, [4, 2, 4])
+    values = [plan(PandaSettings(**SMALL), seed).value for seed in (4, 2, 4)]
+    np.testing.assert_array_equal(found["planner"], values)
+    chance = [plan(PandaSettings(**SMALL), seed, best=False).value for seed in (4, 2, 4)]
+    np.testing.assert_array_equal(found["random"], chance)
+
+
+def test_a_second_call_plans_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference(SMALL, [1, 2])
+    planned: list[int] = []
+
+    def counting(settings: PandaSettings, seed: int, **kwargs: bool):
+        planned.append(seed)
+        return plan(settings, seed, **kwargs)
+
+    monkeypatch.setattr(module, "plan", counting)
+    reference(SMALL | {"sight": "full", "split": "test"}, [1, 2, 3])
+    assert set(planned) == {3}
+    reference(SMALL | {"step_limit": 9}, [1])
+    assert 1 in planned
+
+
+def test_progress_is_told() -> None:
+    calls: list[tuple[int, int]] = []
+    reference(SMALL, [1, 2, 3], progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_a_damaged_or_unwritable_cache_only_costs_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = reference(SMALL, [1])
+    (stored,) = (tmp_path / "cache" / "panda").glob("*.json")
+    stored.write_text('{"1": [')
+    np.testing.assert_array_equal(reference(SMALL, [1])["planner"], first["planner"])
+    blocking = tmp_path / "a file"
+    blocking.write_text("")
+    monkeypatch.setenv(module.CACHE_VARIABLE, str(blocking / "below"))
+    np.testing.assert_array_equal(reference(SMALL, [1])["planner"], first["planner"])
+
+
+def test_a_fixed_scene_has_one_value_for_all_its_episodes() -> None:
+    found = reference({"preset": "open"}, [0, 0, 5])
+    assert len(set(found["planner"].tolist())) == 1
+    assert found["planner"][0] > 0.99 and found["random"][0] < -0.9

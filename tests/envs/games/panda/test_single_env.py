@@ -1,0 +1,98 @@
+"""One panda: Gymnasium's checker, scenes for pictures, equality with the vector environment."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import maskrl.envs  # noqa: F401  (registers the ids)
+from maskrl.envs.games.panda.single_env import PandaEnv
+from maskrl.envs.games.panda.vector_env import PandaVectorEnv
+from maskrl.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"sight": "full"}, {"preset": "open"}, {"preset": "trees", "features": "xyt"}],
+    ids=str,
+)
+def test_gymnasiums_checker_passes(settings: dict) -> None:
+    env = gymnasium.make("maskrl/Panda-v0", render_mode="rgb_array", **settings)
+    check_env(env.unwrapped)
+
+
+def test_gymnasium_makes_it_by_id() -> None:
+    env = gymnasium.make("maskrl/PandaTrees-v0", features="xyt")
+    observation, _ = env.reset(seed=0)
+    assert observation["entities"].tolist() == [[3, 0, 0], [2, 6, 1], [6, 4, 2], [6, 0, 3]]
+
+
+def test_it_plays_like_a_vector_environment_of_one() -> None:
+    single, many = PandaEnv(), PandaVectorEnv(1)
+    one, _ = single.reset(seed=4)
+    batch, _ = many.reset(seed=4)
+    generator = np.random.default_rng(0)
+    for _ in range(40):
+        action = int(generator.choice(np.flatnonzero(one["action_mask"])))
+        one, reward, terminated, truncated, _ = single.step(action)
+        batch, rewards, batch_terminated, batch_truncated, infos = many.step(np.array([action]))
+        ended = bool(batch_terminated[0] or batch_truncated[0])
+        expected = infos["final_obs"] if ended else batch
+        for name, value in one.items():
+            np.testing.assert_array_equal(value, expected[name][0])
+        assert (reward, terminated, truncated) == (
+            rewards[0],
+            batch_terminated[0],
+            batch_truncated[0],
+        )
+        if ended:
+            break
+    assert ended
+
+
+def test_the_scene_says_what_the_picture_needs() -> None:
+    env = PandaEnv(preset="trees")
+    env.reset()
+    scene = env.scene()
+    assert (scene.panda, scene.watermelon, scene.scorpion, scene.dragon) == (
+        (3, 0),
+        (2, 6),
+        (6, 4),
+        (6, 0),
+    )
+    assert scene.hidden == frozenset({"scorpion"})
+    assert (6, 4) in scene.unseen_cells and (3, 0) not in scene.unseen_cells
+    env.step(1)
+    assert env.scene().last_action == "down" and env.scene().step == 1
+    everything = PandaEnv(preset="trees", sight="full")
+    everything.reset()
+    assert everything.scene().hidden == frozenset() and everything.scene().unseen_cells == ()
+
+
+def test_the_last_scene_tells_how_it_ended() -> None:
+    env = PandaEnv(step_limit=2, seed=1)
+    env.reset()
+    env.step(4)
+    env.step(4)
+    assert env.scene().outcome in ("timeout", "caught")
+    with pytest.raises(ConfigError, match="after the episode's end; call reset first"):
+        env.step(4)
+    env.reset()
+    assert env.scene().outcome is None
+
+
+def test_names_follow_the_slots() -> None:
+    env = PandaEnv(seed=3)
+    observation, _ = env.reset(seed=3)
+    names = env.entity_names
+    assert names[:4] == ["panda", "watermelon", "scorpion", "dragon"]
+    assert [name is not None for name in names] == observation["entity_mask"].tolist()
+
+
+def test_wrong_use_is_named() -> None:
+    with pytest.raises(ConfigError, match="render_mode must be"):
+        PandaEnv(render_mode="human")
+    with pytest.raises(ConfigError, match="before the first reset"):
+        PandaEnv().step(0)

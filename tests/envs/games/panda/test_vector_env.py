@@ -1,0 +1,165 @@
+"""Many pandas: Gymnasium's contract, automatic reset, saved states, counted mistakes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+from maskrl.envs.contract import can_save_state, describe, final_observations, require_same_step
+from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT
+from maskrl.envs.games.panda.vector_env import PandaVectorEnv
+from maskrl.errors import ConfigError
+
+
+def _valid(observation: dict[str, np.ndarray], generator: np.random.Generator) -> np.ndarray:
+    mask = observation["action_mask"]
+    return (generator.random(mask.shape) * mask).argmax(axis=1)
+
+
+def _trace(env: PandaVectorEnv, observation: dict, steps: int, seed: int) -> list[np.ndarray]:
+    generator, seen = np.random.default_rng(seed), []
+    for _ in range(steps):
+        observation, rewards, terminated, truncated, infos = env.step(
+            _valid(observation, generator)
+        )
+        seen += [*observation.values(), rewards, terminated, truncated, infos["layout_id"]]
+    return seen
+
+
+def _same(first: list[np.ndarray], second: list[np.ndarray]) -> None:
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_it_keeps_the_contract() -> None:
+    env = PandaVectorEnv(3)
+    require_same_step(env)
+    assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    assert can_save_state(env)
+    facts = describe(env.single_observation_space, env.single_action_space)
+    assert facts.n_actions == 6 and facts.has_entities and facts.has_action_mask
+
+
+def test_a_seed_reproduces_everything() -> None:
+    traces = []
+    for _ in range(2):
+        env = PandaVectorEnv(16)
+        observation, _ = env.reset(seed=9)
+        traces.append(_trace(env, observation, 60, 1))
+    _same(*traces)
+
+
+def test_a_saved_state_continues_exactly() -> None:
+    env = PandaVectorEnv(16, seed=1)
+    observation, _ = env.reset()
+    _trace(env, observation, 30, 2)
+    saved, observation = env.get_state(), env.observation()
+    straight = _trace(env, observation, 50, 3)
+    other = PandaVectorEnv(16, seed=77)
+    other.reset()
+    other.set_state(saved)
+    _same([*observation.values()], [*other.observation().values()])
+    _same(straight, _trace(other, other.observation(), 50, 3))
+
+
+def test_a_state_of_another_world_is_refused() -> None:
+    saved = PandaVectorEnv(4).get_state()
+    with pytest.raises(ConfigError, match=r"shape \(4, 17\).*needs \(5, 17\)"):
+        PandaVectorEnv(5).set_state(saved)
+    with pytest.raises(ConfigError, match="rules version 0"):
+        PandaVectorEnv(4).set_state(saved | {"rules_version": 0})
+
+
+def test_an_ended_episode_gives_its_last_observation_and_the_next_ones_first() -> None:
+    env = PandaVectorEnv(32, seed=3)
+    observation, infos = env.reset()
+    generator = np.random.default_rng(0)
+    ended_somewhere = 0
+    for _ in range(60):
+        before = infos["layout_id"]
+        observation, rewards, terminated, truncated, infos = env.step(
+            _valid(observation, generator)
+        )
+        ended = np.flatnonzero(terminated | truncated)
+        assert not (terminated & truncated).any()
+        np.testing.assert_array_equal(np.abs(rewards) == 1, terminated)
+        if len(ended) == 0:
+            assert "final_obs" not in infos
+            continue
+        ended_somewhere += len(ended)
+        final = final_observations(infos, ended)
+        assert (final["entities"][truncated[ended], 0, -1] == 0).all()  # no time left
+        np.testing.assert_allclose(observation["entities"][ended, 0, -1], 1)
+        np.testing.assert_array_equal(infos["final_info"]["layout_id"][ended], before[ended])
+        assert (infos["layout_id"][ended] != before[ended]).all()
+    assert ended_somewhere > 100
+
+
+def test_listed_layouts_are_played_in_turn() -> None:
+    env = PandaVectorEnv(2, layout_seeds=[10, 11, 12, 13, 14], seed=1)
+    observation, infos = env.reset()
+    assert infos["layout_id"].tolist() == [10, 11]
+    generator, played = np.random.default_rng(0), [[10], [11]]
+    for _ in range(200):
+        observation, _, terminated, truncated, infos = env.step(_valid(observation, generator))
+        for i in np.flatnonzero(terminated | truncated):
+            played[i].append(int(infos["layout_id"][i]))
+    assert played[0][:6] == [10, 12, 14, 11, 13, 10]
+    assert played[1][:4] == [11, 13, 10, 12]
+
+
+def test_splits_draw_from_their_own_layouts() -> None:
+    for split, first in FIRST_SEED.items():
+        _, infos = PandaVectorEnv(200, split=split).reset()
+        drawn = infos["layout_id"]
+        assert ((drawn >= first) & (drawn < first + SEEDS_PER_SPLIT)).all()
+        assert len(set(drawn.tolist())) == 200
+
+
+def test_disallowed_actions_are_counted_and_done_as_waiting() -> None:
+    env, same = (PandaVectorEnv(1, preset="open", seed=2) for _ in range(2))
+    for world in (env, same):
+        world.reset()
+    forbidden, *_ = env.step(np.array([0]))  # up, out of the grid
+    waited, *_ = same.step(np.array([4]))
+    _same([*forbidden.values()], [*waited.values()])
+    assert (env.illegal_actions, same.illegal_actions) == (1, 0)
+    env.step(np.array([5]))  # use_item with empty paws
+    assert env.illegal_actions == 2
+
+
+def test_copies_stay_and_views_change() -> None:
+    env = PandaVectorEnv(4, seed=0)
+    first, _ = env.reset()
+    kept = first["entities"].copy()
+    env.step(np.full(4, 4))
+    np.testing.assert_array_equal(first["entities"], kept)
+    view = PandaVectorEnv(4, seed=0, copy=False)
+    first, _ = view.reset()
+    assert view.step(np.full(4, 4))[0]["entities"] is first["entities"]
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        (np.zeros(3, int), r"shape \(2,\); got int64 of shape \(3,\)"),
+        (np.zeros(2), r"must be integers of shape \(2,\); got float64"),
+        (np.array([0, 6]), r"actions\[1\] = 6 is not in \[0, 6\)"),
+        (np.array([-1, 0]), r"actions\[0\] = -1 is not in"),
+    ],
+)
+def test_wrong_actions_are_refused(actions: np.ndarray, message: str) -> None:
+    env = PandaVectorEnv(2)
+    env.reset()
+    with pytest.raises(ConfigError, match=message):
+        env.step(actions)
+
+
+def test_unknown_settings_are_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown setting 'fog'; the settings are preset"):
+        PandaVectorEnv(2, fog=True)
+    with pytest.raises(ConfigError, match="num_envs must be a positive whole number; got 0"):
+        PandaVectorEnv(0)
+    with pytest.raises(ConfigError, match="layout_seeds"):
+        PandaVectorEnv(1, layout_seeds=[-1])
