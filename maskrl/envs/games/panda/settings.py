@@ -73,7 +73,7 @@ class PandaSettings:
     sight: Sight = "trees"
     """`trees`: what stands behind a tree is hidden. `full`: everything is visible."""
     features: Features = "default"
-    """`default`: one-hot types and what the panda must know. `xyt`: x, y, type as in the article."""
+    """`default`: one-hot type and what else the panda must know. `xyt`: x, y, type alone."""
     width: int = 7
     """Cells in a row."""
     height: int = 7

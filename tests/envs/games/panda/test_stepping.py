@@ -16,6 +16,7 @@ from maskrl.envs.games.panda.settings import (
     S_PANDA,
     S_SCORPION,
     S_SCORPION_STUNNED,
+    S_STEP,
     S_WATERMELON,
     USE_ITEM,
     WAIT,
@@ -24,6 +25,17 @@ from maskrl.envs.games.panda.stepping import CAUGHT, GOES_ON, OUT_OF_TIME, WON, 
 from maskrl.geometry import cell_bits, cells_between
 
 BETWEEN = cells_between(5, 5)
+COLUMN = {
+    "panda": S_PANDA,
+    "scorpion": S_SCORPION,
+    "dragon": S_DRAGON,
+    "carrying": S_CARRYING,
+    "scorpion_stunned": S_SCORPION_STUNNED,
+    "dragon_stunned": S_DRAGON_STUNNED,
+    "step": S_STEP,
+    "banana": S_BANANAS,
+    "other_banana": S_BANANAS + 1,
+}
 FREE = np.zeros(25, bool)
 STILL = 0.99  # the uniform under which a far creature that sees nothing stays or leaves last
 
@@ -34,9 +46,7 @@ def _world(**columns: int) -> np.ndarray:
     state[[S_PANDA, S_WATERMELON, S_SCORPION, S_DRAGON]] = [12, 4, 24, 20]
     state[S_BANANAS:] = -1
     for name, value in columns.items():
-        state[{"banana": S_BANANAS, "other_banana": S_BANANAS + 1}.get(name) or globals()[name]] = (
-            value
-        )
+        state[COLUMN[name]] = value
     return state
 
 
@@ -61,25 +71,25 @@ def _advance(state: np.ndarray, action: int, u_dragon: float = 0.0, u_scorpion: 
 
 
 def test_reaching_the_watermelon_wins_before_anyone_moves() -> None:
-    state = _world(S_PANDA=3, S_DRAGON=9)
+    state = _world(panda=3, dragon=9)
     assert _advance(state, RIGHT, u_dragon=STILL) == WON
     assert state[S_DRAGON] == 9
 
 
 def test_walking_into_a_creature_is_being_caught() -> None:
-    assert _advance(_world(S_DRAGON=13), RIGHT) == CAUGHT
-    assert _advance(_world(S_SCORPION=13), RIGHT) == CAUGHT
+    assert _advance(_world(dragon=13), RIGHT) == CAUGHT
+    assert _advance(_world(scorpion=13), RIGHT) == CAUGHT
 
 
 def test_a_creature_that_arrives_has_caught_the_panda() -> None:
-    near = _world(S_DRAGON=13)
+    near = _world(dragon=13)
     assert _advance(near, WAIT, u_dragon=0.0) == GOES_ON  # below 0.5 it stays
-    assert _advance(_world(S_DRAGON=13), WAIT, u_dragon=0.5) == CAUGHT
-    assert _advance(_world(S_SCORPION=13), WAIT, u_scorpion=0.5) == CAUGHT
+    assert _advance(_world(dragon=13), WAIT, u_dragon=0.5) == CAUGHT
+    assert _advance(_world(scorpion=13), WAIT, u_scorpion=0.5) == CAUGHT
 
 
 def test_stunned_creatures_do_nothing_and_may_be_walked_over() -> None:
-    state = _world(S_DRAGON=13, S_DRAGON_STUNNED=1)
+    state = _world(dragon=13, dragon_stunned=1)
     assert _advance(state, RIGHT, u_dragon=0.25) == GOES_ON
     assert state[S_PANDA] == state[S_DRAGON] == 13
     # It wakes in the panda's cell: caught.
@@ -87,7 +97,7 @@ def test_stunned_creatures_do_nothing_and_may_be_walked_over() -> None:
 
 
 def test_waking_takes_the_step() -> None:
-    state = _world(S_SCORPION=13, S_SCORPION_STUNNED=1)
+    state = _world(scorpion=13, scorpion_stunned=1)
     assert _advance(state, LEFT, u_scorpion=0.0) == GOES_ON
     assert (state[S_SCORPION], state[S_SCORPION_STUNNED]) == (13, 0)
 
@@ -104,18 +114,18 @@ def test_bananas_are_picked_up_one_at_a_time() -> None:
 
 
 def test_a_throw_stuns_the_nearest_or_is_lost() -> None:
-    state = _world(S_CARRYING=1, S_DRAGON=14)
+    state = _world(carrying=1, dragon=14)
     assert _advance(state, USE_ITEM, u_dragon=STILL) == GOES_ON
     assert (state[S_CARRYING], state[S_DRAGON_STUNNED], state[S_DRAGON]) == (0, 1, 14)
-    lost = _world(S_PANDA=0, S_CARRYING=1, S_SCORPION=24, S_DRAGON=23)
+    lost = _world(panda=0, carrying=1, scorpion=24, dragon=23)
     _advance(lost, USE_ITEM)
     assert (lost[S_CARRYING], lost[S_DRAGON_STUNNED], lost[S_SCORPION_STUNNED]) == (0, 0, 0)
 
 
 def test_the_limit_ends_the_episode_and_a_catch_comes_first() -> None:
-    assert _advance(_world(S_STEP=39), DOWN) == OUT_OF_TIME
-    assert _advance(_world(S_STEP=38), DOWN) == GOES_ON
-    assert _advance(_world(S_STEP=39, S_DRAGON=13), WAIT, u_dragon=0.9) == CAUGHT
+    assert _advance(_world(step=39), DOWN) == OUT_OF_TIME
+    assert _advance(_world(step=38), DOWN) == GOES_ON
+    assert _advance(_world(step=39, dragon=13), WAIT, u_dragon=0.9) == CAUGHT
 
 
 @pytest.mark.parametrize("action", [0, 1, 2, 3])
