@@ -17,7 +17,6 @@ from maskrl.errors import MaskShapeError
 from maskrl.kernels.reference import LOG_ZERO
 
 
-@register_kl(MaskedCategorical, MaskedCategorical)
 def kl_masked_categorical(p: MaskedCategorical, q: MaskedCategorical) -> Tensor:
     """KL(p, q) in nats, summed over the actions that p can take.
 
@@ -39,8 +38,12 @@ def kl_masked_categorical(p: MaskedCategorical, q: MaskedCategorical) -> Tensor:
     # Not "greater than", because a NaN row must stay NaN.
     possible = log_p != LOG_ZERO
     shared = possible & (log_q != LOG_ZERO)
-    ratio = log_p.masked_fill(~possible, 0.0) - log_q.masked_fill(~shared, 0.0)
-    total = (log_p.exp().masked_fill(~possible, 0.0) * ratio).masked_fill(~possible, 0.0).sum(-1)
     beyond = (possible & ~shared).any(-1)
     one_sided = ~possible.any(-1) & (log_q != LOG_ZERO).any(-1)
+    # Finite operands first, because a gradient of 0 times inf is NaN even where not selected.
+    ratio = torch.where(possible, log_p, 0.0) - torch.where(shared, log_q, 0.0)
+    total = torch.where(possible, log_p.exp() * ratio, 0.0).sum(-1)
     return torch.where((beyond | one_sided) & ~total.isnan(), math.inf, total)
+
+
+register_kl(MaskedCategorical, MaskedCategorical)(kl_masked_categorical)

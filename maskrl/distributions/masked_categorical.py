@@ -130,19 +130,25 @@ class MaskedCategorical(Distribution):
             if self._unexpanded is not None:
                 self._rows = self._unexpanded._prepared()
             else:
-                # The graph is recorded although the first use may be inside no_grad, because
-                # a later log_prob must still reach the logits.
-                with torch.set_grad_enabled(
-                    torch.is_grad_enabled() or self._raw_logits.requires_grad
-                ):
-                    self._rows = prepare_rows(self._raw_logits, self._action_mask, look=self._look)
+                self._rows = self._compute()
         return self._rows
+
+    def _compute(self) -> Rows:
+        """Prepare the rows from logits and mask."""
+        if torch.is_grad_enabled() or not self._raw_logits.requires_grad:
+            return prepare_rows(self._raw_logits, self._action_mask, look=self._look)
+        # The graph is recorded although the first use is inside no_grad, because a later
+        # log_prob must still reach the logits.
+        with torch.enable_grad():
+            return prepare_rows(self._raw_logits, self._action_mask, look=self._look)
 
     def expand(
         self, batch_shape: Sequence[int], _instance: Distribution | None = None
     ) -> MaskedCategorical:
         """Return the distribution with a larger batch shape; nothing is copied or recomputed."""
-        new: MaskedCategorical = self._get_checked_instance(MaskedCategorical, _instance)
+        new: MaskedCategorical = Distribution._get_checked_instance(
+            self, MaskedCategorical, _instance
+        )
         shape = torch.Size(batch_shape)
         new.__dict__.update(self.__dict__)
         new._unexpanded = self
@@ -274,7 +280,7 @@ class MaskedCategorical(Distribution):
             self._check_range(actions)
             raise
         if rows.empty is not None:
-            picked = picked.masked_fill(rows.empty & (actions == self._idle_action), 0.0)
+            picked = torch.where(rows.empty & (actions == self._idle_action), 0.0, picked)
         if validate and picked.numel() > 0 and picked.detach().min().item() == LOG_ZERO:
             self._check_allowed(actions)
         return picked
@@ -321,10 +327,15 @@ class MaskedCategorical(Distribution):
         row = self.action_mask.expand(*actions.shape, self._actions)[index]
         allowed = row.nonzero().flatten().tolist()
         shown = ", ".join(map(str, allowed[:10])) + (", ..." if len(allowed) > 10 else "")
+        row_says = (
+            f"this row allows [{shown}]"
+            if allowed
+            else f"this row takes no decision, which is idle_action={self._idle_action}"
+        )
         raise DisallowedActionError(
-            f"{_NAME}.log_prob: action {int(actions[index])} at index {index} is {why}; this row "
-            f"allows [{shown}]. Score an action under the mask it was sampled under, or pass "
-            f"validate_args=False to get -inf."
+            f"{_NAME}.log_prob: action {int(actions[index])} at index {index} is {why}; "
+            f"{row_says}. Score an action under the mask it was sampled under, or pass "
+            f"validate_args=False, under which a disallowed action scores -inf."
         )
 
     def entropy(self, reduce: str = "sum") -> Tensor:
@@ -352,7 +363,7 @@ class MaskedCategorical(Distribution):
         entropy = self.entropy()
         most = count.to(entropy.dtype).log()
         # A divisor of 1 where there is no choice: the entropy there is 0 already.
-        return (entropy / most.masked_fill(count < 2, 1.0)).clamp(max=1.0)
+        return (entropy / torch.where(count < 2, 1.0, most)).clamp(max=1.0)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         """Return all allowed actions of every row `[n, ...]`, in ascending order.
@@ -368,10 +379,8 @@ class MaskedCategorical(Distribution):
         """
         mask = self.action_mask
         if self._idle:
-            idle = torch.nn.functional.one_hot(
-                torch.tensor(self._idle_action, device=mask.device), self._actions
-            )
-            mask = torch.where(mask.any(-1, keepdim=True), mask, idle.bool())
+            is_idle_action = torch.arange(self._actions, device=mask.device) == self._idle_action
+            mask = torch.where(mask.any(-1, keepdim=True), mask, is_idle_action)
         counts = mask.sum(-1)
         if counts.numel() == 0:
             return counts.new_zeros((0, *counts.shape))
@@ -382,12 +391,11 @@ class MaskedCategorical(Distribution):
                 f"there is no rectangular enumeration; expected the same number in every row. "
                 f"Use support.check or probs instead."
             )
-        values = mask.nonzero()[:, -1].reshape(*counts.shape, most).movedim(-1, 0)
-        if not expand and bool(
-            (values == values.reshape(most, -1)[:, :1].reshape(most, *[1] * counts.ndim)).all()
-        ):
-            return values.reshape(most, -1)[:, 0].reshape(most, *[1] * counts.ndim)
-        return values
+        values = mask.nonzero()[:, -1].reshape(-1, most).T
+        first = values[:, :1]
+        if not expand and bool((values == first).all()):
+            return first.reshape(most, *[1] * counts.ndim)
+        return values.reshape(most, *counts.shape)
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep logits, mask and settings; what is computed from them is computed anew."""

@@ -80,7 +80,7 @@ def masked_argmax(
     # Where all allowed values are -inf, argmax may have met a disallowed one first.
     chosen = mask.expand(values.shape).gather(-1, best.unsqueeze(-1)).squeeze(-1)
     best = torch.where(chosen, best, first_allowed(mask, values))
-    return best.masked_fill(~mask.any(-1), idle_action) if idle else best
+    return torch.where(mask.any(-1), best, idle_action) if idle else best
 
 
 def masked_sample(
@@ -159,7 +159,7 @@ def settle(
         elif bool(rows.unsound.any()):
             raise_non_finite(operation, logits, action_mask)
     if rows.empty is not None:
-        actions = actions.masked_fill(rows.empty, idle_action)
+        actions = torch.where(rows.empty, idle_action, actions)
     return actions
 
 

@@ -61,6 +61,7 @@ def masked_softmax(
         All 0, gradient 0.
 
     Example:
+        >>> import torch
         >>> masked_softmax(torch.zeros(4), torch.tensor([True, True, False, False]))
         tensor([0.5000, 0.5000, 0.0000, 0.0000])
     """

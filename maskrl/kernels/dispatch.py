@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from maskrl.errors import ConfigError
 from maskrl.kernels.contract import Backend, Rows
@@ -74,12 +75,11 @@ def prepare_rows(logits: Tensor, action_mask: Tensor | None, *, look: bool) -> R
 
 def is_traced(logits: Tensor) -> bool:
     """Whether values cannot steer control flow: compile, export, fake tensors, vmap."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch._C._is_tracing():
         return True
-    if type(logits) is Tensor:
-        interpreter = torch._C._functorch.peek_interpreter_stack()
-        return interpreter is not None and _inside_vmap()
-    return hasattr(logits, "fake_mode")
+    if torch._C._functorch.peek_interpreter_stack() is not None and _inside_vmap():
+        return True
+    return type(logits) is not Tensor and isinstance(logits, FakeTensor)
 
 
 def _inside_vmap() -> bool:

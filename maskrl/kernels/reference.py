@@ -24,13 +24,15 @@ CDF_ENTRIES = 1 << 22
 class ReferenceRows:
     """Masked categorical rows in plain torch; see `maskrl.kernels.contract.Rows`."""
 
-    __slots__ = ("_log_probs", "empty", "unsound")
+    __slots__ = ("_action_mask", "_log_probs", "_logits", "empty", "unsound")
 
     empty: Tensor | None
     unsound: Tensor | None
 
     def __init__(self, logits: Tensor, action_mask: Tensor | None, *, look: bool) -> None:
         """Normalise over the allowed logits; with `look`, leave out what no row needs."""
+        self._logits = logits
+        self._action_mask = action_mask
         self.empty = None
         self.unsound = None
         if look:
@@ -50,11 +52,11 @@ class ReferenceRows:
 
     def log_probs(self) -> Tensor:
         """Log-probabilities; a -inf one is a constant, with gradient exactly 0."""
-        return self._log_probs.masked_fill(self._log_probs == LOG_ZERO, LOG_ZERO)
+        return torch.where(self._log_probs == LOG_ZERO, LOG_ZERO, self._log_probs)
 
     def probs(self) -> Tensor:
         """Probabilities; one that is 0 by its mask or logit is a constant."""
-        return self._log_probs.exp().masked_fill(self._log_probs == LOG_ZERO, 0.0)
+        return torch.where(self._log_probs == LOG_ZERO, 0.0, self._log_probs.exp())
 
     def entropy(self) -> Tensor:
         """Entropy in nats."""
@@ -69,8 +71,11 @@ class ReferenceRows:
         return sample(self._log_probs.detach(), uniform)
 
     def argmax(self) -> Tensor:
-        """A most probable action."""
-        return self._log_probs.detach().argmax(-1)
+        """A most probable action, compared by logits: these are not rounded."""
+        logits = self._logits.detach()
+        if self._action_mask is not None:
+            logits = torch.where(self._action_mask, logits, LOG_ZERO)
+        return logits.argmax(-1)
 
 
 class ReferenceBackend:
@@ -110,7 +115,7 @@ def log_softmax(logits: Tensor, action_mask: Tensor | None, empty: Tensor | None
     if empty is None:
         return torch.log_softmax(selected, -1, dtype=dtype)
     # Finite here, because the gradient of a NaN is NaN even where it is not selected.
-    opened = selected.masked_fill(empty.unsqueeze(-1), 0.0)
+    opened = torch.where(empty.unsqueeze(-1), 0.0, selected)
     return torch.where(action_mask, torch.log_softmax(opened, -1, dtype=dtype), LOG_ZERO)
 
 
@@ -124,10 +129,10 @@ def logsumexp(logits: Tensor, action_mask: Tensor | None) -> Tensor:
     if action_mask is None:
         total = torch.logsumexp(logits, -1)
         return torch.where(total.isfinite(), total, math.nan)
-    empty = ~action_mask.any(-1).expand(logits.shape[:-1])
+    empty = ~action_mask.any(-1)
     selected = torch.where(action_mask, logits, LOG_ZERO)
-    total = torch.logsumexp(selected.masked_fill(empty.unsqueeze(-1), 0.0), -1)
-    return torch.where(total.isfinite(), total, math.nan).masked_fill(empty, LOG_ZERO)
+    total = torch.logsumexp(torch.where(empty.unsqueeze(-1), 0.0, selected), -1)
+    return torch.where(empty, LOG_ZERO, torch.where(total.isfinite(), total, math.nan))
 
 
 def entropy(log_probs: Tensor) -> Tensor:
@@ -135,13 +140,13 @@ def entropy(log_probs: Tensor) -> Tensor:
 
     The gradient of p log p at p = 0 is -inf; here the entry is a constant.
     """
-    finite = log_probs.masked_fill(log_probs == LOG_ZERO, 0.0)
+    finite = torch.where(log_probs == LOG_ZERO, 0.0, log_probs)
     # Subtracted from 0 so that a certain row gives 0 and not -0.
     return 0.0 - (log_probs.exp() * finite).sum(-1)
 
 
 def chosen(log_probs: Tensor, actions: Tensor) -> Tensor:
-    """Pick log-probabilities of int64 actions from `[..., A]`.
+    """Pick log-probabilities of int64 actions from `[..., A]`; a -inf one has gradient 0.
 
     The shape of `actions` may have further leading dimensions, and larger sizes
     where the rows have size 1.
@@ -152,9 +157,9 @@ def chosen(log_probs: Tensor, actions: Tensor) -> Tensor:
     else:
         columns, restore = _by_row(actions, batch)
         picked = restore(log_probs.reshape(-1, log_probs.shape[-1]).gather(-1, columns))
-    if not picked.requires_grad:
+    if not torch.is_grad_enabled():
         return picked
-    return picked.masked_fill(picked == LOG_ZERO, LOG_ZERO)
+    return torch.where(picked == LOG_ZERO, LOG_ZERO, picked)
 
 
 def sample(log_probs: Tensor, uniform: Tensor) -> Tensor:
@@ -172,26 +177,28 @@ def sample(log_probs: Tensor, uniform: Tensor) -> Tensor:
     Returns:
         int64 actions of the shape of `uniform`; any index in empty or NaN rows.
     """
-    size = log_probs.shape[-1]
+    in_parts = not torch.compiler.is_compiling() and log_probs.numel() > CDF_ENTRIES
+    if uniform.shape == log_probs.shape[:-1] and not in_parts:
+        return _draw(log_probs, uniform.unsqueeze(-1)).squeeze(-1)
     columns, restore = _by_row(uniform, log_probs.shape[:-1])
-    rows = log_probs.reshape(-1, size)
-    step = max(1, CDF_ENTRIES // size)
-    if torch.compiler.is_compiling() or rows.shape[0] <= step:
+    rows = log_probs.reshape(-1, log_probs.shape[-1])
+    if not in_parts:
         return restore(_draw(rows, columns))
+    step = max(1, CDF_ENTRIES // rows.shape[-1])
     pairs = zip(rows.split(step), columns.split(step), strict=True)
     return restore(torch.cat([_draw(some, of_some) for some, of_some in pairs]))
 
 
 def _draw(rows: Tensor, uniform: Tensor) -> Tensor:
-    """Draw actions `[R, M]` from log-probabilities `[R, A]` with uniforms `[R, M]`."""
+    """Draw actions `[..., M]` from log-probabilities `[..., A]` with uniforms `[..., M]`."""
     probs = rows.exp()
     cdf = probs.cumsum(-1, dtype=torch.float64)
     if rows.device.type != "cpu" or torch.compiler.is_compiling():
         # A parallel scan rounds in any order: let the sum grow at possible actions only.
         cdf = torch.where(probs > 0, cdf, -1.0).cummax(-1).values
-    targets = (uniform * cdf[:, -1:]).contiguous()
-    drawn = torch.searchsorted(cdf, targets, right=True)
-    return drawn.clamp_(max=rows.shape[-1] - 1)
+    targets = (uniform * cdf[..., -1:]).contiguous()
+    # Only the answer of an empty or NaN row can lie outside and needs the clamp.
+    return torch.searchsorted(cdf, targets, right=True).clamp_(max=rows.shape[-1] - 1)
 
 
 def _by_row(values: Tensor, batch: torch.Size) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

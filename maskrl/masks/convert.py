@@ -41,17 +41,15 @@ def as_mask(x: Any, *, allowed: int = 1) -> Tensor:
     """
     check_allowed_value(allowed, "as_mask")
     if isinstance(x, PackedMask):
-        return x.unpack() if allowed else ~x.unpack()
+        x = x.unpack()
     if not isinstance(x, Tensor):
         return torch.from_numpy(as_mask_array(x, allowed=allowed, name="x"))
-    x = x.detach()
-    if x.dtype == torch.bool:
-        return x.clone() if allowed else ~x
-    if x.is_complex():
+    values = x.detach()
+    if values.is_complex():
         raise MaskDtypeError(f"as_mask: x has dtype {x.dtype}; expected values 0 and 1.")
-    ones = x == 1
-    strange = ~(ones | (x == 0))
+    ones: Tensor = values == 1
+    strange = ~(ones | (values == 0))
     if bool(strange.any()):
         index = tuple(int(i) for i in strange.nonzero()[0])
-        raise MaskDtypeError(strange_value_message("as_mask", "x", x[index].item(), index))
+        raise MaskDtypeError(strange_value_message("as_mask", "x", values[index].item(), index))
     return ones if allowed else ~ones
