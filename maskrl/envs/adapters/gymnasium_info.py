@@ -83,7 +83,15 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         observation, info = self.env.reset(seed=seed, options=options)
         self._step = 0
         self._episode += 1
-        return self._observe(observation, info, over=False), info
+        return self.observe(observation, info), info
+
+    def observe(self, observation: Any, info: Mapping[str, Any]) -> dict[str, Any]:
+        """The Dict observation of a state that goes on, from the environment's own two.
+
+        `reset` uses it; call it yourself after setting the environment's inner state by
+        hand, so that observation, masks and the count of illegal actions follow.
+        """
+        return self._observe(observation, info, over=False)
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Step; an action that the mask handed out before disallows is counted."""
