@@ -1,0 +1,235 @@
+"""How training goes, while it goes: a live panel in a terminal, plain lines elsewhere.
+
+Shows steps and speed, time left, the return of the last episodes, the score of the last
+evaluation between random valid play and the planner's ceiling, the policy's entropy and
+the illegal actions executed. A callback: hand it to `learn(progress=...)`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from maskrl.trainers.callbacks import Callback
+
+_SPARKS = "▁▂▃▄▅▆▇█"
+_HISTORY = 30
+_ROUNDS_FOR_SPEED = 20
+
+
+class ProgressDisplay(Callback):
+    """Shows the progress of `learn`.
+
+    Args:
+        label: What is trained, e.g. "panda, seed 0".
+        place: Where it is written, or None.
+        planner: The planner's mean return on the validation layouts, or None.
+        random: Random valid play's mean return there, or None.
+        console: Where to; standard output by default.
+        line_seconds: Outside a terminal, seconds between two lines.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        place: str | None = None,
+        planner: float | None = None,
+        random: float | None = None,
+        console: Console | None = None,
+        line_seconds: float = 10.0,
+    ) -> None:
+        self.label = label
+        self.place = place
+        self.planner = planner
+        self.random = random
+        self.console = console or Console(highlight=False)
+        self.line_seconds = line_seconds
+        self._live: Live | None = None
+        self._metrics: dict[str, float] = {}
+        self._score: float | None = None
+        self._best: float | None = None
+        self._returns: list[float] = []
+        self._marks: list[tuple[float, int]] = []
+        self._trainer: Any = None
+        self._last_line = -math.inf
+        self._line_step = -1
+
+    def on_start(self, trainer: Any) -> None:
+        """Open the display."""
+        self._trainer = trainer
+        self._start = time.monotonic()
+        self._first_fraction = trainer.fraction
+        self._marks = [(self._start, trainer.steps)]
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, get_renderable=self.panel, refresh_per_second=2)
+            self._live.start()
+
+    def on_rollout(self, trainer: Any, metrics: Mapping[str, float]) -> None:
+        """Take in what a rollout and its update brought."""
+        self._metrics = dict(metrics)
+        now = time.monotonic()
+        self._marks = [*self._marks[-_ROUNDS_FOR_SPEED:], (now, trainer.steps)]
+        if math.isfinite(metrics.get("return_mean", math.nan)):
+            self._returns.append(metrics["return_mean"])
+        if self._live is None and now - self._last_line >= self.line_seconds:
+            self._print_line(now)
+
+    def on_evaluation(self, trainer: Any, result: Any) -> None:
+        """Take in an evaluation: its score, or its mean return where there is none."""
+        value = getattr(result, "score", None)
+        if value is None:
+            value = getattr(result, "mean", None)
+        if value is not None:
+            self._score = float(value)
+            self._best = self._score if self._best is None else max(self._best, self._score)
+
+    def on_end(self, trainer: Any) -> None:
+        """Close the display and leave its last state behind."""
+        if self._live is not None:
+            self._live.refresh()
+            self._live.stop()
+            self._live = None
+        elif self._metrics and self._line_step != trainer.steps:
+            self._print_line(time.monotonic())
+
+    @property
+    def steps_per_second(self) -> float:
+        """Speed over the last rollouts, NaN before the first."""
+        (start, before), (end, after) = self._marks[0], self._marks[-1]
+        return (after - before) / (end - start) if end > start else math.nan
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimated from the fraction done since `on_start`; NaN before the first rollout."""
+        done = self._trainer.fraction - self._first_fraction
+        if done <= 0:
+            return math.nan
+        elapsed = self._marks[-1][0] - self._start
+        waited = time.monotonic() - self._marks[-1][0]
+        left = elapsed * (1.0 - self._trainer.fraction) / done - waited
+        return max(0.0, left)
+
+    def panel(self) -> RenderableType:
+        """The live display at this moment."""
+        trainer = self._trainer
+        bar = Table.grid(padding=(0, 1), expand=True)
+        bar.add_column(ratio=1)
+        bar.add_column(justify="right", no_wrap=True)
+        bar.add_row(
+            ProgressBar(total=1.0, completed=trainer.fraction),
+            f"{trainer.fraction:4.0%}  {trainer.steps:,} of {trainer.total_steps:,} steps",
+        )
+        rows = Table.grid(padding=(0, 2))
+        rows.add_column(style="dim", no_wrap=True)
+        rows.add_column()
+        for name, text in self._facts():
+            rows.add_row(name, text)
+        return Panel(
+            Group(bar, rows),
+            title=f"[bold]{self.label}[/]",
+            subtitle=self.place,
+            title_align="left",
+            subtitle_align="right",
+        )
+
+    def _facts(self) -> list[tuple[str, RenderableType]]:
+        get = self._metrics.get
+        nan = math.nan
+        facts: list[tuple[str, RenderableType]] = [
+            (
+                "time",
+                f"{clock(time.monotonic() - self._start)} gone, {clock(self.seconds_left)} left"
+                f", {_count(self.steps_per_second)} steps/s",
+            ),
+            (
+                "return",
+                Text.assemble(
+                    (_number(get("return_mean", nan)), "bold"),
+                    f" over the last episodes, {_number(get('length_mean', nan), 1)} steps long  ",
+                    (sparkline(self._returns), "green"),
+                ),
+            ),
+            (self._evaluation_name(), self._evaluation_text()),
+            (
+                "entropy",
+                f"{_number(get('entropy', nan))} nats, "
+                f"{_percent(get('entropy_normalized', nan))} of what the mask leaves open",
+            ),
+            (
+                "masks",
+                f"{_percent(get('allowed_share', nan))} of actions allowed, "
+                f"{get('illegal_actions', 0):,.0f} illegal ones executed",
+            ),
+        ]
+        return facts
+
+    def _evaluation_name(self) -> str:
+        return "evaluated" if self.planner is None else "score"
+
+    def _evaluation_text(self) -> RenderableType:
+        if self.planner is not None:
+            scale = f"0 = random valid {_number(self.random)}, 1 = planner {_number(self.planner)}"
+        else:
+            scale = "mean return of the likeliest actions"
+        if self._score is None:
+            return Text(f"not yet; {scale}")
+        return Text.assemble(
+            (_number(self._score), "bold"), f" (best {_number(self._best)}); {scale}"
+        )
+
+    def _print_line(self, now: float) -> None:
+        trainer, get = self._trainer, self._metrics.get
+        self._last_line, self._line_step = now, trainer.steps
+        parts = [
+            f"step {trainer.steps:,} of {trainer.total_steps:,}",
+            f"{_count(self.steps_per_second)} steps/s",
+            f"return {_number(get('return_mean', math.nan))}",
+        ]
+        if self._score is not None:
+            ceiling = "" if self.planner is None else f" (planner {_number(self.planner)} = 1)"
+            parts.append(f"{self._evaluation_name()} {_number(self._score)}{ceiling}")
+        parts.append(f"entropy {_number(get('entropy', math.nan))}")
+        parts.append(f"{clock(self.seconds_left)} left")
+        self.console.print("  ".join(parts), soft_wrap=True, markup=False)
+
+
+def clock(seconds: float) -> str:
+    """A duration as 0:07, 12:34 or 1:02:03; "?" where it is not known."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def sparkline(values: list[float], width: int = _HISTORY) -> str:
+    """A curve in one line of text; "" below two values."""
+    if len(values) < 2:
+        return ""
+    count = min(width, len(values))
+    picked = [values[round(i * (len(values) - 1) / (count - 1))] for i in range(count)]
+    low, high = min(picked), max(picked)
+    scale = (len(_SPARKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_SPARKS[round((value - low) * scale)] for value in picked)
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "?" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0%}" if math.isfinite(value) else "?"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if math.isfinite(value) else "?"

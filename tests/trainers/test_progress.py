@@ -1,0 +1,115 @@
+"""The progress display: everything a waiting person wants to know, in terminal and log."""
+
+from __future__ import annotations
+
+import io
+import math
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from maskrl.trainers.progress import ProgressDisplay, clock, sparkline
+
+METRICS = {
+    "return_mean": 0.25,
+    "length_mean": 9.5,
+    "entropy": 0.61,
+    "entropy_normalized": 0.42,
+    "allowed_share": 0.69,
+    "illegal_actions": 0.0,
+}
+
+
+class Trainer(SimpleNamespace):
+    @property
+    def fraction(self):
+        return self.steps / self.total_steps
+
+
+def train(display, rounds=4):
+    trainer = Trainer(steps=0, total_steps=4000)
+    display.on_start(trainer)
+    for i in range(rounds):
+        trainer.steps += 1000
+        display.on_rollout(trainer, {**METRICS, "return_mean": i / 4})
+        if i == 1:
+            display.on_evaluation(trainer, SimpleNamespace(score=0.5, mean=0.1))
+            display.on_evaluation(trainer, SimpleNamespace(score=0.4, mean=0.1))
+    return trainer
+
+
+def display_on(terminal, **kwargs):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100, highlight=False)
+    return ProgressDisplay("panda, seed 0", console=console, place="runs/a", **kwargs)
+
+
+def test_a_terminal_gets_a_panel_with_everything():
+    display = display_on(True, planner=0.998, random=-0.85)
+    trainer = train(display, rounds=3)
+    text = Console(width=100, file=io.StringIO(), record=True)
+    text.print(display.panel())
+    shown = text.export_text()
+    display.on_end(trainer)
+    for expected in (
+        "panda, seed 0",
+        "runs/a",
+        "75%",
+        "3,000 of 4,000 steps",
+        "steps/s",
+        "left",
+        "0.500 over the last episodes, 9.5 steps long",
+        "0.400 (best 0.500); 0 = random valid -0.850, 1 = planner 0.998",
+        "0.610 nats, 42% of what the mask leaves open",
+        "69% of actions allowed, 0 illegal ones executed",
+        "▁",
+    ):
+        assert expected in shown, expected
+    assert "3,000 of 4,000 steps" in display.console.file.getvalue()
+
+
+def test_a_log_gets_lines_and_the_last_state():
+    display = display_on(False, planner=0.998, random=-0.85, line_seconds=1000)
+    display.on_end(train(display))
+    lines = display.console.file.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("step 1,000 of 4,000  ")
+    assert lines[1].startswith("step 4,000 of 4,000  ")
+    assert "score 0.400 (planner 0.998 = 1)" in lines[1]
+    assert lines[1].endswith("0:00 left")
+
+
+def test_without_a_planner_the_evaluated_return_is_shown():
+    display = display_on(False, line_seconds=0)
+    trainer = Trainer(steps=0, total_steps=10)
+    display.on_start(trainer)
+    display.on_evaluation(trainer, SimpleNamespace(score=None, mean=7.9))
+    trainer.steps = 5
+    display.on_rollout(trainer, METRICS)
+    assert "evaluated 7.900" in display.console.file.getvalue()
+
+
+def test_before_the_first_episode_ends_nothing_is_invented():
+    display = display_on(True)
+    trainer = Trainer(steps=0, total_steps=10)
+    display.on_start(trainer)
+    assert math.isnan(display.seconds_left)
+    display.on_rollout(trainer, {"return_mean": math.nan})
+    text = Console(width=100, file=io.StringIO(), record=True)
+    text.print(display.panel())
+    assert "? over the last episodes" in text.export_text()
+    display.on_end(trainer)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0:00"), (754, "12:34"), (3723, "1:02:03"), (math.nan, "?")]
+)
+def test_clock(seconds, text):
+    assert clock(seconds) == text
+
+
+def test_sparkline():
+    assert sparkline([1.0]) == ""
+    assert sparkline([0.0, 1.0]) == "▁█"
+    assert sparkline([2.0, 2.0, 2.0]) == "▁▁▁"
+    assert len(sparkline(list(range(1000)))) == 30
