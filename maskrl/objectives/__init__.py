@@ -1,0 +1,31 @@
+"""Pure functions that turn a rollout into losses: advantages, policy, value.
+
+They know no environment, no network and no trainer, so a training loop of one's own
+can use them as they are.
+"""
+
+from __future__ import annotations
+
+from maskrl.objectives.advantages import generalized_advantages, successor_values
+from maskrl.objectives.policy_gradient import (
+    approximate_kl,
+    clip_fraction,
+    clipped_policy_loss,
+    log_ratio,
+    mean_over,
+    normalize_advantages,
+)
+from maskrl.objectives.value import explained_variance, value_loss
+
+__all__ = [
+    "approximate_kl",
+    "clip_fraction",
+    "clipped_policy_loss",
+    "explained_variance",
+    "generalized_advantages",
+    "log_ratio",
+    "mean_over",
+    "normalize_advantages",
+    "successor_values",
+    "value_loss",
+]

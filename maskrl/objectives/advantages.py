@@ -1,0 +1,92 @@
+"""Advantages and value targets from a rollout.
+
+Generalised advantage estimation with the two ends of an episode told apart:
+`terminated` has no future, so nothing is bootstrapped; `truncated` has one that
+was merely not played, so the value of the final observation is bootstrapped.
+Both cut the recursion, because the next row belongs to another episode.
+Everything here is pure: tensors in, tensors out, no gradient.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def successor_values(
+    values: Tensor,
+    last_values: Tensor,
+    *,
+    final_index: Tensor | None = None,
+    final_values: Tensor | None = None,
+) -> Tensor:
+    """Values of the state that truly followed each step of a rollout.
+
+    With an environment that resets itself within the step, row `t + 1` of an ended
+    episode shows the next episode's first observation; its value belongs to another
+    story. `final_values` replaces it at the steps listed in `final_index`.
+
+    Args:
+        values: `[T, B]`, value of the observation that each step was taken in.
+        last_values: `[B]`, value of the observation after the last step.
+        final_index: `[M]` int64, flat positions `t * B + b` of steps with a value of
+            their own, usually the truncated ones.
+        final_values: `[M]`, the values of these final observations.
+
+    Returns:
+        `[T, B]`, in the dtype of `values`.
+    """
+    following = torch.cat([values[1:], last_values.unsqueeze(0)])
+    if final_index is not None and final_values is not None and final_index.numel():
+        following.view(-1)[final_index] = final_values.to(following.dtype)
+    return following
+
+
+def generalized_advantages(
+    rewards: Tensor,
+    values: Tensor,
+    next_values: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    *,
+    gamma: float,
+    gae_lambda: float,
+) -> tuple[Tensor, Tensor]:
+    """Advantages and returns by generalised advantage estimation.
+
+    `delta_t = r_t + gamma * [not terminated_t] * next_value_t - value_t`
+    `A_t = delta_t + gamma * lambda * [not terminated_t and not truncated_t] * A_{t+1}`
+    `return_t = A_t + value_t`
+
+    A terminated step selects 0 instead of multiplying by it, so that a value which is
+    not finite there cannot travel.
+
+    Args:
+        rewards: `[T, B]`.
+        values: `[T, B]`.
+        next_values: `[T, B]`, as from `successor_values`.
+        terminated: `[T, B]` bool.
+        truncated: `[T, B]` bool.
+        gamma: Discount per step.
+        gae_lambda: 0 gives one-step differences, 1 the whole return less the value.
+
+    Returns:
+        Advantages and returns, each `[T, B]`.
+
+    Reference:
+        Schulman et al., High-Dimensional Continuous Control Using Generalized Advantage
+        Estimation, equation 16, https://arxiv.org/abs/1506.02438.
+    """
+    bootstrap = torch.where(terminated, torch.zeros_like(next_values), next_values)
+    deltas = rewards + gamma * bootstrap - values
+    carry = torch.where(
+        terminated | truncated,
+        torch.zeros((), dtype=deltas.dtype, device=deltas.device),
+        torch.full((), gamma * gae_lambda, dtype=deltas.dtype, device=deltas.device),
+    )
+    advantages = torch.empty_like(deltas)
+    if len(deltas):
+        advantages[-1] = deltas[-1]
+    for t in range(len(deltas) - 2, -1, -1):
+        torch.addcmul(deltas[t], carry[t], advantages[t + 1], out=advantages[t])
+    return advantages, advantages + values
