@@ -19,8 +19,8 @@ from rich.text import Text
 MOST_ACTIONS = 12
 MOST_ENTITIES = 12
 BAR_CELLS = 16
-GAP, TABLE_WIDTH = 2, 56
-TITLE_ROWS, HEAD_ROWS = 2, 2
+GAP, TABLE_WIDTH = 2, 52
+HEAD_ROWS = 2
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -102,17 +102,17 @@ def render_step(view: StepView, width: int = 100, height: int = 40) -> Renderabl
     else:
         world = half_blocks(view.world)
     lines = world.plain.split("\n")
-    beside = width >= max(len(line) for line in lines) + GAP + TABLE_WIDTH
-    used = TITLE_ROWS if beside else TITLE_ROWS + len(lines) + 1
+    beside = width >= max(len(line) for line in lines) + 2 * GAP + TABLE_WIDTH
+    used = 1 if beside else len(lines) + 3  # the title, and two lines of numbers
     thoughts: list[Table] = []
     if view.probabilities is not None:
         thoughts.append(_action_table(view))
         used += thoughts[-1].row_count + HEAD_ROWS
-    if view.attention is not None and height - used > HEAD_ROWS:
-        thoughts.append(_attention_table(view, height - used - HEAD_ROWS))
+    if view.attention is not None and height - used > HEAD_ROWS + 1:
+        thoughts.append(_attention_table(view, height - used - HEAD_ROWS - 1))
     numbers = Text(f"return so far {view.gained:+.2f}", style="dim")
     if view.value is not None:
-        numbers.append(f"   expects {view.value:+.2f} from here")
+        numbers.append(f"\nexpects {view.value:+.2f} from here")
     title = Text(view.title, style="bold", no_wrap=True)
     if not beside:
         return Group(title, world, numbers, *thoughts)
@@ -129,9 +129,9 @@ def _action_table(view: StepView) -> Table:
     shown = np.arange(count)
     if count > MOST_ACTIONS:
         order = np.lexsort((shown, -probabilities, ~allowed))
-        shown = np.sort(order[:MOST_ACTIONS])
+        shown = order[:MOST_ACTIONS]
         if view.action is not None and view.action not in shown:
-            shown = np.sort(np.append(shown[:-1], view.action))
+            shown = np.append(order[: MOST_ACTIONS - 1], view.action)
     table = _table("", "action", "", "probability", "")
     for index in shown.tolist():
         share, taken = float(probabilities[index]), index == view.action

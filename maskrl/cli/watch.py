@@ -36,8 +36,16 @@ def watch(
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
     sampled: bool = False,
     which: Literal["best", "last"] = "best",
-) -> None:
+) -> int:
     """Watch a trained agent play in the terminal, step by step.
+
+    Beside the world: each action with its mask and probability, the return that the
+    agent expects, and the entities that it attends to. Ctrl-C ends it.
+
+    Examples:
+      maskrl watch runs/panda-0-1
+      maskrl watch runs/panda-0-1 --episodes 5 --speed 8
+      maskrl watch runs/panda-0-1 --sampled --seed 7
 
     Args:
         run: Folder of the run.
@@ -70,6 +78,7 @@ def watch(
             play(record, console, name=f"episode {number + 1} of {episodes}", speed=speed)
     except KeyboardInterrupt:
         console.print("stopped")
+    return 0
 
 
 def play(record: EpisodeRecord, console: Console, *, name: str, speed: float) -> None:

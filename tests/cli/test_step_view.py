@@ -1,0 +1,109 @@
+"""What is shown of a step: mask, likelihood, expectation, attention, at any width."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from maskrl.cli.step_view import StepView, bar, half_blocks, render_step
+
+VIEW = StepView(
+    world="+---+\n| \x1b[1mP\x1b[0m |\n+---+",
+    title="panda, step 1 of 9",
+    action_names=("up", "use_item", "wait"),
+    action_mask=np.array([True, False, True]),
+    probabilities=np.array([0.25, 0.0, 0.75]),
+    action=2,
+    value=0.5,
+    gained=-1.0,
+    entity_names=("panda", "scorpion", None),
+    attention=np.array([1.0, 0.0, 0.0]),
+    visible=np.array([True, False, False]),
+)
+
+
+def shown(view, width=100, height=40):
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(render_step(view, width, height))
+    return capture.get()
+
+
+def line_with(text, word):
+    return next(line for line in text.split("\n") if word in line)
+
+
+def test_everything_is_there():
+    text = shown(VIEW)
+    assert "panda, step 1 of 9" in text
+    assert "| P |" in text and "\x1b" not in text
+    assert "return so far -1.00" in text and "expects +0.50 from here" in text
+    assert "25.0%" in line_with(text, " up ")
+    masked = line_with(text, "use item")
+    assert "masked" in masked and "%" not in masked
+    assert ">" in line_with(text, "wait") and "75.0%" in line_with(text, "wait")
+    hidden = line_with(text, "scorpion")
+    assert "unseen" in hidden and "%" not in hidden
+    assert "None" not in text
+
+
+def test_wide_terminals_get_two_columns_and_narrow_ones_one():
+    wide, narrow = shown(VIEW, 100), shown(VIEW, 60)
+    assert "probability" in wide.split("\n")[1]
+    assert [line for line in narrow.split("\n") if "| P |" in line][0].strip() == "| P |"
+    for width in (60, 80, 100):
+        assert all(len(line) <= width for line in shown(VIEW, width).split("\n"))
+
+
+def test_low_terminals_get_fewer_entities():
+    crowd = replace(
+        VIEW,
+        entity_names=tuple(f"tree {i}" for i in range(30)),
+        attention=np.full(30, 1 / 30),
+        visible=None,
+    )
+    assert shown(crowd, height=14).count("tree") == 5
+    assert shown(crowd, height=8).count("tree") == 0
+    assert shown(crowd, height=100).count("tree") == 12
+    assert shown(crowd, height=14).rstrip("\n").count("\n") <= 13
+
+
+def test_of_many_actions_the_likeliest_allowed_are_shown():
+    probabilities = np.zeros(50)
+    probabilities[[7, 31]] = 0.6, 0.4
+    mask = np.zeros(50, bool)
+    mask[[7, 31]] = True
+    text = shown(
+        replace(VIEW, action_names=(), action_mask=mask, probabilities=probabilities, action=49)
+    )
+    assert "60.0%" in line_with(text, " 7 ") and "40.0%" in line_with(text, " 31 ")
+    assert ">" in line_with(text, " 49 ")  # the action taken always shows
+    assert "38 more" in text and "38 masked" in text
+
+
+def test_an_end_shows_the_world_alone():
+    text = shown(StepView(world="the end of it", title="over", gained=1))
+    assert "the end of it" in text and "return so far +1.00" in text
+    assert "probability" not in text and "expects" not in text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "    "), (1, "████"), (0.5, "██  "), (0.28, "█▏  "), (7, "████")]
+)
+def test_bars(share, text):
+    assert bar(share, 4) == text
+
+
+def test_pictures_become_half_blocks():
+    picture = np.zeros((4, 2, 3), np.uint8)
+    picture[0, 0] = 255, 0, 0
+    picture[1, 0] = 0, 0, 255
+    text = half_blocks(picture)
+    assert text.plain == "▀▀\n▀▀"
+    assert text.spans[0].style == "rgb(255,0,0) on rgb(0,0,255)"
+    wide = half_blocks(np.zeros((100, 200, 3), np.uint8), columns=40).plain.split("\n")
+    assert len(wide) == 10 and len(wide[0]) == 40
+    assert "▀▀" in shown(replace(VIEW, world=picture))

@@ -1,0 +1,140 @@
+"""`maskrl watch`: every moment is shown, with or without a terminal, and Ctrl-C is no error."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from maskrl import policies
+from maskrl.cli import watch as verb
+from maskrl.errors import ConfigError, RunFolderError
+from maskrl.policies.episode import EpisodeRecord, EpisodeStep
+from maskrl.runs import RunDir
+
+ATTENTION = np.zeros((2, 3, 3), np.float32)
+ATTENTION[:, 0] = [[0.2, 0.8, 0.0], [0.4, 0.6, 0.0]]
+STEP = EpisodeStep(
+    frame=None,
+    text="| P   W |",
+    observation={},
+    action=1,
+    action_mask=np.array([False, True]),
+    logits=np.array([3.0, 0.0], np.float32),
+    probs=np.array([0.0, 1.0], np.float32),
+    value=0.25,
+    reward=0.5,
+    entity_names=("panda", "watermelon", "dragon"),
+    entity_mask=np.array([True, True, True]),
+    visibility=np.array([[True, True, False], [True, True, True], [True, True, True]]),
+    attention=(np.ones((2, 3, 3)), ATTENTION),
+)
+RECORD = EpisodeRecord(
+    env="panda",
+    env_kwargs={},
+    seed=4,
+    steps=(STEP, replace(STEP, text="|   P W |")),
+    final_frame=None,
+    final_text="|     P |",
+    terminated=True,
+    truncated=False,
+    action_names=("left", "right"),
+)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run folder, and policies that play the record above; gives folder and calls."""
+    folder = RunDir.create(tmp_path / "run")
+    folder.write_config({"env": "panda", "env_kwargs": {"sight": "full"}})
+    calls = []
+
+    def play(policy, env, env_kwargs, **options):
+        calls.append((policy, env, env_kwargs, options))
+        return replace(RECORD, seed=options["seed"])
+
+    monkeypatch.setattr(policies, "load_policy", lambda run, which: which, raising=False)
+    monkeypatch.setattr(policies, "record_episode", play, raising=False)
+    return folder.path, calls
+
+
+def test_attention_is_the_observers_row_of_the_last_layer():
+    attention, visible = verb.observer_attention(STEP)
+    np.testing.assert_allclose(attention, [0.3, 0.7, 0.0], rtol=1e-6)
+    assert visible.tolist() == [True, True, False]
+    one_row = replace(STEP, attention=(ATTENTION[:, :1],), visibility=None)
+    np.testing.assert_allclose(verb.observer_attention(one_row)[0], [0.3, 0.7, 0.0], rtol=1e-6)
+    assert verb.observer_attention(one_row)[1].tolist() == [True, True, True]
+    assert verb.observer_attention(replace(STEP, attention=())) == (None, None)
+
+
+def test_views_go_from_the_first_decision_to_the_end():
+    views = list(verb.step_views(RECORD, "episode 1 of 1"))
+    assert [view.world for view in views] == ["| P   W |", "|   P W |", "|     P |"]
+    assert [view.gained for view in views] == [0.0, 0.5, 1.0]
+    assert [view.action for view in views] == [1, 1, None]
+    assert views[0].title == "panda, episode 1 of 1, step 1 of 2"
+    assert views[2].title.endswith("the end")
+
+
+def test_pictures_stand_in_for_text():
+    frame = np.zeros((4, 4, 3), np.uint8)
+    record = replace(
+        RECORD, steps=(replace(STEP, text=None, frame=frame),), final_text=None, terminated=False
+    )
+    first, last = verb.step_views(record, "e")
+    assert first.world is frame
+    assert last.world == verb.NO_PICTURE and last.title.endswith("cut off")
+
+
+def test_without_a_terminal_frames_follow_each_other(run, capsys):
+    path, calls = run
+    verb.watch(path, episodes=2, seed=7, sampled=True, which="last")
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    order = [text.index(part) for part in ("| P   W |", "|   P W |", "|     P |")]
+    assert order == sorted(order)
+    assert "episode 2 of 2 of panda, seed 8: return +1.00, ended after 2 steps" in text
+    assert [call[:3] for call in calls] == [("last", "panda", {"sight": "full"})] * 2
+    assert calls[0][3] == {"seed": 7, "deterministic": False, "pictures": "ansi"}
+
+
+def test_on_a_terminal_frames_replace_each_other(monkeypatch):
+    waits = []
+    monkeypatch.setattr(verb.time, "sleep", waits.append)
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100, height=30)
+    verb.play(RECORD, console, name="episode 1 of 1", speed=4.0)
+    assert waits == [0.25, 0.25, 0.75]
+    assert "\x1b[1A" in out.getvalue()  # the cursor goes up to draw over the last frame
+    assert "\x1b[?25h" in out.getvalue()  # and shows again in the end
+
+
+def test_an_interrupt_ends_cleanly(run, capsys, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verb, "play", interrupted)
+    verb.watch(run[0])
+    assert capsys.readouterr().out == "stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"episodes": 0}, "--episodes must be at least 1, got 0"),
+        ({"speed": 0.0}, "--speed must be positive, got 0.0"),
+        ({"speed": float("nan")}, "--speed must be positive"),
+    ],
+)
+def test_wrong_settings(run, options, message):
+    with pytest.raises(ConfigError, match=message):
+        verb.watch(run[0], **options)
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(RunFolderError):
+        verb.watch(tmp_path / "nothing")
