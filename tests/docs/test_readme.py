@@ -22,11 +22,9 @@ PAGES = [
 ]
 
 
-def block(language: str) -> str:
-    """The first code block of a language."""
-    found = re.search(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"no {language} block in the README"
-    return found.group(1)
+def blocks(language: str) -> list[str]:
+    """The code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 def without_docstring(program: str) -> str:
@@ -36,7 +34,7 @@ def without_docstring(program: str) -> str:
 
 def test_the_example_is_the_executed_file():
     program = without_docstring(EXAMPLE.read_text("utf-8"))
-    assert block("python") == program
+    assert blocks("python") == [program]
     code = [line for line in program.splitlines() if line.strip()]
     assert len(code) <= 20
 
@@ -44,7 +42,7 @@ def test_the_example_is_the_executed_file():
 def test_the_example_prints_what_is_shown():
     run = subprocess.run([sys.executable, EXAMPLE], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert run.stdout == block("text")
+    assert [run.stdout] == blocks("text")
 
 
 def test_make_has_the_verbs_that_are_shown():
@@ -56,7 +54,7 @@ def test_make_has_the_verbs_that_are_shown():
 
 
 def test_the_command_line_has_the_verbs_that_are_shown():
-    shown = set(re.findall(r"^maskrl ([a-z]+)", README, re.MULTILINE))
+    shown = set(re.findall(r"^maskrl ([a-z]+)", "".join(blocks("sh")), re.MULTILINE))
     assert {"train", "evaluate", "report", "watch", "envs"} <= shown
     run = subprocess.run([sys.executable, "-m", "maskrl", "--help"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
