@@ -21,7 +21,7 @@ EMOJI = {
 # Colours as numbers of the 256-colour table: text, then background.
 INKS = {"panda": 231, "watermelon": 203, "scorpion": 215, "dragon": 183, "banana": 227}
 LEGEND_WIDTH = 48
-GRASS, SHADED, TREE, QUIET = 22, 236, (114, 28), 245
+GRASS, SHADED, TREE, QUIET = (22, 28), (236, 238), (120, 29), 248
 ENDINGS = {"won": (227, "won!"), "caught": (203, "caught"), "timeout": (153, "time is up")}
 
 
@@ -64,7 +64,7 @@ def scene_text(scene: Scene, colour: bool = True, *, emoji: bool = False) -> str
 
 def _cell(scene: Scene, at: Cell, shaded: bool, flown: bool, colour: bool, emoji: bool) -> str:
     """The three columns of one cell."""
-    ground = SHADED if shaded else GRASS
+    ground = (SHADED if shaded else GRASS)[sum(at) % 2]
     if at in scene.trees:
         text = EMOJI["tree"] + " " if emoji else "###"
         return _ink(text, TREE[0], ground if emoji else TREE[1], colour)

@@ -1,9 +1,11 @@
 """What the panda is told: entities, who is there, who sees whom, what is allowed.
 
-Entity slots are, in order: panda, watermelon, scorpion, dragon, bananas, trees.
-A slot that holds nothing (a banana that was taken, a tree fewer) is padding:
-all zero, `entity_mask` False. Hidden entities stay in `entities`: it is
-`visibility` that keeps them from an observer, so a critic may be omniscient.
+`write_observation` writes everything, `update_observation` only what a step can
+change; both leave the same numbers. Entity slots are, in order: panda,
+watermelon, scorpion, dragon, bananas, trees. A slot that holds nothing (a banana
+that was taken, a tree fewer) is padding: all zero, `entity_mask` False. Hidden
+entities stay in `entities`: it is `visibility` that keeps them from an observer,
+so a critic may be omniscient.
 """
 
 from __future__ import annotations
@@ -42,39 +44,51 @@ def write_action_mask(state, blocked, action_mask, width, height):
 
 
 @njit(cache=True)
-def _slot_cells(state, cells, banana_slots, shown_bananas, shown_trees):
-    """Write the cell of every entity slot, -1 for padding; return nothing."""
-    for k in range(4):
-        cells[k] = state[k]
-    for k in range(shown_bananas):
-        cells[4 + k] = state[S_BANANAS + k] if k < banana_slots else -1
-    first_tree = S_BANANAS + banana_slots
-    for k in range(shown_trees):
-        present = k < state[S_TREES]
-        cells[4 + shown_bananas + k] = state[first_tree + k] if present else -1
+def _slot_cell(slot, state, banana_slots, shown_bananas):
+    """Cell of what an entity slot shows, -1 for padding."""
+    if slot < 4:
+        return state[slot]
+    banana = slot - 4
+    if banana < shown_bananas:
+        return state[S_BANANAS + banana] if banana < banana_slots else -1
+    tree = banana - shown_bananas
+    return state[S_BANANAS + banana_slots + tree] if tree < state[S_TREES] else -1
 
 
 @njit(cache=True)
-def write_visibility(cells, trees, between, full_sight, visibility):
-    """Write who may attend to whom: bool [E, E].
+def _write_sight(i, first, cells, trees, between, full_sight, visibility):
+    """Write who may attend to whom for entity i and the entities from `first` on.
 
     One sight line per unordered pair. The scorpion is an ambusher: trees hide it
-    and do not blind it. Padding sees nothing and is seen by nobody.
+    and do not blind it. Padding is skipped.
     """
-    count = cells.shape[0]
-    for i in range(count):
-        if cells[i] < 0:
-            for j in range(count):
-                visibility[i, j] = False
-                visibility[j, i] = False
-            continue
-        visibility[i, i] = True
-        for j in range(i + 1, count):
-            if cells[j] < 0:
-                continue
+    for j in range(first, cells.shape[0]):
+        if cells[j] >= 0 and j != i:
             clear = full_sight or sees(cells[i], cells[j], between, trees)
             visibility[i, j] = clear or i == SCORPION
             visibility[j, i] = clear or j == SCORPION
+
+
+@njit(cache=True)
+def _write_place(row, cell, panda_cell, width, height):
+    """Write where an entity stands, absolutely and from the panda."""
+    scale_x = np.float32(1.0 / (width - 1))
+    scale_y = np.float32(1.0 / (height - 1))
+    x = cell % width
+    y = cell // width
+    row[_X] = np.float32(2 * x) * scale_x - np.float32(1.0)
+    row[_Y] = np.float32(2 * y) * scale_y - np.float32(1.0)
+    row[_X_FROM] = np.float32(x - panda_cell % width) * scale_x
+    row[_Y_FROM] = np.float32(y - panda_cell // width) * scale_y
+
+
+@njit(cache=True)
+def _write_condition(entities, state, step_limit):
+    """Write what changes without moving: carried item, stuns, time left."""
+    entities[PANDA, _CARRYING] = state[S_CARRYING]
+    entities[PANDA, _TIME_LEFT] = np.float32(step_limit - state[S_STEP]) / np.float32(step_limit)
+    entities[SCORPION, _STUNNED] = state[S_SCORPION_STUNNED]
+    entities[DRAGON, _STUNNED] = state[S_DRAGON_STUNNED]
 
 
 @njit(cache=True)
@@ -92,7 +106,6 @@ def write_observation(
     height,
     banana_slots,
     shown_bananas,
-    shown_trees,
     step_limit,
     full_sight,
     plain_features,
@@ -118,42 +131,83 @@ def write_observation(
         full_sight: True makes everything that is there visible to everybody.
         plain_features: True writes x, y, type as in the founding article.
     """
-    _slot_cells(state, cells, banana_slots, shown_bananas, shown_trees)
-    write_visibility(cells, trees, between, full_sight, visibility)
-    write_action_mask(state, blocked, action_mask, width, height)
-    panda_x = state[S_PANDA] % width
-    panda_y = state[S_PANDA] // width
-    scale_x = np.float32(1.0 / (width - 1))
-    scale_y = np.float32(1.0 / (height - 1))
-    for slot in range(cells.shape[0]):
-        cell = cells[slot]
-        row = entities[slot]
-        row[:] = np.float32(0.0)
+    count = cells.shape[0]
+    panda_cell = state[S_PANDA]
+    entities[:] = np.float32(0.0)
+    visibility[:] = False
+    for slot in range(count):
+        cell = _slot_cell(slot, state, banana_slots, shown_bananas)
+        cells[slot] = cell
         entity_mask[slot] = cell >= 0
         if cell < 0:
             continue
-        if slot < 4:
-            kind = slot
-        elif slot < 4 + shown_bananas:
-            kind = BANANA
-        else:
-            kind = TREE
-        x = cell % width
-        y = cell // width
+        visibility[slot, slot] = True
+        kind = slot
+        if slot >= 4:
+            kind = BANANA if slot < 4 + shown_bananas else TREE
         if plain_features:
-            row[0] = x
-            row[1] = y
-            row[2] = kind
-            continue
-        row[kind] = np.float32(1.0)
-        row[_X] = np.float32(2 * x) * scale_x - np.float32(1.0)
-        row[_Y] = np.float32(2 * y) * scale_y - np.float32(1.0)
-        row[_X_FROM] = np.float32(x - panda_x) * scale_x
-        row[_Y_FROM] = np.float32(y - panda_y) * scale_y
-        if kind == PANDA:
-            row[_CARRYING] = state[S_CARRYING]
-            row[_TIME_LEFT] = np.float32(step_limit - state[S_STEP]) / np.float32(step_limit)
-        elif kind == SCORPION:
-            row[_STUNNED] = state[S_SCORPION_STUNNED]
-        elif kind == DRAGON:
-            row[_STUNNED] = state[S_DRAGON_STUNNED]
+            entities[slot, 0] = cell % width
+            entities[slot, 1] = cell // width
+            entities[slot, 2] = kind
+        else:
+            entities[slot, kind] = np.float32(1.0)
+            _write_place(entities[slot], cell, panda_cell, width, height)
+    for slot in range(count):
+        if cells[slot] >= 0:
+            _write_sight(slot, slot + 1, cells, trees, between, full_sight, visibility)
+    if not plain_features:
+        _write_condition(entities, state, step_limit)
+    write_action_mask(state, blocked, action_mask, width, height)
+
+
+@njit(cache=True)
+def update_observation(
+    state,
+    blocked,
+    trees,
+    between,
+    entities,
+    entity_mask,
+    visibility,
+    action_mask,
+    cells,
+    width,
+    height,
+    banana_slots,
+    shown_bananas,
+    step_limit,
+    full_sight,
+    plain_features,
+    panda_moved,
+):
+    """Bring one environment's observation of the step before up to date.
+
+    Within an episode only the panda and the creatures move, and only bananas
+    vanish. Arguments are those of `write_observation`, and `panda_moved`: whether
+    offsets from the panda changed.
+    """
+    count = cells.shape[0]
+    panda_cell = state[S_PANDA]
+    for slot in range(count):
+        cell = _slot_cell(slot, state, banana_slots, shown_bananas)
+        cells[slot] = cell
+        if cell < 0:
+            if entity_mask[slot]:
+                entity_mask[slot] = False
+                entities[slot, :] = np.float32(0.0)
+                visibility[slot, :] = False
+                visibility[:, slot] = False
+        elif plain_features:
+            entities[slot, 0] = cell % width
+            entities[slot, 1] = cell // width
+        elif panda_moved or slot in (SCORPION, DRAGON):
+            _write_place(entities[slot], cell, panda_cell, width, height)
+    if not full_sight:
+        for slot in (PANDA, SCORPION, DRAGON):
+            if cells[slot] >= 0:
+                _write_sight(
+                    slot, 0 if slot == PANDA else 1, cells, trees, between, full_sight, visibility
+                )
+    if not plain_features:
+        _write_condition(entities, state, step_limit)
+    write_action_mask(state, blocked, action_mask, width, height)

@@ -78,7 +78,7 @@ class PandaSettings:
     """Cells in a row."""
     height: int = 7
     """Cells in a column."""
-    min_trees: int = 3
+    min_trees: int = 1
     """Fewest trees in a random layout."""
     max_trees: int = 6
     """Most trees in a random layout."""

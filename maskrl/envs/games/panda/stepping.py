@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from maskrl.envs.games.panda.layouts import write_layout
-from maskrl.envs.games.panda.observation import write_observation
+from maskrl.envs.games.panda.observation import update_observation, write_observation
 from maskrl.envs.games.panda.random_stream import draw, uniform
 from maskrl.envs.games.panda.rules import (
     action_allowed,
@@ -221,7 +221,7 @@ def step_all(
     final_layouts,
     limits,
     step_limit,
-    shown,
+    shown_bananas,
     full_sight,
     plain_features,
     autoreset,
@@ -237,7 +237,8 @@ def step_all(
         source: Where layouts come from: layout_list, first_seed, seed_bits, fixed_scene.
         scene: The fixed scene's state, blocked and trees rows.
         between: uint64 [cells, cells, words].
-        observation: entities, entity_mask, visibility, action_mask of all environments.
+        observation: entities, entity_mask, visibility, action_mask of the step before,
+            brought up to date.
         final: The same, written only where an episode ends.
         rewards: float64 [N], written.
         terminated: bool [N], written.
@@ -246,7 +247,7 @@ def step_all(
         final_layouts: int64 [N], the layout of the episode that ended, written where one did.
         limits: width, height, min_trees, max_trees, min_bananas, banana columns.
         step_limit: Steps of an episode.
-        shown: Entity slots for bananas and for trees.
+        shown_bananas: Entity slots for bananas.
         full_sight: Whether everything is visible.
         plain_features: Whether entities are x, y, type.
         autoreset: Whether the next episode begins in the step that ends one.
@@ -274,6 +275,7 @@ def step_all(
         ):
             illegal += 1
             action = WAIT
+        panda_before = state[i, S_PANDA]
         u_dragon = uniform(keys[i], counters[i])
         u_scorpion = uniform(keys[i], counters[i] + np.uint64(1))
         counters[i] += DRAWS_PER_STEP
@@ -296,48 +298,53 @@ def step_all(
         rewards[i] = 1.0 if outcome == WON else (-1.0 if outcome == CAUGHT else 0.0)
         terminated[i] = outcome in (WON, CAUGHT)
         truncated[i] = outcome == OUT_OF_TIME
-        if outcome != GOES_ON and autoreset:
-            write_observation(
-                state[i],
-                blocked[i],
-                trees[i],
-                between,
-                final_entities[i],
-                final_entity_mask[i],
-                final_visibility[i],
-                final_action_mask[i],
-                slots,
-                width,
-                height,
-                limits[5],
-                shown[0],
-                shown[1],
-                step_limit,
-                full_sight,
-                plain_features,
-            )
-            final_layouts[i] = layout_ids[i]
-            if not begin_episode(
-                i,
-                count,
-                state,
-                blocked,
-                trees,
-                keys,
-                counters,
-                layout_ids,
-                episodes,
-                layout_list,
-                first_seed,
-                seed_bits,
-                fixed_scene,
-                scene[0],
-                scene[1],
-                scene[2],
-                limits,
-                scratch,
-            ):
-                failed = i
+        update_observation(
+            state[i],
+            blocked[i],
+            trees[i],
+            between,
+            entities[i],
+            entity_mask[i],
+            visibility[i],
+            action_mask[i],
+            slots,
+            width,
+            height,
+            limits[5],
+            shown_bananas,
+            step_limit,
+            full_sight,
+            plain_features,
+            state[i, S_PANDA] != panda_before,
+        )
+        if outcome == GOES_ON or not autoreset:
+            continue
+        final_entities[i] = entities[i]
+        final_entity_mask[i] = entity_mask[i]
+        final_visibility[i] = visibility[i]
+        final_action_mask[i] = action_mask[i]
+        final_layouts[i] = layout_ids[i]
+        if not begin_episode(
+            i,
+            count,
+            state,
+            blocked,
+            trees,
+            keys,
+            counters,
+            layout_ids,
+            episodes,
+            layout_list,
+            first_seed,
+            seed_bits,
+            fixed_scene,
+            scene[0],
+            scene[1],
+            scene[2],
+            limits,
+            scratch,
+        ):
+            failed = i
         write_observation(
             state[i],
             blocked[i],
@@ -351,8 +358,7 @@ def step_all(
             width,
             height,
             limits[5],
-            shown[0],
-            shown[1],
+            shown_bananas,
             step_limit,
             full_sight,
             plain_features,

@@ -90,3 +90,19 @@ def test_observations_lie_in_their_space(features: str) -> None:
     env, observation = _played(features=features)
     assert env.observation_space.contains(observation)
     assert observation["action_mask"].dtype == np.bool_
+
+
+@pytest.mark.parametrize("settings", [{}, {"sight": "full"}, {"features": "xyt"}], ids=str)
+def test_updating_leaves_what_writing_anew_would_write(settings: dict) -> None:
+    env, observation = _played(steps=0, **settings)
+    generator, taken = np.random.default_rng(2), 0
+    for _ in range(80):
+        scores = generator.random(observation["action_mask"].shape) * observation["action_mask"]
+        before = observation["entity_mask"].sum()
+        observation, *_ = env.step(scores.argmax(axis=1))
+        taken += int(observation["entity_mask"].sum() != before)
+        anew = PandaVectorEnv(64, **settings)
+        anew.set_state(env.get_state())
+        for name, value in anew.observation().items():
+            np.testing.assert_array_equal(value, observation[name], err_msg=name)
+    assert taken > 10 or "features" in settings
