@@ -77,9 +77,10 @@ def half_blocks(picture: NDArray[np.uint8], columns: int = 44) -> Text:
     height, width = picture.shape[:2]
     columns = max(1, min(columns, width))
     rows = max(1, round(height / width * columns / 2)) * 2
-    down = (np.arange(rows) + 0.5) * height / rows
-    across = (np.arange(columns) + 0.5) * width / columns
-    small = picture[down.astype(int)[:, None], across.astype(int)[None, :]]
+    down, across = np.arange(rows) * height // rows, np.arange(columns) * width // columns
+    total = np.add.reduceat(np.add.reduceat(picture.astype(np.int64), down), across, axis=1)
+    pixels = np.diff(down, append=height)[:, None] * np.diff(across, append=width)
+    small = total // np.maximum(1, pixels)[..., None]
     text = Text(no_wrap=True)
     for upper, lower in zip(small[::2].tolist(), small[1::2].tolist(), strict=True):
         if text:
@@ -104,11 +105,13 @@ def render_step(view: StepView, width: int = 100, height: int = 40) -> Renderabl
     lines = world.plain.split("\n")
     beside = width >= max(len(line) for line in lines) + 2 * GAP + TABLE_WIDTH
     used = 1 if beside else len(lines) + 3  # the title, and two lines of numbers
-    thoughts: list[Table] = []
+    thoughts: list[RenderableType] = []
     if view.probabilities is not None:
-        thoughts.append(_action_table(view))
-        used += thoughts[-1].row_count + HEAD_ROWS
+        actions = _action_table(view)
+        thoughts.append(actions)
+        used += actions.row_count + HEAD_ROWS
     if view.attention is not None and height - used > HEAD_ROWS + 1:
+        thoughts += [Text()] if thoughts else []
         thoughts.append(_attention_table(view, height - used - HEAD_ROWS - 1))
     numbers = Text(f"return so far {view.gained:+.2f}", style="dim")
     if view.value is not None:

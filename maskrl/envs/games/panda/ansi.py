@@ -19,7 +19,7 @@ EMOJI = {
     "tree": "\U0001f333",
 }
 # Colours as numbers of the 256-colour table: text, then background.
-INKS = {"panda": 231, "watermelon": 203, "scorpion": 215, "dragon": 183, "banana": 227}
+INKS = {"panda": 231, "watermelon": 218, "scorpion": 222, "dragon": 189, "banana": 227}
 LEGEND_WIDTH = 48
 GRASS, SHADED, TREE, QUIET = (22, 28), (236, 238), (120, 29), 248
 ENDINGS = {"won": (227, "won!"), "caught": (203, "caught"), "timeout": (153, "time is up")}
