@@ -31,7 +31,7 @@ from maskrl.functional.rows import (
     raise_no_allowed_action,
     raise_non_finite,
 )
-from maskrl.functional.select import DRAWS, settle
+from maskrl.functional.select import DRAWS, draw_uniforms, settle
 from maskrl.kernels.contract import Rows
 from maskrl.kernels.dispatch import is_traced, prepare_rows
 from maskrl.kernels.reference import LOG_ZERO
@@ -225,7 +225,7 @@ class MaskedCategorical(Distribution):
         device = self._raw_logits.device
         if self._look and shape.numel() > DRAWS and len(sample_shape) > 0:
             return self._sample_in_parts(rows, shape, len(sample_shape), generator)
-        uniform = torch.rand(shape, dtype=torch.float64, device=device, generator=generator)
+        uniform = draw_uniforms(shape, device, generator)
         return self._settled(rows, rows.sample(uniform))
 
     def _sample_in_parts(
@@ -236,9 +236,7 @@ class MaskedCategorical(Distribution):
         total = shape[:leading].numel()
         drawn = torch.empty((total, *self._batch_shape), dtype=torch.int64, device=device)
         for part in drawn.split(max(1, DRAWS // max(1, self._batch_shape.numel()))):
-            uniform = torch.rand(
-                part.shape, dtype=torch.float64, device=device, generator=generator
-            )
+            uniform = draw_uniforms(part.shape, device, generator)
             part.copy_(self._settled(rows, rows.sample(uniform)))
         return drawn.reshape(shape)
 

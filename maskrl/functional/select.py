@@ -123,22 +123,20 @@ def masked_sample(
     check_idle_action(operation, idle_action, logits.shape[-1])
     batch = logits.shape[:-1]
     if uniform is None:
-        uniform = torch.rand(batch, dtype=torch.float64, device=logits.device, generator=generator)
+        uniform = draw_uniforms(batch, logits.device, generator)
     else:
         uniform = _check_uniform(operation, uniform, batch, traced=is_traced(logits))
-    return draw(operation, logits, mask, rows, uniform, idle_action)
+    return settle(operation, logits, mask, rows, rows.sample(uniform), idle_action)
 
 
-def draw(
-    operation: str,
-    logits: Tensor,
-    action_mask: Tensor | None,
-    rows: Rows,
-    uniform: Tensor,
-    idle_action: int,
+def draw_uniforms(
+    shape: torch.Size, device: torch.device, generator: torch.Generator | None
 ) -> Tensor:
-    """Draw from prepared rows: unsound ones raise, empty ones give `idle_action`."""
-    return settle(operation, logits, action_mask, rows, rows.sample(uniform), idle_action)
+    """Draw float64 uniforms in [0, 1), 53 bits each."""
+    if generator is None:
+        # Without the argument, because with it the size cannot be symbolic.
+        return torch.rand(shape, dtype=torch.float64, device=device)
+    return torch.rand(shape, dtype=torch.float64, device=device, generator=generator)
 
 
 def settle(

@@ -19,6 +19,8 @@ _REFERENCE = ReferenceBackend()
 _backends: dict[str, Backend] = {"reference": _REFERENCE}
 _choice = "auto"
 
+_PROXY = torch._C._TorchDispatchModeKey.PROXY
+
 
 def set_backend(name: str) -> None:
     """Choose what computes masked rows from now on, in the whole process.
@@ -74,8 +76,10 @@ def prepare_rows(logits: Tensor, action_mask: Tensor | None, *, look: bool) -> R
 
 
 def is_traced(logits: Tensor) -> bool:
-    """Whether values cannot steer control flow: compile, export, fake tensors, vmap."""
+    """Whether values cannot steer control flow: compile, export, make_fx, fake tensors, vmap."""
     if torch.compiler.is_compiling() or torch._C._is_tracing():
+        return True
+    if torch._C._get_dispatch_mode(_PROXY) is not None:
         return True
     if torch._C._functorch.peek_interpreter_stack() is not None and _inside_vmap():
         return True

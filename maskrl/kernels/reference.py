@@ -198,7 +198,7 @@ def _draw(rows: Tensor, uniform: Tensor) -> Tensor:
         cdf = torch.where(probs > 0, cdf, -1.0).cummax(-1).values
     targets = (uniform * cdf[..., -1:]).contiguous()
     # Only the answer of an empty or NaN row can lie outside and needs the clamp.
-    return torch.searchsorted(cdf, targets, right=True).clamp_(max=rows.shape[-1] - 1)
+    return torch.searchsorted(cdf, targets, right=True).clamp(max=rows.shape[-1] - 1)
 
 
 def _by_row(values: Tensor, batch: torch.Size) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
