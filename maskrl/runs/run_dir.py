@@ -84,22 +84,33 @@ class RunDir:
             RunFolderError: something is there already, or the place cannot be written.
         """
         path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise RunFolderError(f"{path} is a file; a run needs a folder. Choose another --out.")
-        if path.is_dir() and any(path.iterdir()):
-            if not (path / "config.json").is_file():
-                raise RunFolderError(
-                    f"{path} exists, is not empty and is not a run folder (it has no "
-                    "config.json). Nothing in it was touched. Choose another --out."
-                )
-            if not overwrite:
-                raise RunFolderError(
-                    f"{path} holds a run already. Go on with it: maskrl train --resume {path}. "
-                    "Or choose another --out; without --out a free name is found."
-                )
+        if overwrite and (path / "config.json").is_file():
             shutil.rmtree(path)
+        cls.require_free(path)
         _make_folder(path, exist_ok=True)
         return cls(path)
+
+    @staticmethod
+    def require_free(path: str | Path) -> None:
+        """Refuse a place where no new run can begin; nothing is touched.
+
+        Raises:
+            RunFolderError: It is a file, holds a run, or holds something else.
+        """
+        path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise RunFolderError(f"{path} is a file; a run needs a folder. Choose another --out.")
+        if not path.is_dir() or not any(path.iterdir()):
+            return
+        if (path / "config.json").is_file():
+            raise RunFolderError(
+                f"{path} holds a run already. Go on with it: maskrl train --resume {path}. "
+                "Or choose another --out; without --out a free name is found."
+            )
+        raise RunFolderError(
+            f"{path} exists, is not empty and is not a run folder (it has no config.json). "
+            "Nothing in it was touched. Choose another --out."
+        )
 
     @classmethod
     def next_free(cls, name: str, *, parent: str | Path = "runs") -> RunDir:

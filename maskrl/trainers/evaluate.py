@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -303,7 +302,7 @@ def _evaluate(
     references: Mapping[str, np.ndarray] = {}
     ask = plan.entry.reference
     if with_reference and ask is not None and tally.layout_ids is not None:
-        references = _reference(partial(ask, plan.kwargs), tally.layout_ids, tell)
+        references = ask_reference(ask, plan.kwargs, tally.layout_ids, tell)
     return Evaluation(
         env=plan.env_id,
         env_kwargs=plan.kwargs,
@@ -394,16 +393,29 @@ def _require_allowed(keep: np.ndarray, active: np.ndarray, length: np.ndarray, e
         )
 
 
-def _reference(
-    ask: Callable[[np.ndarray], Mapping[str, Any]], layout_ids: np.ndarray, tell: Tell | None
+def ask_reference(
+    reference: Callable[..., Mapping[str, Any]],
+    env_kwargs: Mapping[str, Any],
+    layout_ids: np.ndarray,
+    tell: Tell | None = None,
 ) -> dict[str, np.ndarray]:
-    """Reference returns, asked for in small parts so that waiting can be shown."""
+    """Reference returns per layout, asked for in small parts so that waiting can be shown.
+
+    Args:
+        reference: Of the environment's entry.
+        env_kwargs: Arguments of the environment.
+        layout_ids: int64 `[n]`; each distinct one is asked for once.
+        tell: Called with (layouts planned, layouts to plan).
+
+    Returns:
+        "planner" and "random", float64 `[n]` each.
+    """
     parts: list[Mapping[str, Any]] = []
     distinct, where = np.unique(layout_ids, return_inverse=True)
     for start in range(0, distinct.size, _CHUNK):
         if tell is not None:
             tell(start, distinct.size)
-        parts.append(ask(distinct[start : start + _CHUNK]))
+        parts.append(reference(env_kwargs, distinct[start : start + _CHUNK]))
     if tell is not None:
         tell(distinct.size, distinct.size)
     return {

@@ -1,0 +1,63 @@
+"""`maskrl evaluate RUN`: how good a trained agent is, beside what it should be compared with.
+
+Prints the table and keeps it in the run's `evaluation.json`, unless the environment was
+changed for the occasion.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from maskrl.cli.arguments import env_settings
+from maskrl.runs.run_dir import RunDir
+
+
+def evaluate(
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    *,
+    episodes: Annotated[int, tyro.conf.arg(metavar="N")] = 200,
+    which: Literal["best", "last"] = "best",
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
+    env: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]],
+        tyro.conf.arg(metavar="KEY=VALUE", help_behavior_hint="(repeatable)"),
+    ] = (),
+) -> int:
+    """Play test episodes with a trained agent and compare it.
+
+    Beside the agent stand the same network untrained, an agent that picks uniformly among
+    what is allowed, and the planner where there is one. Where episodes have layouts, each
+    of the first N test layouts is played once; no training has seen them. The score is 0
+    for random valid play and 1 for the planner.
+
+    Examples:
+      maskrl evaluate runs/panda-0-1
+      maskrl evaluate runs/panda-0-1 --episodes 500 --which last
+      maskrl evaluate runs/panda-0-1 --env sight=full      as it would do with full sight
+
+    Args:
+        run: Folder of the run.
+        episodes: Test episodes.
+        which: The checkpoint that did best in evaluation, or the last one.
+        seed: Of the environments and of sampled actions.
+        env: A setting of the environment that differs from the run's. The result is then
+            printed but not kept.
+    """
+    from maskrl.cli.outcome import judge, print_table, training_illegal_actions
+    from maskrl.cli.settings import require_positive
+    from maskrl.runs.seeding import Seeds
+
+    require_positive("--episodes", episodes)
+    Seeds(seed)
+    folder = RunDir.open(run)
+    changed = env_settings(env)
+    result = judge(folder, episodes=episodes, which=which, seed=seed, env_kwargs=changed)
+    if not changed:
+        folder.write_evaluation(result.to_json())
+    print_table(result, training_illegal=training_illegal_actions(folder))
+    if changed:
+        print("not kept: the environment differs from the run's")
+    return 0

@@ -1,0 +1,139 @@
+"""What stands at the end of a run: the test, its table, the report and where it lies.
+
+The table puts the agent beside an untrained network, a random valid one and the
+planner, on the same episodes, and says how many illegal actions were executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from maskrl.runs.metrics import read_metrics
+from maskrl.runs.run_dir import RunDir
+from maskrl.trainers.evaluate import Evaluation, Tell, score
+from maskrl.trainers.final_evaluation import FinalEvaluation, Which, evaluate_run
+
+
+def conclude(folder: RunDir, *, episodes: int, report: bool, which: Which = "best") -> None:
+    """Evaluate a trained run, print the table, write evaluation and report."""
+    result = judge(folder, episodes=episodes, which=which)
+    folder.write_evaluation(result.to_json())
+    print_table(result, training_illegal=training_illegal_actions(folder))
+    if report:
+        from maskrl.reports import write_report
+
+        path = write_report(folder.path)
+        print(f"report   {path.resolve()}")
+    print(f"watch    maskrl watch {folder.path}")
+
+
+def judge(folder: RunDir, **settings: Any) -> FinalEvaluation:
+    """Evaluate a run as `evaluate_run` does, showing what takes time."""
+    episodes = settings["episodes"]
+    console = Console(stderr=True)
+    with planning("test") as tell, console.status(f"testing: {episodes} episodes each"):
+        return evaluate_run(folder, tell=tell, **settings)
+
+
+@contextmanager
+def planning(what: str) -> Iterator[Tell]:
+    """Show how far the planner is, if it takes longer than a moment.
+
+    Args:
+        what: Which layouts: "validation" or "test".
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        said: list[bool] = []
+
+        def say(count: int, total: int) -> None:
+            if not said and total > 1:
+                said.append(True)
+                console.print(
+                    f"planner's returns on {total} {what} layouts (computed once, kept on disk)"
+                )
+
+        yield say
+        return
+    bar = Progress(
+        TextColumn(f"planning {what} layouts (once; kept on disk)"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f} of {task.total:.0f}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    task = bar.add_task("", total=None, visible=False)
+
+    def tell(count: int, total: int) -> None:
+        bar.update(task, completed=count, total=total, visible=True)
+
+    with bar:
+        yield tell
+
+
+def training_illegal_actions(folder: RunDir) -> int | None:
+    """Illegal actions executed in training, None where they were not counted."""
+    counts = read_metrics(folder.metrics_path).get("illegal_actions")
+    return None if counts is None or not counts.size else int(counts[-1])
+
+
+def print_table(result: FinalEvaluation, *, training_illegal: int | None = None) -> None:
+    """Print agent, untrained agent, random valid agent and planner, one below the other."""
+    greedy = result.greedy
+    has_score = greedy.score is not None
+    what = "layouts never seen in training" if greedy.layout_ids is not None else "episodes"
+    table = Table(
+        title=f"{greedy.env}: {greedy.episodes} test {what}",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("")
+    columns = ["return", *(["score"] if has_score else []), "steps", "illegal actions"]
+    for name in columns:
+        table.add_column(name, justify="right")
+
+    def add(name: str, played: Evaluation, *, bold: bool = False) -> None:
+        own = score(played.mean, greedy.planner_mean, result.random_mean)
+        error = f" ± {played.standard_error:.3f}" if played.episodes > 1 else ""
+        cells = [f"{played.mean:.3f}{error}"]
+        cells += [f"{own:.3f}"] if has_score and own is not None else []
+        cells += [f"{played.lengths.mean():.1f}", f"{played.illegal_actions:,}"]
+        table.add_row(name, *cells, style="bold" if bold else None)
+
+    add(f"agent ({result.checkpoint} checkpoint, step {result.step:,})", greedy, bold=True)
+    add("agent, actions sampled", result.sampled)
+    if result.untrained is not None:
+        add("untrained agent", result.untrained)
+    if greedy.random_mean is None:
+        add("random valid agent", result.random)
+    else:
+        table.add_row(
+            "random valid agent",
+            f"{greedy.random_mean:.3f}",
+            *(["0.000"] if has_score else []),
+            f"{result.random.lengths.mean():.1f}",
+            f"{result.random.illegal_actions:,}",
+        )
+    if greedy.planner_mean is not None:
+        table.add_row(
+            "planner's ceiling",
+            f"{greedy.planner_mean:.3f}",
+            *(["1.000"] if has_score else []),
+            "",
+            "",
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    if training_illegal is not None:
+        console.print(f"illegal actions executed in training: {training_illegal:,}")
+    if greedy.cut_episodes:
+        console.print(
+            f"{greedy.cut_episodes} episodes were cut off because the environment set no limit"
+        )

@@ -1,0 +1,44 @@
+"""`maskrl report RUN`: writes a run's report and says where it lies."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from maskrl.runs.run_dir import RunDir
+
+
+def report(
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    *,
+    out: Annotated[
+        Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: in the run)")
+    ] = None,
+    open_browser: Annotated[bool, tyro.conf.arg(name="open")] = False,
+) -> int:
+    """Write a run's report: one HTML file that opens offline, in any browser.
+
+    Learning curves under the planner's ceiling, the head of one step as logits, mask and
+    probabilities, attention maps with and without mask, an episode to step through, and
+    what the masks did.
+
+    Examples:
+      maskrl report runs/panda-0-1
+      maskrl report runs/panda-0-1 --out panda.html --open
+
+    Args:
+        run: Folder of the run.
+        out: Where to write it.
+        open_browser: Open it when it is written.
+    """
+    from maskrl.reports import write_report
+
+    folder = RunDir.open(run)
+    path = write_report(folder.path, out=out)
+    print(f"report   {path.resolve()}")
+    if open_browser:
+        webbrowser.open(path.resolve().as_uri())
+    return 0

@@ -1,0 +1,239 @@
+"""`maskrl train`: from an environment's id to a trained agent, its test and its report.
+
+Settings come in layers: PPO's defaults, over them the environment's presets, over them
+what the user wrote. Everything is checked before a folder is made; a stopped run goes on
+with `--resume`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from maskrl.cli.arguments import env_settings, parse_options
+from maskrl.cli.outcome import conclude, planning
+from maskrl.cli.settings import (
+    preset_of,
+    print_settings,
+    require_positive,
+    versions,
+)
+from maskrl.envs.registry import find_entry, parse_env_id
+from maskrl.errors import ConfigError
+from maskrl.runs.checkpoint import checkpoint_exists
+from maskrl.runs.run_dir import RunDir, env_slug
+from maskrl.runs.seeding import Seeds
+from maskrl.trainers.final_evaluation import EPISODES
+from maskrl.trainers.ppo_config import PPOConfig
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a masked agent with PPO, test it on episodes that it has not seen, write its report.
+
+    The environment says what is possible: an action mask, or which entities are there and
+    who sees whom. The agent never does what its mask forbids; at the end the number of
+    illegal actions executed is printed, and it is 0. Press Ctrl-C at any time: what was
+    learned is saved, and --resume goes on from there, to the digit.
+
+    Everything lands in one folder: config.json, metrics.csv, TensorBoard curves,
+    checkpoints (last and best), evaluation.json and report.html.
+
+    Examples:
+      maskrl train panda                          5 to 10 minutes on two cores
+      maskrl train panda --max-minutes 2 --seed 1
+      maskrl train panda --env sight=full         a setting of the environment
+      maskrl train gymnasium:Taxi-v4 --ppo.learning-rate 1e-3
+      maskrl train mypackage.envs:MyEnv --total-steps 200_000 --out runs/mine
+      maskrl train --resume runs/panda-0-1        go on with a stopped run
+    """
+
+    env_id: Annotated[
+        tyro.conf.Positional[str | None], tyro.conf.arg(metavar="ENV", help_behavior_hint="")
+    ] = None
+    """What to train on: an id from `maskrl envs`, gymnasium:ID, or package.module:Class. Settings
+    may follow as in panda?sight=full."""
+    env: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]],
+        tyro.conf.arg(metavar="KEY=VALUE", help_behavior_hint="(repeatable)"),
+    ] = ()
+    """A setting of the environment, e.g. --env sight=full or --env.sight full."""
+    seed: int = 0
+    """Where all randomness comes from. Equal seeds give equal runs, to the digit."""
+    total_steps: Annotated[
+        str | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the environment's)")
+    ] = None
+    """Environment steps to train for, over all parallel environments; 200_000 may be written."""
+    max_minutes: Annotated[
+        float | None, tyro.conf.arg(metavar="M", help_behavior_hint="(default: no limit)")
+    ] = None
+    """Stop training after this time, even if steps are left."""
+    out: Annotated[
+        Path | None,
+        tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/ENV-SEED-1, -2, ...)"),
+    ] = None
+    """The run's folder. It must not hold a run already."""
+    resume: Annotated[
+        Path | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: a new run)")
+    ] = None
+    """Go on with the run in this folder, with its own settings; only --total-steps and
+    --max-minutes can be changed."""
+    episodes: int = EPISODES
+    """Test episodes after training."""
+    report: bool = True
+    """Write report.html after training."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Train as the words say.
+
+    Raises:
+        MaskrlError: It cannot be done as asked; nothing was written then.
+    """
+    # The defaults of --ppo are the environment's presets, so what to train on comes first.
+    guess = argv[0] if argv and not argv[0].startswith("-") else None
+    options = parse_options(TrainOptions, "train", argv, default=_defaults(guess))
+    if options.resume is not None:
+        return _resume(options, argv)
+    if options.env_id is None:
+        raise ConfigError(
+            "train: which environment? As in: maskrl train panda. `maskrl envs` lists them; "
+            "--resume RUN goes on with a stopped run."
+        )
+    if guess is None:
+        options = parse_options(TrainOptions, "train", argv, default=_defaults(options.env_id))
+    return _train(options)
+
+
+def _defaults(env_id: str | None) -> TrainOptions:
+    config = PPOConfig() if env_id is None else preset_of(env_id)[0]
+    return TrainOptions(ppo=config)
+
+
+def _train(options: TrainOptions) -> int:
+    env_id = str(options.env_id)
+    base_id, from_id = parse_env_id(env_id)
+    env_kwargs = {**from_id, **env_settings(options.env)}
+    entry = find_entry(base_id)
+    total_steps = _whole("--total-steps", options.total_steps) or preset_of(env_id)[1]
+    require_positive("--max-minutes", options.max_minutes)
+    require_positive("--episodes", options.episodes)
+    Seeds(options.seed)
+    if options.out is not None:
+        RunDir.require_free(options.out)
+
+    from maskrl.trainers.ppo import PPO
+
+    trainer = PPO(entry.id, options.ppo, seed=options.seed, env_kwargs=env_kwargs)
+    if options.out is None:
+        folder = RunDir.next_free(f"{env_slug(env_id)}-{options.seed}")
+    else:
+        folder = RunDir.create(options.out)
+    folder.write_config({"env": entry.id, "versions": versions()})
+    return _learn(trainer, folder, total_steps, options.max_minutes, options)
+
+
+def _resume(options: TrainOptions, argv: Sequence[str]) -> int:
+    folder = RunDir.open(options.resume)  # type: ignore[arg-type]
+    config = folder.read_config()
+    _require_no_settings(argv, folder)
+    require_positive("--max-minutes", options.max_minutes)
+    require_positive("--episodes", options.episodes)
+    if not checkpoint_exists(folder.last_checkpoint):
+        raise ConfigError(
+            f"{folder.path} has no checkpoint: the run was stopped before its first one. "
+            f"Begin anew: maskrl train {config.get('env') or 'ENV'} --out DIR"
+        )
+
+    from maskrl.trainers.ppo import PPO
+
+    trainer = PPO.load(folder)
+    total_steps = _whole("--total-steps", options.total_steps) or int(config["total_steps"])
+    max_minutes = options.max_minutes or config.get("max_minutes")
+    trained_out = trainer.steps >= total_steps or (
+        max_minutes is not None and trainer.elapsed >= 60 * max_minutes
+    )
+    if trained_out and folder.read_evaluation() is not None:
+        raise ConfigError(
+            f"{folder.path} is complete: {trainer.steps:,} steps in "
+            f"{trainer.elapsed / 60:.1f} minutes, and evaluated. To train it further, give a "
+            "larger --total-steps (or --max-minutes); to look at it: "
+            f"maskrl report {folder.path}"
+        )
+    print(f"going on with {folder.path} after {trainer.steps:,} steps")
+    return _learn(trainer, folder, total_steps, max_minutes, options)
+
+
+def _learn(
+    trainer: Any,
+    folder: RunDir,
+    total_steps: int,
+    max_minutes: float | None,
+    options: TrainOptions,
+) -> int:
+    from maskrl.trainers.progress import ProgressDisplay
+    from maskrl.trainers.validation import Validator
+
+    config: PPOConfig = trainer.config
+    env_id, seed = trainer.env_id, trainer.seeds.seed
+    validator: Validator | None = None
+    if config.evaluate_every:
+        validator = Validator(
+            env_id,
+            episodes=config.evaluation_episodes,
+            env_kwargs=trainer.env_kwargs,
+            seed=seed,
+        )
+        with planning("validation") as tell:
+            validator.prepare(tell)
+    print_settings(env_id, trainer.env_kwargs, seed, total_steps, max_minutes, config, folder.path)
+    display = ProgressDisplay(
+        f"{env_id}, seed {seed}",
+        place=str(folder.path),
+        planner=validator.planner if validator else None,
+        random=validator.random if validator else None,
+    )
+    trainer.learn(
+        total_steps,
+        run_dir=folder,
+        progress=display,
+        max_minutes=max_minutes,
+        evaluator=validator,
+    )
+    conclude(folder, episodes=options.episodes, report=options.report)
+    return 0
+
+
+def _whole(name: str, text: str | None) -> int | None:
+    """A positive whole number as people write large ones: 200000, 200_000, 2e5."""
+    if text is None:
+        return None
+    try:
+        number = float(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        number = float("nan")
+    if not (number >= 1 and number == int(number)):
+        raise ConfigError(f"{name}: expected a positive whole number, got {text}")
+    return int(number)
+
+
+_OWN = ("--total-steps", "--max-minutes", "--resume", "--episodes", "--report", "--no-report")
+
+
+def _require_no_settings(argv: Sequence[str], folder: RunDir) -> None:
+    """Refuse what `--resume` would have to ignore."""
+    for word in argv:
+        name = word.split("=", 1)[0].replace("_", "-")
+        if word.startswith("--") and name not in _OWN:
+            raise ConfigError(
+                f"{name} cannot be changed when a run is resumed: it goes on with the settings "
+                f"in {folder.config_path}. Leave it out, or begin a new run."
+            )
+    positional = parse_options(TrainOptions, "train", argv).env_id
+    if positional is not None:
+        raise ConfigError(f"--resume {folder.path} knows its environment: leave out {positional!r}")

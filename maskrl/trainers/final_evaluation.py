@@ -1,0 +1,121 @@
+"""How good a run became: its agent beside an untrained one, a random valid one, the planner.
+
+All play the same test layouts, which neither training nor the choice of the best
+checkpoint has seen. The result goes into the run folder, where reports and summaries
+find it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from maskrl.policies.actor_critic import ActorCritic
+from maskrl.policies.load import PREFIX, checkpoint_folder, fill
+from maskrl.runs.checkpoint import load_checkpoint
+from maskrl.runs.run_dir import RunDir
+from maskrl.runs.seeding import Seeds
+from maskrl.trainers.evaluate import Evaluation, Tell, evaluate, evaluate_random
+
+EPISODES = 200
+Which = Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class FinalEvaluation:
+    """The trained agent and what to compare it with.
+
+    Attributes:
+        greedy: The agent, most probable actions.
+        sampled: The agent, sampled actions.
+        untrained: The same network before training; None for a policy of one's own.
+        random: Uniform over allowed actions, played.
+        checkpoint: Which one was evaluated: "best" or "last".
+        step: Environment steps that it was trained for.
+    """
+
+    greedy: Evaluation
+    sampled: Evaluation
+    untrained: Evaluation | None
+    random: Evaluation
+    checkpoint: str
+    step: int
+
+    @property
+    def random_mean(self) -> float:
+        """Random valid play's mean return: exact where there is a reference, else as played."""
+        exact = self.greedy.random_mean
+        return self.random.mean if exact is None else exact
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, the greedy agent's figures at the top."""
+        figures = self.greedy.to_json()
+        figures["random_mean"] = self.random_mean
+        figures["checkpoint"] = self.checkpoint
+        figures["step"] = self.step
+        figures["sampled"] = self.sampled.summary()
+        figures["random_played"] = self.random.summary()
+        if self.untrained is not None:
+            figures["untrained_mean"] = self.untrained.mean
+            figures["untrained"] = self.untrained.summary()
+        return figures
+
+
+def evaluate_run(
+    run: RunDir,
+    *,
+    episodes: int = EPISODES,
+    which: Which = "best",
+    seed: int = 0,
+    env_kwargs: Mapping[str, Any] | None = None,
+    policy: nn.Module | None = None,
+    tell: Tell | None = None,
+) -> FinalEvaluation:
+    """Evaluate a run's agent and its references on test layouts; writes nothing.
+
+    Args:
+        run: The run's folder, with its settings.
+        episodes: How many, one per layout where there are layouts.
+        which: The best checkpoint (the last where there is no best), or the last.
+        seed: Of the environments and of sampled actions.
+        env_kwargs: Arguments over those of the run.
+        policy: A fresh policy of one's own, where one was trained.
+        tell: Called with (planned layouts, all layouts).
+
+    Raises:
+        RunFolderError: No checkpoint, or a damaged one.
+        ConfigError: `episodes` is below 1, or a policy of one's own is missing.
+    """
+    config = run.read_config()
+    folder = checkpoint_folder(run, which)
+    tensors, state = load_checkpoint(folder)
+    untrained: nn.Module | None = None
+    if policy is None:
+        untrained = _fresh(state["policy"], int(config["seed"]))
+        policy = ActorCritic.from_json(state["policy"])
+    fill(policy, tensors, prefix=PREFIX, source=str(folder))
+    env_id = str(config["env"])
+    settings: dict[str, Any] = {
+        "episodes": episodes,
+        "env_kwargs": {**(config.get("env_kwargs") or {}), **(env_kwargs or {})},
+        "seed": seed,
+    }
+    return FinalEvaluation(
+        greedy=evaluate(policy, env_id, **settings, tell=tell),
+        sampled=evaluate(policy, env_id, **settings, deterministic=False),
+        untrained=None if untrained is None else evaluate(untrained, env_id, **settings),
+        random=evaluate_random(env_id, **settings, with_reference=True),
+        checkpoint=folder.name,
+        step=int(state["progress"]["steps"]),
+    )
+
+
+def _fresh(description: Mapping[str, Any], seed: int) -> ActorCritic:
+    """The network with random weights, without moving the global random stream."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(Seeds(seed).integer("untrained"))
+        return ActorCritic.from_json(description).eval()
