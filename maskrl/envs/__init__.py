@@ -6,7 +6,7 @@ namespace `maskrl/`, by name only: a game is imported when one is made.
 
 from __future__ import annotations
 
-from maskrl.envs import games
+from maskrl.envs import games, presets
 from maskrl.envs.contract import (
     MASK_KEYS,
     OBSERVER_INDEX,
@@ -29,6 +29,7 @@ from maskrl.envs.registry import (
 )
 
 games.register_games()
+presets.register_foreign()
 
 __all__ = [
     "MASK_KEYS",
