@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskrl.errors import MaskError, MaskShapeError, NonFiniteLogitsError
+from maskrl.errors import MaskDtypeError, MaskError, MaskShapeError, NonFiniteLogitsError
 from maskrl.functional.rows import (
     check_empty_choice,
     check_idle_action,
@@ -29,6 +29,8 @@ from maskrl.masks.packed import PackedMask
 
 # Draws that are made at a time: 8 MiB of uniforms.
 DRAWS = 1 << 20
+
+LARGEST_UNIFORM = 1.0 - 2.0**-53
 
 
 def masked_argmax(
@@ -177,13 +179,16 @@ def _check_ordered(operation: str, values: Tensor, best: Tensor, *, traced: bool
 def _check_uniform(operation: str, uniform: Any, batch: torch.Size, *, traced: bool) -> Tensor:
     """Return uniforms as float64 after checking shape and range."""
     if not isinstance(uniform, Tensor) or not uniform.is_floating_point():
-        raise MaskError(f"{operation}: uniform must be a floating point tensor in [0, 1).")
+        raise MaskDtypeError(f"{operation}: uniform must be a floating point tensor in [0, 1).")
     if uniform.shape[uniform.ndim - len(batch) :] != batch or uniform.ndim < len(batch):
         raise MaskShapeError(
             f"{operation}: uniform has shape {tuple(uniform.shape)}; expected {tuple(batch)}, or "
             f"further dimensions before these."
         )
-    if not traced and not bool(((uniform >= 0) & (uniform < 1)).all()):
+    if traced:
+        # Nothing can be refused here, and 1 would lie beyond the last allowed action.
+        return uniform.detach().to(torch.float64).clamp(0.0, LARGEST_UNIFORM)
+    if not bool(((uniform >= 0) & (uniform < 1)).all()):
         raise MaskError(
             f"{operation}: uniform holds a value outside [0, 1); draw it with "
             f"torch.rand(..., dtype=torch.float64)."
