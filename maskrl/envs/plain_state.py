@@ -1,23 +1,18 @@
-"""The state of a Python environment as plain data, so that a killed run can continue.
+"""Python values as JSON and back: plain data, arrays, generators of random numbers.
 
-What an environment will do next depends on its attributes. Where these are numbers,
-text, arrays, generators of random numbers and containers of such, they are written as
-JSON and set again on an environment made anew: nothing read from disk is ever run.
-An attribute of any other kind means that the state cannot be saved, and is named.
-State kept elsewhere (module globals, numpy's global generator) is out of reach.
+Unlike pickle, reading can build nothing else and runs nothing, so a file from elsewhere
+is safe to read. An object that is met in two places is one object again afterwards.
+Values of other kinds are refused with a message that says where they are.
 """
 
 from __future__ import annotations
 
 import base64
 import random
-import types
 from collections import deque
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium import spaces
 
 from maskrl.errors import ConfigError
 
@@ -34,8 +29,12 @@ class StateEncoder:
         self._kept: list[Any] = []
         self._buffers: dict[int, int] = {}
 
+    def has_seen(self, ids: set[int]) -> bool:
+        """Whether an object with one of these ids was encoded before."""
+        return not ids.isdisjoint(self._seen)
+
     def encode(self, value: Any, path: str) -> Any:
-        """Encode one value.
+        """Encode one value; `path` says in messages where it is.
 
         Raises:
             ConfigError: A value inside is of a kind that plain data cannot hold.
@@ -171,89 +170,6 @@ class StateDecoder:
             plain.setstate(StateDecoder().decode(data["v"]))
             return plain
         raise ConfigError(f"saved environment state: unknown kind {tag!r}; it is damaged.")
-
-
-def capture_env(env: gymnasium.Env[Any, Any], encoder: StateEncoder) -> dict[str, Any]:
-    """Everything that decides what an environment and its wrappers do next, as JSON-able data.
-
-    Raises:
-        ConfigError: An attribute cannot be saved; the message names it.
-    """
-    layers = _layers(env)
-    return {
-        "classes": [type(layer).__qualname__ for layer in layers],
-        "layers": [_capture_layer(layer, encoder) for layer in layers],
-    }
-
-
-def restore_env(env: gymnasium.Env[Any, Any], state: dict[str, Any], decoder: StateDecoder) -> None:
-    """Set what `capture_env` read on an environment that was made in the same way.
-
-    Raises:
-        ConfigError: The environment is made of other classes than the saved one was.
-    """
-    layers = _layers(env)
-    classes = [type(layer).__qualname__ for layer in layers]
-    if classes != state["classes"]:
-        raise ConfigError(
-            f"saved environment state: it is of {' > '.join(state['classes'])}, this environment "
-            f"is {' > '.join(classes)}."
-        )
-    for layer, saved in zip(layers, state["layers"], strict=True):
-        if "own" in saved:
-            layer.set_state(decoder.decode(saved["own"]))  # type: ignore[attr-defined]
-            continue
-        for name, data in saved["attributes"].items():
-            if not hasattr(type(layer), name) or name in vars(layer):
-                vars(layer)[name] = decoder.decode(data)
-        for name, data in saved["spaces"].items():
-            generators = decoder.decode(data)
-            for space, generator in zip(_space_tree(vars(layer)[name]), generators, strict=True):
-                space._np_random = generator
-
-
-def _capture_layer(layer: gymnasium.Env[Any, Any], encoder: StateEncoder) -> dict[str, Any]:
-    name = type(layer).__qualname__
-    if all(callable(getattr(type(layer), method, None)) for method in ("get_state", "set_state")):
-        own = layer.get_state()  # type: ignore[attr-defined]
-        return {"own": encoder.encode(own, f"{name}.get_state()")}
-    for base in type(layer).__mro__:
-        if base.__dict__.get("__slots__"):
-            raise ConfigError(
-                f"the state of this environment cannot be saved: its class {base.__qualname__} "
-                "uses __slots__."
-            )
-    attributes, its_spaces = {}, {}
-    for key, value in vars(layer).items():
-        if isinstance(value, gymnasium.Env) and key == "env":
-            continue
-        if isinstance(value, spaces.Space):
-            generators = [space._np_random for space in _space_tree(value)]
-            its_spaces[key] = encoder.encode(generators, f"{name}.{key}")
-        elif not _is_constant(value):
-            attributes[key] = encoder.encode(value, f"{name}.{key}")
-    return {"attributes": attributes, "spaces": its_spaces}
-
-
-def _layers(env: gymnasium.Env[Any, Any]) -> list[gymnasium.Env[Any, Any]]:
-    layers = [env]
-    while isinstance(env, gymnasium.Wrapper):
-        env = env.env
-        layers.append(env)
-    return layers
-
-
-def _space_tree(space: spaces.Space[Any]) -> list[Any]:
-    children = getattr(space, "spaces", ())
-    children = children.values() if isinstance(children, dict) else children
-    return [space, *(inner for child in children for inner in _space_tree(child))]
-
-
-def _is_constant(value: Any) -> bool:
-    if isinstance(value, types.FunctionType):
-        return value.__closure__ is None
-    kinds = type, types.ModuleType, types.BuiltinFunctionType, gymnasium.envs.registration.EnvSpec
-    return isinstance(value, kinds)
 
 
 def _dtype(text: str) -> np.dtype[Any]:

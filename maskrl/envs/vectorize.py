@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from maskrl.envs.plain_state import StateDecoder, StateEncoder, capture_env, restore_env
+from maskrl.envs.env_state import capture_envs, restore_envs
 from maskrl.errors import ConfigError
 
 
@@ -56,9 +56,7 @@ class GymnasiumVectorEnv(SyncVectorEnv):
         Raises:
             ConfigError: An attribute of an environment is no plain data; it is named.
         """
-        encoder = StateEncoder()
-        states = [capture_env(env, encoder) for env in self.envs]
-        packed = zlib.compress(json.dumps(states).encode(), level=1)
+        packed = zlib.compress(json.dumps(capture_envs(self.envs)).encode(), level=1)
         return {"envs": np.frombuffer(packed, dtype=np.uint8).copy()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -68,18 +66,12 @@ class GymnasiumVectorEnv(SyncVectorEnv):
             ConfigError: The state is damaged, or of other or fewer environments.
         """
         try:
-            states = json.loads(zlib.decompress(np.asarray(state["envs"], np.uint8).tobytes()))
+            saved = json.loads(zlib.decompress(np.asarray(state["envs"], np.uint8).tobytes()))
         except (KeyError, ValueError, zlib.error) as error:
-            raise ConfigError(f"set_state: the saved environment state is damaged: {error}") from (
-                error
-            )
-        if len(states) != self.num_envs:
             raise ConfigError(
-                f"set_state: the state is of {len(states)} environments, here are {self.num_envs}."
-            )
-        decoder = StateDecoder()
-        for env, saved in zip(self.envs, states, strict=True):
-            restore_env(env, saved, decoder)
+                f"set_state: the saved environment state is damaged: {error}"
+            ) from error
+        restore_envs(self.envs, saved)
         self._first_seed = None
 
     def state_obstacle(self) -> str | None:

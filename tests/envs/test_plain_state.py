@@ -7,12 +7,10 @@ import random
 from collections import deque
 from enum import Enum
 
-import gymnasium
 import numpy as np
 import pytest
-from gymnasium import spaces
 
-from maskrl.envs.plain_state import StateDecoder, StateEncoder, capture_env, restore_env
+from maskrl.envs.plain_state import StateDecoder, StateEncoder
 from maskrl.errors import ConfigError
 
 
@@ -112,88 +110,3 @@ def test_views_of_one_array_are_refused():
 def test_nothing_else_comes_out(data):
     with pytest.raises(ConfigError, match="damaged"):
         StateDecoder().decode(data)
-
-
-class Dice(gymnasium.Env):
-    """Draws from its generator under two names, from its spaces, and keeps a history."""
-
-    def __init__(self):
-        self.action_space = spaces.Discrete(2)
-        self.observation_space = spaces.Dict({"a": spaces.Discrete(90), "b": spaces.Discrete(90)})
-        self.history = deque(maxlen=4)
-        self.rule = max
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.rng = self.np_random
-        if seed is not None:
-            self.observation_space.seed(seed)
-        return self.roll(), {}
-
-    def roll(self):
-        drawn = self.observation_space.sample()
-        self.history.append(self.rule(int(self.rng.integers(9)), int(self.np_random.integers(9))))
-        return {"a": int(drawn["a"]), "b": sum(self.history)}
-
-    def step(self, action):
-        return self.roll(), 0.0, False, False, {}
-
-
-def captured(env):
-    return json.loads(json.dumps(capture_env(env, StateEncoder())))
-
-
-def test_an_environment_continues():
-    env = gymnasium.wrappers.TimeLimit(Dice(), 50)
-    env.reset(seed=4)
-    for _ in range(9):
-        env.step(0)
-    state = captured(env)
-    ahead = [env.step(0) for _ in range(60)]
-
-    other = gymnasium.wrappers.TimeLimit(Dice(), 50)
-    other.reset(seed=99)
-    restore_env(other, state, StateDecoder())
-    assert other.unwrapped.rng is other.unwrapped.np_random
-    assert [other.step(0) for _ in range(60)] == ahead
-    assert ahead[40][3], "the time limit went along"
-
-
-def test_an_environment_may_save_itself():
-    class Saves(Dice):
-        def __init__(self):
-            super().__init__()
-            self.engine = object()
-
-        def get_state(self):
-            return {"history": list(self.history)}
-
-        def set_state(self, state):
-            self.history.extend(state["history"])
-
-    env, other = Saves(), Saves()
-    env.history.append(3)
-    restore_env(other, captured(env), StateDecoder())
-    assert list(other.history) == [3]
-
-
-def test_another_class_is_refused():
-    state = captured(Dice())
-    with pytest.raises(ConfigError, match="it is of Dice, this environment is TimeLimit > Dice"):
-        restore_env(gymnasium.wrappers.TimeLimit(Dice(), 5), state, StateDecoder())
-
-
-def test_methods_cannot_be_replaced():
-    state = captured(Dice())
-    state["layers"][0]["attributes"]["step"] = 3
-    env = Dice()
-    restore_env(env, state, StateDecoder())
-    assert callable(env.step)
-
-
-def test_slots_are_refused():
-    class Slotted(Dice):
-        __slots__ = ("secret",)
-
-    with pytest.raises(ConfigError, match="Slotted uses __slots__"):
-        captured(Slotted())
