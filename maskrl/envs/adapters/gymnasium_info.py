@@ -9,17 +9,24 @@ mask that it gave out. `adapt` finds out which of the three an environment is.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils.env_checker import data_equivalence
 
 from maskrl.envs.adapters import raw_mask
 from maskrl.envs.contract import MASK_KEYS, MASKS_ENOUGH, mask_space
 from maskrl.errors import ConfigError, MaskError, MaskShapeError, NoMaskError
 from maskrl.masks.arrays import as_mask_array
+
+STILL_STEPS = 64
+"""Steps without any change after which a mask's polarity is doubted."""
+
+POLARITY = "If 1 means forbidden in this environment's mask, say so with mask_allowed=0."
 
 
 class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -69,6 +76,7 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
             {**entries, **{key: mask_space(*shape) for key, shape in self._shapes.items()}}
         )
         self._handed_out: np.ndarray | None = None
+        self._watch: dict[str, Any] | None = {"before": None, "still": 0, "tried": set()}
         self._step = 0
         self._episode = 0
 
@@ -101,10 +109,15 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
             action = int(action) + int(self._first)
         elif self._first.any():
             action = np.asarray(action) + self._first
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        try:
+            observation, reward, terminated, truncated, info = self.env.step(action)
+        except Exception as error:
+            raise ConfigError(self._crash(action, error)) from error
         self._step += 1
         over = bool(terminated or truncated)
         seen = self._observe(observation, info, over=over)
+        if self._watch is not None:
+            self._look_for_life(action, seen)
         return seen, float(reward), bool(terminated), bool(truncated), info
 
     def _observe(self, observation: Any, info: Mapping[str, Any], *, over: bool) -> dict[str, Any]:
@@ -148,6 +161,36 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         chosen = keep[self._starts + np.asarray(action, dtype=np.int64).reshape(-1)]
         decides = np.logical_or.reduceat(keep, self._starts)
         return bool((decides & ~chosen).any())
+
+    def _look_for_life(self, action: Any, seen: dict[str, Any]) -> None:
+        """Warn, once, if allowed actions never change anything: a mask of wrong polarity."""
+        watch = self._watch
+        if watch is None:
+            return
+        before, watch["before"] = watch["before"], seen
+        if before is not None and not data_equivalence(before, seen):
+            self._watch = None
+            return
+        watch["still"] += 1
+        watch["tried"].add(str(action))
+        if watch["still"] >= STILL_STEPS:
+            self._watch = None
+            keep = self._handed_out
+            if len(watch["tried"]) > 1 and keep is not None and not keep.all():
+                warnings.warn(
+                    f"environment {self.name!r}: {STILL_STEPS} steps with {len(watch['tried'])} "
+                    "different actions, all allowed by its mask, changed neither observation nor "
+                    f"mask. {POLARITY}",
+                    stacklevel=2,
+                )
+
+    def _crash(self, action: Any, error: Exception) -> str:
+        keep = self._handed_out
+        flat = len(self._heads) == 1 and keep is not None
+        allowed = flat and bool(keep[int(action) - int(self._first)])  # type: ignore[index]
+        return f"{self._place()}: step({action}) fails: {type(error).__name__}: {error}." + (
+            f" The mask handed out allows this action. {POLARITY}" if allowed else ""
+        )
 
     def _source(self, key: str) -> str:
         return self.where if key == "action_mask" else "the observation"

@@ -119,6 +119,34 @@ def test_a_mask_that_marks_what_is_forbidden_is_turned_round_on_request(corridor
     assert env.reset()[0]["action_mask"].tolist() == [True, False, False, False]
 
 
+def test_a_mask_that_only_allows_what_changes_nothing_is_doubted():
+    upside_down = gymnasium.make("Taxi-v4", disable_env_checker=True)
+    env = MaskFromInfo(upside_down, allowed=0)  # Taxi's mask says 1 where an action has an effect
+    rng = np.random.default_rng(0)
+    observation, _ = env.reset(seed=0)
+    with pytest.warns(UserWarning, match="64 steps with . different actions.*mask_allowed=0"):
+        for _ in range(64):
+            allowed = np.flatnonzero(observation["action_mask"])
+            observation, *_ = env.step(rng.choice(allowed))
+
+
+def test_an_environment_that_fails_is_named_with_step_and_action(corridor):
+    class Strict(corridor):
+        def step(self, action):
+            if action == 1:
+                raise ValueError("no such move")
+            return super().step(action)
+
+    env = MaskFromInfo(Strict())
+    play(env, [0])
+    with pytest.raises(ConfigError, match=r"'Strict', episode 1, step 1: step\(1\) fails: Value"):
+        env.step(1)
+    play(env, [])
+    with pytest.raises(ConfigError) as raised:
+        env.step(1)  # not allowed here: no doubt about the polarity
+    assert "no such move" in str(raised.value) and "mask_allowed" not in str(raised.value)
+
+
 def test_actions_against_the_mask_are_counted(corridor):
     env = MaskFromInfo(corridor())
     play(env, [0, 1, 3, 3])  # masks before: 0 | 0, 1 | 0..2 | 0..3
