@@ -1,0 +1,255 @@
+"""From a Dict observation to one feature vector, whatever its entries are.
+
+Every feature entry gets the part that fits its space: scenes of entities go through
+attention, pictures and grids through convolutions, whole numbers through one-hot or an
+embedding, the rest is flattened. The parts are joined and pass through a few fully
+connected layers. Masks are not features: they steer attention here, and the
+distribution later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from maskrl.envs.contract import MASK_KEYS
+from maskrl.errors import ConfigError
+from maskrl.networks.conv import ConvFeatures
+from maskrl.networks.mlp import ACTIVATIONS, MLP
+
+Sees = Literal["observer", "everything"]
+
+ONE_HOT_LIMIT = 32
+"""Whole numbers up to this many values become one-hot, larger ones an embedding."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """How the network is built."""
+
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the fully connected layers before the heads."""
+    activation: Literal["tanh", "relu", "gelu", "silu"] = "tanh"
+    """Activation of the fully connected layers."""
+    shared: bool = False
+    """Let policy and value share one network instead of having one each."""
+    critic_sees: Literal["same", "everything"] = "same"
+    """What the value network sees of a scene: what the policy sees, or everything (then the
+    policy still acts under its own visibility)."""
+    entity_dim: int = 64
+    """Width of an entity's embedding."""
+    entity_depth: int = 2
+    """Attention layers over a scene of entities."""
+    entity_heads: int = 4
+    """Attention heads; they divide entity_dim."""
+    entity_pool: Literal["self", "mean", "max", "attention"] = "self"
+    """How a scene becomes one vector: the observer's own row, or a pooling of what it sees."""
+    channels: tuple[int, ...] = (16, 32)
+    """Output channels of the convolutions over pictures and grids."""
+    image_layout: Literal["auto", "channels_last", "channels_first"] = "auto"
+    """Where a picture has its channels; auto judges by the shape."""
+    embedding_dim: int = 64
+    """Width of the embedding of a whole number with more than 32 values."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "channels"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, tuple(value))
+            if any(isinstance(x, bool) or not isinstance(x, int) or x < 1 for x in value):
+                raise ConfigError(f"network.{name}: expected positive whole numbers, got {value}")
+        for name in ("entity_dim", "entity_depth", "entity_heads", "embedding_dim"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"network.{name}: expected a positive whole number, got {value}")
+        if not self.channels:
+            raise ConfigError("network.channels: expected at least one layer, got none")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"network.{name}: expected one of {', '.join(known)}, "
+                    f"got {getattr(self, name)!r}"
+                )
+        if self.entity_dim % self.entity_heads:
+            raise ConfigError(
+                f"network.entity_heads: {self.entity_heads} heads do not divide entity_dim "
+                f"{self.entity_dim}"
+            )
+        if self.shared and self.critic_sees == "everything":
+            raise ConfigError(
+                "network: shared=True and critic_sees='everything' contradict each other: what "
+                "the value network sees would reach the policy. Choose shared=False."
+            )
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "activation": tuple(ACTIVATIONS),
+    "critic_sees": ("same", "everything"),
+    "entity_pool": ("self", "mean", "max", "attention"),
+    "image_layout": ("auto", "channels_last", "channels_first"),
+}
+
+
+class OneHot(nn.Module):
+    """Whole numbers `[B, K]` (or `[B]`) to their one-hot vectors `[B, sum(sizes)]`."""
+
+    offsets: Tensor
+
+    def __init__(self, sizes: tuple[int, ...], starts: tuple[int, ...]) -> None:
+        super().__init__()
+        places = np.concatenate([[0], np.cumsum(sizes)[:-1]]) - np.asarray(starts)
+        self.register_buffer("offsets", torch.as_tensor(places, dtype=torch.int64))
+        self.out_features = int(sum(sizes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The one-hot vectors, joined."""
+        index = x.reshape(len(x), -1).to(torch.int64) + self.offsets
+        flat = torch.zeros(len(x), self.out_features, device=x.device)
+        return flat.scatter_(1, index, 1.0)
+
+
+class IndexEmbedding(nn.Module):
+    """Whole numbers `[B]` to learned vectors `[B, dim]`: a one-hot layer without the zeros."""
+
+    def __init__(self, n: int, start: int, dim: int) -> None:
+        super().__init__()
+        self.start = start
+        self.table = nn.Embedding(n, dim)
+        self.out_features = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The learned vectors."""
+        vectors: Tensor = self.table(x.reshape(-1).to(torch.int64) - self.start)
+        return vectors
+
+
+class FlatNumbers(nn.Module):
+    """Numbers of any shape and dtype to float vectors `[B, size]`."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.out_features = int(np.prod(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The numbers in a row."""
+        return x.reshape(len(x), self.out_features).to(torch.float32)
+
+
+class DictEncoder(nn.Module):
+    """Joins the parts of a Dict observation: dict of `[B, ...]` to `[B, out_features]`.
+
+    Args:
+        observation_space: Of one environment, with at least one feature entry.
+        config: Widths and depths.
+        see: "observer" lets entity 0 look only at what it sees; "everything" looks at all
+            that is there, for value networks.
+
+    Attributes:
+        out_features: Width of the output.
+
+    Raises:
+        ConfigError: An entry has a space that no part reads, or there is no entry.
+    """
+
+    def __init__(
+        self, observation_space: spaces.Dict, config: NetworkConfig, *, see: Sees = "observer"
+    ) -> None:
+        super().__init__()
+        self.keys: list[str] = []
+        self.entity_key: str | None = None
+        parts: list[nn.Module] = []
+        width = 0
+        for key, space in observation_space.spaces.items():
+            if key in MASK_KEYS:
+                continue
+            if key == "entities" and "entity_mask" in observation_space.spaces:
+                self.entity_key = key
+                parts.append(_entity_part(space, config, see))
+            else:
+                parts.append(_part(key, space, config))
+            self.keys.append(key)
+            width += _width(parts[-1])
+        if not parts:
+            raise ConfigError(
+                "make_encoder: the observation has masks and no features; its entries are "
+                f"{list(observation_space.spaces)}"
+            )
+        self.parts = nn.ModuleList(parts)
+        self.trunk = MLP(width, config.hidden, activation=config.activation)
+        self.out_features = self.trunk.out_features
+
+    def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """The features of B observations."""
+        features = [
+            part(obs[key], obs["entity_mask"], obs.get("visibility"))
+            if key == self.entity_key
+            else part(obs[key])
+            for key, part in zip(self.keys, self.parts, strict=True)
+        ]
+        joined = features[0] if len(features) == 1 else torch.cat(features, -1)
+        out: Tensor = self.trunk(joined)
+        return out
+
+
+def make_encoder(
+    observation_space: spaces.Space[Any], config: NetworkConfig, *, see: Sees = "observer"
+) -> DictEncoder:
+    """The encoder for a Dict observation space.
+
+    Args:
+        observation_space: Of one environment.
+        config: Widths and depths.
+        see: As in `DictEncoder`.
+
+    Raises:
+        ConfigError: No Dict, or entries that cannot be read.
+    """
+    if not isinstance(observation_space, spaces.Dict):
+        raise ConfigError(f"make_encoder: expected a Dict space, got {observation_space}")
+    return DictEncoder(observation_space, config, see=see)
+
+
+def _width(part: nn.Module) -> int:
+    width: Any = part.out_features
+    return int(width)
+
+
+def _entity_part(space: spaces.Space[Any], config: NetworkConfig, see: Sees) -> nn.Module:
+    if not isinstance(space, spaces.Box) or len(space.shape) != 2:
+        raise ConfigError(f"entities: expected Box [entities, features], got {space}")
+    from maskrl.networks.entity import EntityNetwork
+
+    return EntityNetwork(
+        space.shape,
+        dim=config.entity_dim,
+        depth=config.entity_depth,
+        heads=config.entity_heads,
+        pool=config.entity_pool,
+        see=see,
+    )
+
+
+def _part(key: str, space: spaces.Space[Any], config: NetworkConfig) -> nn.Module:
+    if isinstance(space, spaces.Discrete):
+        if space.n <= ONE_HOT_LIMIT:
+            return OneHot((int(space.n),), (int(space.start),))
+        return IndexEmbedding(int(space.n), int(space.start), config.embedding_dim)
+    if isinstance(space, spaces.MultiDiscrete):
+        sizes = tuple(int(n) for n in space.nvec.flatten())
+        return OneHot(sizes, tuple(int(s) for s in space.start.flatten()))
+    if isinstance(space, spaces.Box) and len(space.shape) == 3:
+        return ConvFeatures(
+            space.shape, space.dtype, channels=config.channels, layout=config.image_layout
+        )
+    if isinstance(space, (spaces.Box, spaces.MultiBinary)):
+        return FlatNumbers(tuple(space.shape))
+    raise ConfigError(
+        f"observation {key!r}: a {type(space).__name__} space cannot be read by maskrl's "
+        "networks; expected Box, Discrete, MultiDiscrete or MultiBinary. Flatten it in a wrapper, "
+        "or give PPO a policy of your own."
+    )

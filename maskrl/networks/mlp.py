@@ -1,0 +1,80 @@
+"""Fully connected layers with orthogonal weights, as policy gradients like them.
+
+Orthogonal matrices keep the scale of what passes through; the gain makes up for the
+activation. A seed given to torch before building decides all weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maskrl.errors import ConfigError
+
+Activation = Callable[[Tensor], Tensor]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "tanh": torch.tanh,
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+}
+
+
+def find_activation(name: str) -> Activation:
+    """The activation function of this name.
+
+    Raises:
+        ConfigError: Unknown name; lists the known ones.
+    """
+    if name not in ACTIVATIONS:
+        raise ConfigError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
+    return ACTIVATIONS[name]
+
+
+def orthogonal_linear(in_features: int, out_features: int, gain: float = 2**0.5) -> nn.Linear:
+    """A linear layer with orthogonal weights of the given gain and zero bias.
+
+    Reference:
+        Saxe et al., Exact solutions to the nonlinear dynamics of learning in deep linear
+        neural networks, https://arxiv.org/abs/1312.6120.
+    """
+    layer = nn.Linear(in_features, out_features)
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class MLP(nn.Module):
+    """Linear layers, each followed by the activation: `[..., in_features]` to `[..., hidden[-1]]`.
+
+    Args:
+        in_features: Width of the input.
+        hidden: Widths of the layers; with none the input passes through.
+        activation: One of `ACTIVATIONS`.
+
+    Attributes:
+        out_features: Width of the output.
+    """
+
+    def __init__(
+        self, in_features: int, hidden: Sequence[int], *, activation: str = "tanh"
+    ) -> None:
+        super().__init__()
+        widths = [in_features, *hidden]
+        self.layers = nn.ModuleList(
+            orthogonal_linear(width_in, width_out)
+            for width_in, width_out in zip(widths, widths[1:], strict=False)
+        )
+        self.activation = find_activation(activation)
+        self.out_features = widths[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of the last layer."""
+        # Functions instead of submodule calls: for small batches the calls cost most.
+        for layer in self.layers:
+            x = self.activation(F.linear(x, layer.weight, layer.bias))  # type: ignore[arg-type]
+        return x

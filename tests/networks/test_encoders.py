@@ -1,0 +1,168 @@
+"""Encoders of Dict observations: every kind of entry, and messages for the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from maskrl.envs.contract import mask_space
+from maskrl.errors import ConfigError
+from maskrl.networks.encoders import (
+    IndexEmbedding,
+    NetworkConfig,
+    OneHot,
+    make_encoder,
+)
+
+CONFIG = NetworkConfig(hidden=(16,), entity_dim=8, entity_depth=1, entity_heads=2, channels=(4,))
+
+
+def batch(space, size=3):
+    """Samples of a Dict space as tensors."""
+    space.seed(0)
+    rows = [space.sample() for _ in range(size)]
+    return {
+        key: torch.from_numpy(np.stack([np.asarray(row[key]) for row in rows])) for key in space
+    }
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        spaces.Box(-1, 1, (5,), np.float32),
+        spaces.Box(-1, 1, (5,), np.float64),
+        spaces.Box(-1, 1, (), np.float32),
+        spaces.Box(-1, 1, (2, 3), np.float32),
+        spaces.Box(0, 255, (8, 8, 3), np.uint8),
+        spaces.Box(0, 1, (9, 4, 4), np.float32),
+        spaces.Box(-5, 5, (4,), np.int64),
+        spaces.Discrete(6),
+        spaces.Discrete(500, start=3),
+        spaces.MultiDiscrete([3, 4]),
+        spaces.MultiBinary(5),
+    ],
+    ids=str,
+)
+def test_every_kind_of_entry_becomes_features(entry):
+    space = spaces.Dict({"observation": entry, "action_mask": mask_space(4)})
+    encoder = make_encoder(space, CONFIG)
+    out = encoder(batch(space))
+    assert out.shape == (3, 16) == (3, encoder.out_features)
+    assert out.dtype == torch.float32
+    assert torch.isfinite(out).all()
+    assert out.requires_grad
+
+
+def test_several_entries_are_joined():
+    space = spaces.Dict(
+        {
+            "vector": spaces.Box(-1, 1, (3,), np.float32),
+            "picture": spaces.Box(0, 255, (6, 6, 3), np.uint8),
+            "index": spaces.Discrete(4),
+            "action_mask": mask_space(4),
+        }
+    )
+    encoder = make_encoder(space, NetworkConfig(hidden=(), channels=(2,)))
+    assert encoder.out_features == 3 + 2 * 36 + 4
+    assert encoder(batch(space)).shape == (3, encoder.out_features)
+
+
+def test_masks_are_no_features():
+    space = spaces.Dict({"x": spaces.Box(-1, 1, (2,)), "action_mask": mask_space(4)})
+    encoder = make_encoder(space, CONFIG)
+    obs = batch(space)
+    before = encoder(obs)
+    obs["action_mask"] = ~obs["action_mask"]
+    assert torch.equal(encoder(obs), before)
+
+
+SCENE = spaces.Dict(
+    {
+        "entities": spaces.Box(-1, 1, (5, 3), np.float32),
+        "entity_mask": mask_space(5),
+        "visibility": mask_space(5, 5),
+        "energy": spaces.Box(0, 1, (1,), np.float32),
+        "action_mask": mask_space(4),
+    }
+)
+
+
+def scene():
+    obs = batch(SCENE)
+    obs["entity_mask"][:] = True
+    obs["entity_mask"][:, 4] = False
+    obs["visibility"][:] = True
+    obs["visibility"][:, 0, 2] = False  # entity 2 is hidden from the observer
+    return obs
+
+
+@pytest.mark.parametrize("pool", ["self", "mean", "max", "attention"])
+@pytest.mark.parametrize(("see", "hidden_matters"), [("observer", False), ("everything", True)])
+def test_scene_is_seen_through_the_observers_eyes(pool, see, hidden_matters):
+    config = NetworkConfig(
+        hidden=(8,), entity_dim=8, entity_depth=2, entity_heads=2, entity_pool=pool
+    )
+    encoder = make_encoder(SCENE, config, see=see)
+    obs = scene()
+    before = encoder(obs)
+    assert before.shape == (3, 8)
+    obs["entities"][:, 4] = float("nan")  # padding
+    assert torch.equal(encoder(obs), before)
+    obs["entities"][:, 2] += 5.0
+    assert torch.equal(encoder(obs), before) is not hidden_matters
+    obs = scene()
+    obs["entities"][:, 1] += 5.0
+    assert not torch.equal(encoder(obs), before)
+
+
+def test_one_hot_by_hand():
+    encode = OneHot((3, 2), (0, 5))
+    assert encode(torch.tensor([[2, 5], [0, 6]])).tolist() == [[0, 0, 1, 1, 0], [1, 0, 0, 0, 1]]
+
+
+def test_embedding_begins_at_the_spaces_start():
+    encode = IndexEmbedding(40, 10, 4)
+    assert torch.equal(encode(torch.tensor([10, 49])), encode.table.weight[[0, 39]])
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (spaces.Discrete(3), "expected a Dict"),
+        (spaces.Dict({"action_mask": mask_space(3)}), "no features"),
+        (
+            spaces.Dict({"words": spaces.Text(3), "action_mask": mask_space(3)}),
+            "'words': a Text space",
+        ),
+        (
+            spaces.Dict({"entities": spaces.Box(0, 1, (4,)), "entity_mask": mask_space(4)}),
+            r"\[entities, features\]",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_named(space, message):
+    with pytest.raises(ConfigError, match=message):
+        make_encoder(space, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden": (64, 0)}, "network.hidden"),
+        ({"channels": ()}, "network.channels"),
+        ({"entity_depth": 0}, "network.entity_depth"),
+        ({"entity_dim": 64, "entity_heads": 7}, "do not divide"),
+        ({"activation": "sine"}, "network.activation"),
+        ({"entity_pool": "sum"}, "network.entity_pool"),
+        ({"shared": True, "critic_sees": "everything"}, "contradict"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        NetworkConfig(**settings)
+
+
+def test_lists_become_tuples():
+    assert NetworkConfig(hidden=[32, 32]) == NetworkConfig(hidden=(32, 32))
