@@ -13,6 +13,7 @@ from torch import Tensor
 
 from maskrl.functional import masked_mean
 
+
 def mean_over(x: Tensor, keep: Tensor | None) -> Tensor:
     """Mean of the kept entries: a scalar, 0 where none is kept.
 
@@ -81,9 +82,7 @@ def clipped_policy_loss(
         https://arxiv.org/abs/1707.06347.
     """
     ratio = log_ratio.exp()
-    surrogate = torch.minimum(
-        ratio * advantages, ratio.clamp(1.0 - clip, 1.0 + clip) * advantages
-    )
+    surrogate = torch.minimum(ratio * advantages, ratio.clamp(1.0 - clip, 1.0 + clip) * advantages)
     return -mean_over(surrogate, keep)
 
 

@@ -37,10 +37,14 @@ def value_loss(
     Raises:
         ConfigError: `clip` is given without `old_values`.
     """
+    if clip is not None and old_values is None:
+        raise ConfigError("value_loss: clip needs old_values, the predictions it clips around")
+    if valid is not None:
+        # Before the arithmetic, because the gradient of a NaN squared is NaN even times 0.
+        values = torch.where(valid, values, 0.0)
+        returns = torch.where(valid, returns, 0.0)
     error = (values - returns).square()
-    if clip is not None:
-        if old_values is None:
-            raise ConfigError("value_loss: clip needs old_values, the predictions it clips around")
+    if clip is not None and old_values is not None:
         near = old_values + (values - old_values).clamp(-clip, clip)
         error = torch.maximum(error, (near - returns).square())
     return 0.5 * mean_over(error, valid)

@@ -1,0 +1,189 @@
+"""The rollout buffer: what goes in comes out, masks as bits, nothing reallocated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from maskrl.buffers.rollout import RolloutBuffer
+from maskrl.envs.contract import mask_space
+from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError
+
+CPU = torch.device("cpu")
+T, B, A = 5, 3, 11
+
+SPACE = spaces.Dict(
+    {
+        "vector": spaces.Box(-1, 1, (2,), np.float64),
+        "picture": spaces.Box(0, 255, (2, 2, 1), np.uint8),
+        "index": spaces.Discrete(9),
+        "wide": spaces.Box(0, 1000, (1,), np.uint16),
+        "visibility": mask_space(4, 4),
+        "action_mask": mask_space(A),
+    }
+)
+
+
+def observations(rng, rows):
+    return [
+        {
+            "vector": rng.normal(size=(B, 2)),
+            "picture": rng.integers(0, 256, (B, 2, 2, 1)).astype(np.uint8),
+            "index": rng.integers(0, 9, B),
+            "wide": rng.integers(0, 1000, (B, 1)).astype(np.uint16),
+            "visibility": rng.random((B, 4, 4)) < 0.5,
+            "action_mask": rng.random((B, A)) < 0.4,
+        }
+        for _ in range(rows)
+    ]
+
+
+@pytest.fixture
+def filled():
+    rng = np.random.default_rng(1)
+    buffer = RolloutBuffer(SPACE, B, T)
+    rows = observations(rng, T + 1)
+    for t, obs in enumerate(rows):
+        buffer.write_observation(t, obs)
+    buffer.actions[...] = rng.integers(0, A, (T, B))
+    buffer.log_probs[...] = rng.normal(size=(T, B, 1))
+    for array in (buffer.values, buffer.advantages, buffer.returns):
+        array[...] = rng.normal(size=(T, B))
+    return buffer, rows
+
+
+def test_what_goes_in_comes_out(filled):
+    buffer, rows = filled
+    index = np.array([0, 14, 7, 7])  # t * B + env
+    batch = buffer.minibatch(index, CPU)
+    for row, position in enumerate(index):
+        t, env = divmod(int(position), B)
+        for key, tensor in batch.observations.items():
+            want = rows[t][key][env]
+            got = tensor[row].numpy()
+            np.testing.assert_array_equal(got, want.astype(got.dtype), err_msg=key)
+        assert batch.actions[row] == buffer.actions[t, env]
+        assert batch.log_probs[row].tolist() == buffer.log_probs[t, env].tolist()
+        assert batch.values[row] == buffer.values[t, env]
+        assert batch.advantages[row] == buffer.advantages[t, env]
+        assert batch.returns[row] == buffer.returns[t, env]
+    assert batch.keep is None
+
+
+def test_dtypes_are_those_that_networks_read(filled):
+    batch = filled[0].minibatch(np.arange(2), CPU)
+    assert {key: x.dtype for key, x in batch.observations.items()} == {
+        "vector": torch.float32,
+        "picture": torch.uint8,
+        "index": torch.int64,
+        "wide": torch.int64,
+        "visibility": torch.bool,
+        "action_mask": torch.bool,
+    }
+
+
+def test_masks_take_an_eighth(filled):
+    buffer, _ = filled
+    assert buffer.bits["action_mask"].shape == (T, B, 2)
+    assert buffer.bits["visibility"].shape == (T, B, 4, 1)
+
+
+def test_observations_are_written_in_place(filled):
+    buffer, rows = filled
+    places = {key: array.ctypes.data for key, array in buffer.features.items()}
+    first = buffer.write_observation(0, rows[1])
+    second = buffer.write_observation(0, rows[2])
+    assert all(first[key] is second[key] for key in first)
+    assert places == {key: array.ctypes.data for key, array in buffer.features.items()}
+
+
+def test_changing_the_environments_arrays_later_changes_nothing(filled):
+    buffer, rows = filled
+    kept = rows[2]["action_mask"].copy()
+    rows[2]["action_mask"][:] = True
+    rows[2]["vector"][:] = 0.0
+    batch = buffer.minibatch(np.arange(2 * B, 3 * B), CPU)
+    np.testing.assert_array_equal(batch.observations["action_mask"].numpy(), kept)
+    assert batch.observations["vector"].abs().min() > 0
+
+
+def test_last_observation_begins_the_next_rollout(filled):
+    buffer, rows = filled
+    buffer.carry_over()
+    first = buffer.minibatch(np.arange(B), CPU).observations
+    for key, tensor in first.items():
+        np.testing.assert_array_equal(tensor.numpy(), rows[T][key].astype(tensor.numpy().dtype))
+
+
+def test_idle_rows_are_not_kept(filled):
+    buffer, _ = filled
+    buffer.idle[1, 2] = True
+    assert buffer.minibatch(np.array([4, 5]), CPU).keep.tolist() == [True, False]
+
+
+def test_counts_and_illegal_actions(filled):
+    buffer, rows = filled
+    masks = np.stack([obs["action_mask"] for obs in rows[:T]])
+    np.testing.assert_array_equal(buffer.allowed_counts(), masks.sum(-1))
+    want = ~np.take_along_axis(masks, buffer.actions[..., None], -1)[..., 0]
+    np.testing.assert_array_equal(buffer.illegal(), want)
+    buffer.idle[want] = True
+    assert not buffer.illegal().any()
+
+
+def test_mask_at_names_one_row(filled):
+    buffer, rows = filled
+    np.testing.assert_array_equal(buffer.mask_at("action_mask", 7), rows[2]["action_mask"][1])
+    np.testing.assert_array_equal(buffer.mask_at("visibility", 7), rows[2]["visibility"][1])
+
+
+@pytest.mark.parametrize("actions", [3, 8, 9, 40])
+def test_rows_that_allow_nothing_are_found(actions):
+    space = spaces.Dict({"x": spaces.Box(0, 1, (1,)), "action_mask": mask_space(actions)})
+    buffer = RolloutBuffer(space, 4, 2)
+    mask = np.zeros((4, actions), np.bool_)
+    mask[np.arange(4), [0, actions - 1, 1, 2]] = True
+    buffer.write_observation(0, {"x": np.zeros((4, 1)), "action_mask": mask})
+    assert buffer.allows_something(0) is None
+    mask[2] = False
+    buffer.write_observation(1, {"x": np.zeros((4, 1)), "action_mask": mask})
+    assert buffer.allows_something(1).tolist() == [True, True, False, True]
+
+
+def test_without_action_mask_everything_is_allowed():
+    space = spaces.Dict({"x": spaces.Box(0, 1, (1,)), "entity_mask": mask_space(2)})
+    buffer = RolloutBuffer(space, 2, 2)
+    assert buffer.allows_something(0) is None
+    assert buffer.allowed_counts() is None
+    assert buffer.illegal() is None
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"action_mask": np.ones((B, A), np.int8)}, MaskDtypeError, "as_mask_array"),
+        ({"action_mask": np.ones((B, A + 1), np.bool_)}, MaskShapeError, r"\(3, 12\)"),
+        ({"visibility": None}, ConfigError, "no entry 'visibility'"),
+    ],
+)
+def test_wrong_masks_are_refused(change, error, message):
+    obs = observations(np.random.default_rng(0), 1)[0] | change
+    obs = {key: value for key, value in obs.items() if value is not None}
+    with pytest.raises(error, match=message):
+        RolloutBuffer(SPACE, B, T).write_observation(0, obs)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"), [(spaces.Text(3), "Text space"), (spaces.Box(0, 1, ()), "dimension")]
+)
+def test_spaces_that_cannot_be_stored_are_named(entry, message):
+    key = "words" if isinstance(entry, spaces.Text) else "action_mask"
+    with pytest.raises(ConfigError, match=message):
+        RolloutBuffer(spaces.Dict({key: entry}), 1, 1)
+
+
+def test_sizes_must_be_positive():
+    with pytest.raises(ConfigError, match="num_envs=0"):
+        RolloutBuffer(SPACE, 0, 4)
