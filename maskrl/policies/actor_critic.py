@@ -1,0 +1,260 @@
+"""Actor and critic from spaces: what PPO trains unless it is given another policy.
+
+Encoders read the observation, one head gives logits, the other a value. The logits meet
+the action mask in a `MaskedCategorical`; scenes of entities are read through the eyes of
+entity 0. Everything that an action depends on, normaliser statistics included, is in the
+state dict, and a policy can be rebuilt from its JSON description without running code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from maskrl.distributions import MaskedCategorical
+from maskrl.envs.contract import describe
+from maskrl.envs.space_json import space_from_json, space_to_json
+from maskrl.errors import ConfigError
+from maskrl.networks.encoders import NetworkConfig, make_encoder
+from maskrl.networks.heads import PolicyHead, ValueHead
+from maskrl.networks.normalize import ObservationNormalizer
+from maskrl.policies.predict import obs_to_tensors, predict_action
+
+__all__ = ["ActorCritic", "obs_to_tensors"]
+
+
+class ActorCritic(nn.Module):
+    """Policy and value over Dict observations with masks.
+
+    Args:
+        observation_space: Of one environment: a Dict with at least one mask.
+        action_space: Discrete, starting at 0.
+        config: How the network is built.
+        normalize_observations: Normalise real-valued entries by running statistics.
+        empty: What a row that allows nothing means: "raise", or "idle" for no decision.
+        idle_action: What is sent to the environment when idle.
+        encoder: Replaces the actor's encoder: a module from the Dict observation to
+            `[B, out_features]`, with the attribute `out_features`.
+        critic_encoder: Likewise for the critic; without it the critic has one built from
+            `config`, or shares the actor's where `config.shared`.
+
+    Attributes:
+        normalizer: Statistics of the observations, or None.
+
+    Raises:
+        NoMaskError: The observation has no mask.
+        ConfigError: Spaces that cannot be read, or settings that contradict.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Dict,
+        action_space: spaces.Discrete,
+        config: NetworkConfig | None = None,
+        *,
+        normalize_observations: bool = False,
+        empty: Literal["raise", "idle"] = "raise",
+        idle_action: int = 0,
+        encoder: nn.Module | None = None,
+        critic_encoder: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        config = config or NetworkConfig()
+        description = describe(observation_space, action_space)
+        if description.action_kind != "discrete":
+            raise ConfigError(
+                f"ActorCritic: the action space {action_space} has several heads; expected "
+                "Discrete. Give PPO a policy of your own for others."
+            )
+        if not 0 <= idle_action < description.n_actions:
+            raise ConfigError(
+                f"idle_action: {idle_action} is not one of the {description.n_actions} actions"
+            )
+        if config.critic_sees == "everything" and not description.has_entities:
+            raise ConfigError(
+                "network.critic_sees='everything': the observation has no scene of entities, so "
+                "the value network sees all there is already. Leave it at 'same'."
+            )
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.config = config
+        self.empty: Literal["raise", "idle"] = empty
+        self.idle_action = idle_action
+        self._trusted = False
+        self.is_rebuildable = encoder is None and critic_encoder is None
+        self.normalizer = (
+            ObservationNormalizer(observation_space) if normalize_observations else None
+        )
+        self.actor = encoder or make_encoder(observation_space, config)
+        self.critic: nn.Module | None = critic_encoder
+        if critic_encoder is None and not config.shared:
+            see: Literal["observer", "everything"] = (
+                "everything" if config.critic_sees == "everything" else "observer"
+            )
+            self.critic = make_encoder(observation_space, config, see=see)
+        self.policy_head = PolicyHead(_width(self.actor), description.n_actions)
+        self.value_head = ValueHead(_width(self.critic or self.actor))
+
+    one_pass = True
+
+    @classmethod
+    def from_spaces(
+        cls,
+        observation_space: spaces.Dict,
+        action_space: spaces.Discrete,
+        config: NetworkConfig | None = None,
+        **settings: Any,
+    ) -> ActorCritic:
+        """Build a policy for these spaces; arguments as of the class."""
+        return cls(observation_space, action_space, config, **settings)
+
+    def logits(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """Logits `[B, A]` before any mask."""
+        logits: Tensor = self.policy_head(self.actor(self._normalized(obs)))
+        return logits
+
+    def value(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """Value of each observation: `[B]`."""
+        value: Tensor = self.value_head((self.critic or self.actor)(self._normalized(obs)))
+        return value
+
+    def logits_and_value(self, obs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits `[B, A]` and values `[B]`, computing shared parts once."""
+        obs = self._normalized(obs)
+        features = self.actor(obs)
+        critic_features = features if self.critic is None else self.critic(obs)
+        return self.policy_head(features), self.value_head(critic_features)
+
+    def masked(self, logits: Tensor, obs: Mapping[str, Tensor]) -> MaskedCategorical:
+        """The distribution of these logits under the observation's action mask."""
+        return MaskedCategorical(
+            logits,
+            obs.get("action_mask"),
+            empty="idle" if self._trusted else self.empty,
+            idle_action=self.idle_action,
+            validate_args=False if self._trusted else None,
+        )
+
+    def distribution(self, obs: Mapping[str, Tensor]) -> MaskedCategorical:
+        """The distribution over actions for a batch of B observations."""
+        return self.masked(self.logits(obs), obs)
+
+    def forward(self, obs: Mapping[str, Tensor]) -> tuple[MaskedCategorical, Tensor]:
+        """Distribution and value `[B]` in one pass."""
+        logits, value = self.logits_and_value(obs)
+        return self.masked(logits, obs), value
+
+    def predict(
+        self,
+        obs: Any,
+        *,
+        action_mask: Any = None,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> tuple[np.ndarray, Any]:
+        """An action for one observation, or `[B]` actions for a batch.
+
+        Args:
+            obs: As the environment gives it; see `maskrl.policies.predict.predict_action`.
+            action_mask: Boolean mask that takes the place of the observation's own.
+            state: Handed back as it is: this policy has no memory.
+            episode_start: Of no effect, for the same reason.
+            deterministic: The most probable action; otherwise a sample.
+            generator: Of the samples.
+
+        Returns:
+            int64 actions and `state`.
+
+        Raises:
+            NoMaskError: The space has an action mask and none was given.
+
+        Empty rows:
+            By `empty`: an error, or `idle_action`.
+        """
+        action = predict_action(
+            self,
+            self.observation_space,
+            obs,
+            action_mask=action_mask,
+            deterministic=deterministic,
+            generator=generator,
+        )
+        return action, state
+
+    def to_json(self) -> dict[str, Any]:
+        """What is needed, beside the state dict, to build this policy again."""
+        return {
+            "kind": "actor_critic" if self.is_rebuildable else "own",
+            "observation_space": space_to_json(self.observation_space),
+            "action_space": space_to_json(self.action_space),
+            "network": dataclasses.asdict(self.config),
+            "normalize_observations": self.normalizer is not None,
+            "empty": self.empty,
+            "idle_action": self.idle_action,
+        }
+
+    @classmethod
+    def from_json(cls, description: Mapping[str, Any]) -> ActorCritic:
+        """A policy with fresh weights, as `to_json` described it.
+
+        Raises:
+            ConfigError: It describes a policy that only its author's code can build.
+        """
+        if description.get("kind") != "actor_critic":
+            raise ConfigError(
+                "this policy has a network of its author's own, which a run folder cannot "
+                "build: construct it and load with policy=..."
+            )
+        observation_space = space_from_json(description["observation_space"])
+        action_space = space_from_json(description["action_space"])
+        if not isinstance(observation_space, spaces.Dict) or not isinstance(
+            action_space, spaces.Discrete
+        ):
+            raise ConfigError("the policy's description has spaces of another kind")
+        return cls(
+            observation_space,
+            action_space,
+            NetworkConfig(**description["network"]),
+            normalize_observations=description["normalize_observations"],
+            empty=description["empty"],
+            idle_action=description["idle_action"],
+        )
+
+    def _normalized(self, obs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return obs if self.normalizer is None else self.normalizer(obs)
+
+
+@contextlib.contextmanager
+def trusted(policy: nn.Module) -> Iterator[None]:
+    """Leave out checks of masks and actions inside the block, which the caller makes itself.
+
+    A trainer looks for empty rows where it still knows the environment and the step, and at
+    every action's ratio; looking twice would only cost time. Of no effect on other policies.
+    """
+    if not isinstance(policy, ActorCritic):
+        yield
+        return
+    policy._trusted = True
+    try:
+        yield
+    finally:
+        policy._trusted = False
+
+
+def _width(encoder: nn.Module) -> int:
+    width = getattr(encoder, "out_features", None)
+    if not isinstance(width, int):
+        raise ConfigError(
+            f"encoder: {type(encoder).__name__} has no attribute out_features (a whole number: "
+            "the width of what it returns)"
+        )
+    return width

@@ -1,0 +1,127 @@
+"""From an environment's observation to an action, for any policy.
+
+Takes what environments give (numpy, one observation or a batch, masks in the
+observation or beside it) and gives back what they take. Nothing is learned here: no
+gradient, no statistic moves. A masked space without a mask is an error, because an
+agent that quietly acts unmasked is the mistake this package exists to prevent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from maskrl.envs.contract import MASK_KEYS
+from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError, NoMaskError
+from maskrl.masks import PackedMask
+
+
+def obs_to_tensors(obs: Mapping[str, Any], device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """A batched Dict observation as tensors; real numbers become float32, masks stay bool.
+
+    Args:
+        obs: Per key `[B, ...]`, numpy arrays or tensors.
+        device: Where the tensors go.
+    """
+    out = {}
+    for key, value in obs.items():
+        if isinstance(value, PackedMask):
+            value = value.unpack()
+        if not isinstance(value, Tensor):
+            value = torch.from_numpy(np.ascontiguousarray(value))
+        out[key] = value.to(device, torch.float32 if value.is_floating_point() else None)
+    return out
+
+
+@torch.no_grad()
+def predict_action(
+    policy: nn.Module,
+    observation_space: spaces.Dict,
+    obs: Any,
+    *,
+    action_mask: Any = None,
+    deterministic: bool = True,
+    generator: torch.Generator | None = None,
+) -> np.ndarray:
+    """Actions of a policy for one observation or a batch.
+
+    Args:
+        policy: As `maskrl.policies.Policy`.
+        observation_space: Of one environment.
+        obs: A Dict observation, single or batched; the bare array where the space has one
+            feature entry.
+        action_mask: Boolean mask that takes the place of the observation's own.
+        deterministic: The most probable action; otherwise a sample.
+        generator: Of the samples.
+
+    Returns:
+        int64, `[B]`, or a scalar for a single observation.
+
+    Raises:
+        NoMaskError: The space has an action mask and none was given.
+        MaskDtypeError: A mask is not boolean.
+        MaskShapeError: A mask does not fit the observation.
+        ConfigError: An entry is missing or its shape fits neither one observation nor a batch.
+    """
+    entries, single = _batched(observation_space, obs, action_mask)
+    device = next((p.device for p in policy.parameters()), torch.device("cpu"))
+    distribution = policy.distribution(obs_to_tensors(entries, device))  # type: ignore[operator]
+    action = distribution.mode if deterministic else distribution.sample(generator=generator)
+    chosen: np.ndarray = action.cpu().numpy()
+    return chosen[0] if single else chosen
+
+
+def _batched(space: spaces.Dict, obs: Any, action_mask: Any) -> tuple[dict[str, Any], bool]:
+    """The observation with a batch dimension, checked; and whether it had none."""
+    features = [key for key in space.spaces if key not in MASK_KEYS]
+    if not isinstance(obs, Mapping):
+        if len(features) != 1:
+            raise ConfigError(
+                f"predict: expected a dict with the entries {list(space.spaces)}, got "
+                f"{type(obs).__name__}"
+            )
+        obs = {features[0]: obs}
+    entries = {key: obs[key] for key in space.spaces if key in obs}
+    if action_mask is not None:
+        entries["action_mask"] = action_mask
+    if "action_mask" in space.spaces and "action_mask" not in entries:
+        raise NoMaskError(
+            "predict: this policy acts under an action mask, and none came: neither an entry "
+            "'action_mask' of the observation nor the argument action_mask. Pass the mask of "
+            "the present state; to let everything be allowed, pass one of all True."
+        )
+    missing = [key for key in space.spaces if key not in entries]
+    if missing:
+        raise ConfigError(f"predict: the observation has no entry {missing[0]!r}")
+    lead: tuple[int, ...] | None = None
+    for key in sorted(entries, key=lambda name: name in MASK_KEYS):  # features say the batch
+        value = entries[key]
+        if isinstance(value, PackedMask):
+            value = value.unpack()
+        if not isinstance(value, Tensor):
+            value = np.asarray(value)
+        if key in MASK_KEYS and value.dtype not in (np.bool_, torch.bool):
+            raise MaskDtypeError(
+                f"predict: {key} has dtype {value.dtype}, expected bool with True = allowed. "
+                "Convert it with maskrl.as_mask."
+            )
+        entry = space.spaces.get(key)
+        shape = tuple(entry.shape or ()) if entry is not None else tuple(value.shape[-1:])
+        got = tuple(value.shape)
+        extra = got[: len(got) - len(shape)]
+        if got != (*extra, *shape) or len(extra) > 1 or extra != (extra if lead is None else lead):
+            kind = MaskShapeError if key in MASK_KEYS else ConfigError
+            fits = f"{shape} for one observation or (B, {', '.join(map(str, shape))}) for a batch"
+            if lead is not None:
+                fits = str((*lead, *shape))
+            raise kind(f"predict: {key} has shape {got}, expected {fits}")
+        lead = extra
+        entries[key] = value
+    if lead:
+        return entries, False
+    return {key: value[None] for key, value in entries.items()}, True
