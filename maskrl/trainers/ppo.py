@@ -1,0 +1,441 @@
+"""Proximal policy optimisation under masks: act, judge, learn, again.
+
+`PPO(env, config).learn(steps)` is the whole of it. Actions are sampled and scored under
+one mask, which is checked while training; truncated episodes bootstrap and terminated
+ones do not; statistics stand still from a rollout's first step to its last epoch. Equal
+seeds and thread counts give equal metrics to the digit, also across a stop and a resume.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+from torch import Tensor, nn
+
+from maskrl.buffers.rollout import RolloutBuffer
+from maskrl.errors import ConfigError
+from maskrl.networks.encoders import NetworkConfig
+from maskrl.networks.normalize import ObservationNormalizer, RewardScale
+from maskrl.objectives import explained_variance, generalized_advantages
+from maskrl.policies.actor_critic import ActorCritic, trusted
+from maskrl.policies.load import checkpoint_folder
+from maskrl.policies.predict import predict_action
+from maskrl.policies.protocol import require_policy
+from maskrl.runs.checkpoint import load_checkpoint
+from maskrl.runs.run_dir import RunDir
+from maskrl.runs.seeding import seed_everything
+from maskrl.trainers.callbacks import Callback
+from maskrl.trainers.evaluate import evaluate
+from maskrl.trainers.ppo_checkpoint import restore_training, save_training
+from maskrl.trainers.ppo_config import PPOConfig
+from maskrl.trainers.ppo_update import PPOUpdate
+from maskrl.trainers.rollout import RolloutCollector
+from maskrl.trainers.threads import choose_threads
+from maskrl.trainers.training_env import EnvLike, open_training_env
+from maskrl.trainers.training_loop import TrainingLoop
+
+__all__ = ["PPO", "NetworkConfig", "PPOConfig"]
+
+logger = logging.getLogger("maskrl")
+
+Evaluator = Callable[[nn.Module], Any]
+
+
+class PPO:
+    """Trains a policy on a masked environment.
+
+    Args:
+        env: An environment id; a `VectorEnv` in SAME_STEP mode; or one `gymnasium.Env`.
+        config: All settings; `num_envs` counts where `env` is an id.
+        policy: One's own, as `maskrl.policies.Policy`; built from the spaces otherwise.
+        seed: Of everything random.
+        env_kwargs: Arguments of the environment, where `env` is an id.
+
+    Attributes:
+        config: As resolved: with the number of environments and threads in use.
+        policy: What is trained.
+        env: The vector environment.
+        steps: Environment steps so far, over all environments.
+        total_steps: What the present call of `learn` trains up to.
+        updates: Rollouts learned from so far.
+        elapsed: Seconds spent in `learn` so far, resumed ones included.
+        run_dir: The run's folder, if it has one.
+        best: The best evaluation so far, None before the first.
+
+    Raises:
+        UnknownEnvError: The id is unknown.
+        NoMaskError: The environment has no mask.
+        ConfigError: Settings, environment and policy do not go together.
+
+    Reference:
+        Schulman et al., Proximal Policy Optimization Algorithms,
+        https://arxiv.org/abs/1707.06347; Huang and Ontañón, A Closer Look at Invalid Action
+        Masking in Policy Gradient Algorithms, https://arxiv.org/abs/2006.14171.
+    """
+
+    def __init__(
+        self,
+        env: EnvLike,
+        config: PPOConfig | None = None,
+        *,
+        policy: nn.Module | None = None,
+        seed: int = 0,
+        env_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        config = config or PPOConfig()
+        self.seeds = seed_everything(seed)
+        env_seed = self.seeds.integer("environment") & 0x7FFFFFFF
+        opened = open_training_env(env, config.num_envs, seed=env_seed, kwargs=env_kwargs)
+        self.env: VectorEnv[Any, Any, Any] = opened.venv
+        self.env_id = opened.id
+        self.env_kwargs = opened.kwargs
+        self.env_name = opened.name
+        self.observation_space = opened.observation_space
+        self.action_space = opened.action_space
+        self.config = config = _fit(config, self.env.num_envs)
+        self.device = _device(config.device)
+        self.policy = self._policy(policy).to(self.device)
+        self.buffer = RolloutBuffer(self.observation_space, config.num_envs, config.rollout_steps)
+        self.collector = RolloutCollector(
+            self.env,
+            self.buffer,
+            self.policy,
+            generator=self.seeds.torch("actions", self.device),
+            device=self.device,
+            empty=config.empty,
+            seed=env_seed,
+        )
+        self.update = PPOUpdate(
+            self.policy, config, device=self.device, shuffle=self.seeds.torch("minibatches")
+        )
+        self.reward_scale = (
+            RewardScale(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None
+        )
+        self.steps = 0
+        self.total_steps = 0
+        self.updates = 0
+        self.elapsed = 0.0
+        self.max_seconds: float | None = None
+        self.run_dir: RunDir | None = None
+        self.best: float | None = None
+        self.last_evaluation = 0
+        self.last_checkpoint = 0
+        self.told_about_env_state = False
+
+    @property
+    def fraction(self) -> float:
+        """How far the present call of `learn` is, 0 to 1: by steps or by time, the further."""
+        by_steps = self.steps / max(self.total_steps, 1)
+        by_time = self.elapsed / self.max_seconds if self.max_seconds else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+    def learn(
+        self,
+        total_steps: int,
+        *,
+        run_dir: RunDir | str | Path | None = None,
+        callbacks: Iterable[Callback] = (),
+        progress: Callback | None = None,
+        max_minutes: float | None = None,
+        evaluator: Evaluator | None = None,
+    ) -> PPO:
+        """Train until `steps` reaches `total_steps` in all, earlier calls included.
+
+        Args:
+            total_steps: Environment steps, over all environments.
+            run_dir: Where metrics and checkpoints go; a path is created, or continued when
+                this trainer was loaded from it. None writes nothing.
+            callbacks: Called at each stage.
+            progress: One more callback, called first: a display.
+            max_minutes: End after this time even if steps are left; annealing then follows
+                whichever is further.
+            evaluator: Called with the policy every `evaluate_every` steps. By default an
+                environment given by id is evaluated on its validation layouts.
+
+        Returns:
+            The trainer itself.
+
+        Raises:
+            TrainingInterrupted: By Ctrl-C or SIGTERM, after saving; says how to go on.
+            NoAllowedActionError: A state allows nothing and `empty` is "raise".
+            RatioDriftError: An action is scored under another mask than it was sampled under.
+        """
+        if isinstance(total_steps, bool) or not isinstance(total_steps, int) or total_steps < 1:
+            raise ConfigError(f"total_steps: expected a positive whole number, got {total_steps!r}")
+        if max_minutes is not None and not max_minutes > 0:
+            raise ConfigError(f"max_minutes: expected a positive number, got {max_minutes!r}")
+        self.total_steps = total_steps
+        self.max_seconds = None if max_minutes is None else 60.0 * max_minutes
+        self._choose_threads()
+        hooks = [*([] if progress is None else [progress]), *callbacks]
+        TrainingLoop(self, run_dir, hooks, evaluator or self._evaluator()).run()
+        return self
+
+    def step(self) -> tuple[dict[str, float], dict[str, float]]:
+        """One rollout and the learning from it.
+
+        Returns:
+            Metrics, the same for equal seeds, and timings, which never are.
+        """
+        config = self.config
+        fraction = self.fraction
+        start = time.perf_counter()
+        with trusted(self.policy):
+            successors = self.collector.collect()
+            explained = self._judge(successors)
+            acted = time.perf_counter()
+            rate = config.learning_rate * (1.0 - fraction if config.anneal_learning_rate else 1.0)
+            entropy_coef = config.entropy_coef
+            if config.entropy_coef_final is not None:
+                entropy_coef += (config.entropy_coef_final - entropy_coef) * fraction
+            learned = self.update.run(self.buffer, learning_rate=rate, entropy_coef=entropy_coef)
+        self._update_statistics()
+        self.steps += config.batch_size
+        self.updates += 1
+        end = time.perf_counter()
+        metrics = {
+            "step": float(self.steps),
+            **self.collector.episode_metrics(),
+            **learned,
+            "explained_variance": explained,
+            **self.collector.mask_metrics(),
+            "illegal_actions": float(self._illegal_actions()),
+        }
+        timings = {
+            "rollout_seconds": acted - start,
+            "update_seconds": end - acted,
+            "steps_per_second": config.batch_size / (end - start),
+        }
+        return metrics, timings
+
+    def predict(
+        self,
+        obs: Any,
+        *,
+        action_mask: Any = None,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> tuple[np.ndarray, Any]:
+        """An action for one observation, or `[B]` actions for a batch.
+
+        Args:
+            obs: As the environment gives it; see `maskrl.policies.predict.predict_action`.
+            action_mask: Boolean mask that takes the place of the observation's own.
+            state: Handed to a policy with memory; handed back as it is by others.
+            episode_start: Likewise.
+            deterministic: The most probable action; otherwise a sample.
+            generator: Of the samples.
+
+        Returns:
+            int64 actions and the state.
+
+        Raises:
+            NoMaskError: The space has an action mask and none was given.
+        """
+        own: Any = getattr(self.policy, "predict", None)
+        if callable(own):
+            answer: tuple[np.ndarray, Any] = own(
+                obs,
+                action_mask=action_mask,
+                state=state,
+                episode_start=episode_start,
+                deterministic=deterministic,
+                generator=generator,
+            )
+            return answer
+        action = predict_action(
+            self.policy,
+            self.observation_space,
+            obs,
+            action_mask=action_mask,
+            deterministic=deterministic,
+            generator=generator,
+        )
+        return action, state
+
+    def save(self, folder: str | Path) -> None:
+        """Write a checkpoint (safetensors and JSON) from which training can go on.
+
+        Raises:
+            RunFolderError: The folder cannot be written.
+        """
+        save_training(self, folder)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path | RunDir,
+        env: EnvLike | None = None,
+        policy: nn.Module | None = None,
+    ) -> PPO:
+        """A trainer that goes on where a checkpoint was written.
+
+        Args:
+            folder: A run folder (its last checkpoint) or what `save` wrote.
+            env: Needed where training did not begin from an environment id.
+            policy: A fresh policy of one's own, where one was trained.
+
+        Raises:
+            RunFolderError: Nothing there, damaged, or made for something else.
+            ConfigError: `env` or `policy` is needed and missing.
+        """
+        source = checkpoint_folder(folder, "last")
+        tensors, state = load_checkpoint(source)
+        saved_env = state["env"]
+        if env is None and saved_env["id"] is None:
+            raise ConfigError(
+                f"{source}: training began from an environment object, which a folder cannot "
+                "hold: pass env=... . For acting alone, use maskrl.policies.load_policy."
+            )
+        if policy is None and state["policy"]["kind"] == "own":
+            raise ConfigError(
+                f"{source}: a policy of one's own was trained, which a folder cannot build: pass "
+                "a fresh one as policy=..."
+            )
+        trainer = cls(
+            saved_env["id"] if env is None else env,
+            PPOConfig.from_json(state["config"]),
+            policy=policy,
+            seed=int(state["seed"]),
+            env_kwargs=saved_env["kwargs"] if env is None or isinstance(env, str) else None,
+        )
+        restore_training(trainer, tensors, state, source=str(source))
+        if isinstance(folder, RunDir):
+            trainer.run_dir = folder
+        elif source != Path(folder):
+            trainer.run_dir = RunDir.open(folder)
+        return trainer
+
+    def policy_json(self) -> dict[str, Any]:
+        """How to build the policy again, or that only its author can."""
+        if isinstance(self.policy, ActorCritic):
+            return self.policy.to_json()
+        return {"kind": "own", "class": type(self.policy).__qualname__}
+
+    def progress_state(self) -> dict[str, Any]:
+        """Counters for a checkpoint."""
+        return {
+            "steps": self.steps,
+            "updates": self.updates,
+            "elapsed": self.elapsed,
+            "best": self.best,
+            "last_evaluation": self.last_evaluation,
+        }
+
+    def restore_progress(self, saved: Mapping[str, Any]) -> None:
+        """Counters from a checkpoint."""
+        self.steps = self.last_checkpoint = int(saved["steps"])
+        self.updates = int(saved["updates"])
+        self.elapsed = float(saved["elapsed"])
+        self.best = saved["best"]
+        self.last_evaluation = int(saved["last_evaluation"])
+
+    def _policy(self, policy: nn.Module | None) -> nn.Module:
+        config = self.config
+        if policy is None:
+            return ActorCritic.from_spaces(
+                self.observation_space,
+                self.action_space,
+                config.network,
+                normalize_observations=config.normalize_observations,
+                empty=config.empty,
+                idle_action=config.idle_action,
+            )
+        if not isinstance(policy, ActorCritic) and config.network != NetworkConfig():
+            raise ConfigError("network: these settings have no effect on a policy of one's own")
+        normalizer = getattr(policy, "normalizer", None)
+        if config.normalize_observations and not isinstance(normalizer, ObservationNormalizer):
+            raise ConfigError(
+                "normalize_observations: a policy of one's own normalises for itself; give it an "
+                "attribute normalizer of type maskrl.networks.normalize.ObservationNormalizer and "
+                "apply it to what it reads"
+            )
+        return require_policy(policy)
+
+    def _judge(self, successors: Tensor) -> float:
+        """Fill in advantages and returns; the share of variance that the values explain."""
+        buffer = self.buffer
+        rewards = torch.from_numpy(buffer.rewards)
+        if self.reward_scale is not None:
+            rewards = self.reward_scale(rewards)
+        values = torch.from_numpy(buffer.values)
+        advantages, returns = generalized_advantages(
+            rewards,
+            values,
+            successors,
+            torch.from_numpy(buffer.terminated),
+            torch.from_numpy(buffer.truncated),
+            gamma=self.config.gamma,
+            gae_lambda=self.config.gae_lambda,
+        )
+        buffer.advantages[...] = advantages.numpy()
+        buffer.returns[...] = returns.numpy()
+        return explained_variance(values, returns)
+
+    def _update_statistics(self) -> None:
+        """Move the normalisers, now that the last epoch is over."""
+        buffer = self.buffer
+        if self.reward_scale is not None:
+            self.reward_scale.update(
+                torch.from_numpy(buffer.rewards),
+                torch.from_numpy(buffer.terminated | buffer.truncated),
+            )
+        normalizer = getattr(self.policy, "normalizer", None)
+        if isinstance(normalizer, ObservationNormalizer) and self.config.normalize_observations:
+            everything = np.arange(buffer.num_envs * buffer.steps)
+            normalizer.update(buffer.observations_at(everything, self.device))
+
+    def _illegal_actions(self) -> int:
+        return max(self.collector.illegal_actions, int(getattr(self.env, "illegal_actions", 0)))
+
+    def _choose_threads(self) -> None:
+        if self.config.threads is None:
+            index = np.zeros(self.config.minibatch_size, np.int64)
+            obs = self.buffer.observations_at(index, self.device)
+            obs = {k: torch.ones_like(x) if x.dtype == torch.bool else x for k, x in obs.items()}
+            self.config = self.config.replace(threads=choose_threads(self.policy, obs))
+
+    def _evaluator(self) -> Evaluator | None:
+        if self.env_id is None:
+            return None
+        return partial(
+            evaluate,
+            env_id=self.env_id,
+            episodes=self.config.evaluation_episodes,
+            env_kwargs=self.env_kwargs,
+            phase="validation",
+            seed=self.seeds.integer("evaluation") & 0x7FFFFFFF,
+            with_reference=False,
+        )
+
+
+def _fit(config: PPOConfig, num_envs: int) -> PPOConfig:
+    """The configuration for as many environments as there are."""
+    if num_envs == config.num_envs:
+        return config
+    rows = num_envs * config.rollout_steps
+    if config.minibatch_size > rows:
+        logger.info(
+            "minibatch_size is %d, all rows of a rollout of %d environments", rows, num_envs
+        )
+    return config.replace(num_envs=num_envs, minibatch_size=min(config.minibatch_size, rows))
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise ConfigError(f"device: {name!r} cannot be used here: {reason}") from error
+    return device

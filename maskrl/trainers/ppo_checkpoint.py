@@ -1,0 +1,130 @@
+"""Everything that the rest of a training depends on, to a folder and back.
+
+A resumed training continues to the digit: weights, optimiser, statistics, random
+streams, counters, the environments' state and the observation that comes next. Where
+an environment cannot save its state, new episodes begin, and a log line says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskrl.envs.contract import can_save_state
+from maskrl.errors import RunFolderError
+from maskrl.policies.load import PREFIX, fill
+from maskrl.runs.checkpoint import save_checkpoint
+
+if TYPE_CHECKING:
+    from maskrl.trainers.ppo import PPO
+
+logger = logging.getLogger("maskrl")
+
+Tensors = Mapping[str, Tensor | np.ndarray]
+
+
+def save_training(trainer: PPO, folder: str | Path) -> None:
+    """Write a checkpoint of the trainer, between two updates.
+
+    Raises:
+        RunFolderError: The folder cannot be written.
+    """
+    tensors: dict[str, Tensor | np.ndarray] = {
+        PREFIX + name: tensor for name, tensor in trainer.policy.state_dict().items()
+    }
+    for index, slots in trainer.update.optimizer.state_dict()["state"].items():
+        for name, tensor in slots.items():
+            tensors[f"optimizer.{index}.{name}"] = tensor
+    if trainer.reward_scale is not None:
+        for name, tensor in trainer.reward_scale.state_dict().items():
+            tensors[f"reward_scale.{name}"] = tensor
+    arrays, rollout = trainer.collector.get_state()
+    tensors |= {f"rollout.{name}": array for name, array in arrays.items()}
+    env_state, env_arrays = _env_state(trainer)
+    tensors |= {f"env.{name}": array for name, array in env_arrays.items()}
+    save_checkpoint(
+        folder,
+        tensors,
+        {
+            "algorithm": "ppo",
+            "env": {"id": trainer.env_id, "kwargs": trainer.env_kwargs},
+            "env_state": env_state,
+            "seed": trainer.seeds.seed,
+            "seeds": trainer.seeds.get_state(),
+            "config": trainer.config.to_json(),
+            "policy": trainer.policy_json(),
+            "rollout": rollout,
+            "progress": trainer.progress_state(),
+        },
+    )
+
+
+def restore_training(
+    trainer: PPO, tensors: Tensors, state: Mapping[str, Any], *, source: str
+) -> None:
+    """Bring a fresh trainer to where `save_training` was called.
+
+    Raises:
+        RunFolderError: The checkpoint is of another network or other environments.
+    """
+    fill(trainer.policy, tensors, prefix=PREFIX, source=source)
+    _restore_optimizer(trainer.update.optimizer, tensors)
+    if trainer.reward_scale is not None:
+        fill(trainer.reward_scale, tensors, prefix="reward_scale.", source=source)
+    arrays = _under("rollout.", tensors)
+    if state["env_state"] is None:
+        trainer.collector.set_counters(state["rollout"])
+    else:
+        if not can_save_state(trainer.env):
+            raise RunFolderError(
+                f"{source} holds the state of its environments, and those given here cannot take "
+                "one; give the environment that the run was trained on"
+            )
+        numbers = {name: x.numpy() if isinstance(x, Tensor) else x for name, x in arrays.items()}
+        trainer.collector.set_state(numbers, state["rollout"])
+        trainer.env.set_state(  # type: ignore[attr-defined]
+            {**_under("env.", tensors), **state["env_state"]}
+        )
+    trainer.seeds.set_state(state["seeds"])
+    trainer.restore_progress(state["progress"])
+
+
+def _env_state(trainer: PPO) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
+    """The environments' state, plain values and arrays apart; None where there is none."""
+    if not trainer.collector.started:
+        return None, {}
+    if not can_save_state(trainer.env):
+        if not trainer.told_about_env_state:
+            trainer.told_about_env_state = True
+            logger.warning(
+                "%s cannot save its state: a resumed training begins new episodes",
+                trainer.env_name,
+            )
+        return None, {}
+    saved = trainer.env.get_state()  # type: ignore[attr-defined]
+    arrays = {name: x for name, x in saved.items() if isinstance(x, np.ndarray)}
+    return {name: x for name, x in saved.items() if name not in arrays}, arrays
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _under("optimizer.", tensors).items():
+        index, slot = name.split(".")
+        state.setdefault(int(index), {})[slot] = torch.as_tensor(tensor)
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+
+
+def _under(prefix: str, tensors: Tensors) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

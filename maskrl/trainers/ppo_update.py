@@ -1,0 +1,217 @@
+"""Learning from one rollout: epochs of minibatches, and the check that comes first.
+
+Before the first gradient step the policy that is trained is the policy that acted, so
+every probability ratio must be 1. Where one is not, an action is being scored under
+another mask or another state than it was sampled under, which teaches nonsense without
+failing; the first minibatch's own forward pass finds it, and training stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskrl.buffers.rollout import Minibatch, RolloutBuffer
+from maskrl.distributions import MaskedCategorical
+from maskrl.errors import ConfigError, RatioDriftError
+from maskrl.objectives import (
+    approximate_kl,
+    clip_fraction,
+    clipped_policy_loss,
+    log_ratio,
+    mean_over,
+    normalize_advantages,
+    value_loss,
+)
+from maskrl.policies.protocol import distribution_and_value
+from maskrl.trainers.ppo_config import PPOConfig
+
+RATIO_TOLERANCE = 1e-3
+"""How far a factor's ratio may be from 1 before the first gradient step."""
+
+KL_MARGIN = 1.5
+"""An update ends when the policy has moved by this many times `target_kl`."""
+
+_WATCHED = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
+
+
+class PPOUpdate:
+    """Gradient steps on a policy.
+
+    Args:
+        policy: As `maskrl.policies.Policy`.
+        config: Of the whole training.
+        device: Of the policy.
+        shuffle: Generator of the minibatches, on the CPU.
+    """
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        config: PPOConfig,
+        *,
+        device: torch.device,
+        shuffle: torch.Generator,
+    ) -> None:
+        self.policy = policy
+        self.config = config
+        self.device = device
+        self.shuffle = shuffle
+        self.parameters = [p for p in policy.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise ConfigError(f"policy: {type(policy).__name__} has no parameter to train")
+        fused = device.type in ("cpu", "cuda") and all(
+            p.dtype == torch.float32 for p in self.parameters
+        )
+        self.optimizer = torch.optim.Adam(
+            self.parameters, lr=config.learning_rate, eps=config.adam_eps, fused=fused
+        )
+
+    def run(
+        self, buffer: RolloutBuffer, *, learning_rate: float, entropy_coef: float
+    ) -> dict[str, float]:
+        """Learn from the buffer, whose advantages and returns are filled in.
+
+        Args:
+            buffer: One rollout; its advantages are normalised in place if so configured.
+            learning_rate: Of this update.
+            entropy_coef: Of this update.
+
+        Returns:
+            Means over the gradient steps, and what was measured before the first.
+
+        Raises:
+            RatioDriftError: A ratio was not 1 before the first gradient step.
+        """
+        config = self.config
+        if config.normalize_advantage:
+            keep = torch.from_numpy(~buffer.idle) if buffer.idle.any() else None
+            advantages = torch.from_numpy(buffer.advantages)
+            advantages.copy_(normalize_advantages(advantages, keep))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        measured: dict[str, float] = {}
+        watched: list[Tensor] = []
+        for index in self._minibatches(buffer.num_envs * buffer.steps):
+            batch = buffer.minibatch(index, self.device)
+            distribution, values, logits = self._forward(batch, first=not measured)
+            log_probs = distribution.log_prob(batch.actions, reduce="none")
+            log_probs = log_probs.reshape(batch.log_probs.shape)
+            if not measured:
+                measured["ratio_drift"] = check_ratio(log_probs, batch, buffer)
+                measured |= _measure(distribution, logits, batch)
+            moved = log_ratio(log_probs.sum(-1), batch.log_probs.sum(-1), batch.keep)
+            kl = approximate_kl(moved.detach(), batch.keep)
+            if watched and config.target_kl and float(kl) > KL_MARGIN * config.target_kl:
+                break
+            policy_loss = clipped_policy_loss(
+                moved, batch.advantages, clip=config.clip, keep=batch.keep
+            )
+            entropy = mean_over(distribution.entropy(), batch.keep)
+            critic_loss = value_loss(
+                values, batch.returns, old_values=batch.values, clip=config.value_clip
+            )
+            loss = policy_loss - entropy_coef * entropy + config.value_coef * critic_loss
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = self._clip_gradient()
+            self.optimizer.step()
+            clipped = clip_fraction(moved.detach(), clip=config.clip, keep=batch.keep)
+            watched += [policy_loss.detach(), critic_loss.detach(), entropy.detach()]
+            watched += [kl, clipped, norm]
+        table = torch.stack(watched).reshape(-1, len(_WATCHED))
+        means = table.mean(0).tolist()
+        return {
+            **dict(zip(_WATCHED, means, strict=True)),
+            **measured,
+            "gradient_steps": float(len(table)),
+            "learning_rate": learning_rate,
+            "entropy_coef": entropy_coef,
+        }
+
+    def _minibatches(self, rows: int) -> Iterator[np.ndarray]:
+        """Flat positions `[M]` of every minibatch of every epoch, of nearly equal sizes."""
+        parts = -(-rows // min(self.config.minibatch_size, rows))
+        for _ in range(self.config.epochs):
+            order = torch.randperm(rows, generator=self.shuffle).numpy()
+            yield from np.array_split(order, parts)
+
+    def _forward(
+        self, batch: Minibatch, *, first: bool
+    ) -> tuple[MaskedCategorical, Tensor, Tensor | None]:
+        """Distribution and values with gradient; on the first minibatch raw logits too."""
+        both: Any = getattr(self.policy, "logits_and_value", None)
+        masked: Any = getattr(self.policy, "masked", None)
+        if both is not None and masked is not None:
+            logits, values = both(batch.observations)
+            return masked(logits, batch.observations), values, logits.detach()
+        distribution, values = distribution_and_value(self.policy, batch.observations)
+        raw: Tensor | None = None
+        own_logits: Any = getattr(self.policy, "logits", None)
+        if first and callable(own_logits):
+            with torch.no_grad():
+                raw = own_logits(batch.observations)
+        return distribution, values, raw
+
+    def _clip_gradient(self) -> Tensor:
+        limit = self.config.max_grad_norm or float("inf")
+        return nn.utils.clip_grad_norm_(self.parameters, limit)
+
+
+def check_ratio(log_probs: Tensor, batch: Minibatch, buffer: RolloutBuffer) -> float:
+    """The largest distance of a factor's ratio from 1, before the first gradient step.
+
+    Args:
+        log_probs: `[M, K]`, scored now.
+        batch: The minibatch, with the log-probabilities `[M, K]` of the rollout.
+        buffer: Where the minibatch came from.
+
+    Raises:
+        RatioDriftError: It is more than `RATIO_TOLERANCE`, or not a number; names row,
+            head and mask.
+    """
+    drift = torch.expm1(log_probs.detach() - batch.log_probs).abs()
+    if batch.keep is not None:
+        drift = torch.where(batch.keep.unsqueeze(-1), drift, 0.0)
+    largest = float(drift.max())
+    if largest <= RATIO_TOLERANCE:
+        return largest
+    row, head = (int(i) for i in (~(drift <= RATIO_TOLERANCE)).nonzero()[0])
+    position = int(batch.index[row])
+    step, env = divmod(position, buffer.num_envs)
+    if "action_mask" in buffer.bits:
+        allowed = np.flatnonzero(buffer.mask_at("action_mask", position)).tolist()
+        mask = f"action_mask allows {allowed[:20]}{' ...' if len(allowed) > 20 else ''}"
+    else:
+        mask = "there is no action_mask"
+    then, now = batch.log_probs[row, head].item(), log_probs[row, head].item()
+    raise RatioDriftError(
+        f"row {position} of the rollout (step {step}, environment {env}), head {head}: action "
+        f"{int(batch.actions[row])} was sampled with log-probability {then:.6g} and is scored "
+        f"with {now:.6g} before any gradient step; {mask}. The ratio must be 1 within "
+        f"{RATIO_TOLERANCE:g}. Either the mask or the observation is another one than at "
+        "sampling (an array changed in place), or the policy is not the same function twice "
+        "(dropout, batch statistics, a normaliser that moves)."
+    )
+
+
+@torch.no_grad()
+def _measure(
+    distribution: MaskedCategorical, logits: Tensor | None, batch: Minibatch
+) -> dict[str, float]:
+    """What the masks do to the policy that acted: measured on the first minibatch."""
+    normalized = mean_over(distribution.entropy_normalized(), batch.keep)
+    mask = batch.observations.get("action_mask")
+    if mask is None:
+        mass = 0.0
+    elif logits is None:
+        mass = float("nan")
+    else:
+        probabilities = logits.to(torch.float32).softmax(-1)
+        outside = torch.where(mask, 0.0, probabilities).sum(-1)
+        mass = float(mean_over(outside, batch.keep))
+    return {"entropy_normalized": float(normalized), "disallowed_mass": mass}

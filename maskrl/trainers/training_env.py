@@ -1,0 +1,103 @@
+"""Whatever a trainer is given as its environment, as one vector environment.
+
+An id goes through the registry, a single environment is adapted and wrapped, a vector
+environment is taken as it is, after a look at its masks and at how it resets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+
+from maskrl.envs.adapters.gymnasium_info import adapt
+from maskrl.envs.contract import describe, require_same_step
+from maskrl.envs.registry import make_vec
+from maskrl.envs.vectorize import GymnasiumVectorEnv
+from maskrl.errors import ConfigError
+
+EnvLike = str | VectorEnv[Any, Any, Any] | gymnasium.Env[Any, Any]
+
+
+@dataclass(frozen=True)
+class TrainingEnv:
+    """A vector environment and where it came from.
+
+    Attributes:
+        venv: Dict observations with masks, SAME_STEP resets.
+        id: What made it, if it was an id.
+        kwargs: Arguments beside the id.
+    """
+
+    venv: VectorEnv[Any, Any, Any]
+    id: str | None = None
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def observation_space(self) -> spaces.Dict:
+        """Of one environment."""
+        space = self.venv.single_observation_space
+        if not isinstance(space, spaces.Dict):
+            raise ConfigError(f"expected a Dict observation space, got {space}")
+        return space
+
+    @property
+    def action_space(self) -> spaces.Discrete:
+        """Of one environment."""
+        space = self.venv.single_action_space
+        if not isinstance(space, spaces.Discrete):
+            raise ConfigError(f"expected a Discrete action space, got {space}")
+        return space
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.id or type(self.venv.unwrapped).__name__
+
+
+def open_training_env(
+    env: EnvLike, num_envs: int, *, seed: int, kwargs: Mapping[str, Any] | None = None
+) -> TrainingEnv:
+    """Make the environments to train on.
+
+    Args:
+        env: An id; a `VectorEnv`; or one `gymnasium.Env`, which is then the only one.
+        num_envs: How many, where an id is given.
+        seed: Of a vector environment made here.
+        kwargs: Arguments of the environment, where an id is given.
+
+    Raises:
+        UnknownEnvError: No such id.
+        NoMaskError: The environment has none of action, entity and agent mask.
+        ConfigError: It cannot be made, resets in another mode, its action space is not
+            discrete, or arguments are given for an object that exists already.
+    """
+    if isinstance(env, str):
+        given = dict(kwargs or {})
+        opened = TrainingEnv(make_vec(env, num_envs, seed=seed, **given), env, given)
+    elif kwargs:
+        raise ConfigError(
+            f"env_kwargs: {sorted(kwargs)} were given for an environment that exists already "
+            f"({type(env).__name__}); they apply to an id"
+        )
+    elif isinstance(env, VectorEnv):
+        opened = TrainingEnv(env)
+    elif isinstance(env, gymnasium.Env):
+        adapted = adapt(env)
+        opened = TrainingEnv(GymnasiumVectorEnv([lambda: adapted], seed=seed))
+    else:
+        raise ConfigError(
+            f"env: expected an id, a VectorEnv or a gymnasium.Env, got {type(env).__name__}"
+        )
+    require_same_step(opened.venv)
+    description = describe(opened.venv.single_observation_space, opened.venv.single_action_space)
+    if description.action_kind != "discrete":
+        raise ConfigError(
+            f"{opened.name}: the action space {opened.venv.single_action_space} has several "
+            "heads; PPO trains on Discrete ones"
+        )
+    return opened
