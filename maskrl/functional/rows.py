@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,12 +71,12 @@ def check_idle_action(operation: str, idle_action: Any, actions: int) -> int:
     Raises:
         ConfigError: It is not.
     """
-    if not isinstance(idle_action, int) or not 0 <= idle_action < actions:
+    if not isinstance(idle_action, int | np.integer) or not 0 <= idle_action < actions:
         raise ConfigError(
             f"{operation}: idle_action is {idle_action!r}; expected an integer from 0 to "
             f"{actions - 1}."
         )
-    return idle_action
+    return int(idle_action)
 
 
 def open_rows(

@@ -213,7 +213,7 @@ def _by_row(values: Tensor, batch: torch.Size) -> tuple[Tensor, Callable[[Tensor
     padded = (1,) * (len(shape) - len(batch)) + tuple(batch)
     free = [i for i, size in enumerate(padded) if size == 1]
     order = [i for i, size in enumerate(padded) if size != 1] + free
-    matrix = values.permute(order).reshape(batch.numel(), math.prod(shape[i] for i in free))
+    matrix = values.permute(order).reshape(batch.numel(), math.prod([shape[i] for i in free]))
     back = sorted(range(len(order)), key=order.__getitem__)
     permuted = [shape[i] for i in order]
     return matrix, lambda drawn: drawn.reshape(permuted).permute(back)

@@ -1,0 +1,24 @@
+"""Gives every test that asks for an `example` each entry of examples.py in turn."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+
+def load_examples():
+    """The list in examples.py beside this file."""
+    name = "maskrl_distribution_examples"
+    if name not in sys.modules:
+        path = Path(__file__).with_name("examples.py")
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name].EXAMPLES
+
+
+def pytest_generate_tests(metafunc):
+    if "example" in metafunc.fixturenames:
+        metafunc.parametrize("example", load_examples(), ids=lambda example: example.name)

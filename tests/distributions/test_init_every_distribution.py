@@ -1,0 +1,226 @@
+"""What every distribution of the package keeps, whatever it is a distribution over.
+
+The cases come from examples.py. Invariants are cited as in docs/design.md.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Distribution, kl_divergence
+
+from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError
+from maskrl.masks import pack_mask
+
+DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
+POISON = [1e30, -math.inf, math.inf, math.nan]
+
+
+def score(example, d, actions):
+    """Everything that carries gradient, in one number without -inf."""
+    uniform = example.make(torch.zeros_like(d.logits), example.action_mask)
+    return (
+        d.log_prob(actions).sum()
+        + d.entropy().sum()
+        + d.entropy_normalized().sum()
+        + d.probs.square().sum()
+        + torch.where(d.logits == -math.inf, 0.0, d.logits).square().sum()
+        + kl_divergence(d, uniform).sum()
+        + kl_divergence(uniform, d).sum()
+    )
+
+
+def test_it_is_a_distribution_of_torch(example):
+    d = example.build()
+    assert isinstance(d, Distribution)
+    assert not d.has_rsample
+    assert d.support.is_discrete
+    assert d.support.event_dim == len(d.event_shape)
+    assert d.logits.shape == d.probs.shape == example.logits.shape
+    assert type(d).__name__ in repr(d)
+
+
+@pytest.mark.parametrize("sample_shape", [(), (4,), (2, 3), (0,)])
+def test_shapes(example, sample_shape):
+    d = example.build()
+    expected = torch.Size(sample_shape) + d.batch_shape
+    actions = d.sample(torch.Size(sample_shape))
+    assert actions.shape == expected + d.event_shape
+    assert actions.dtype == torch.int64
+    assert d.log_prob(actions).shape == expected
+    assert d.entropy().shape == d.batch_shape
+    assert d.entropy_normalized().shape == d.batch_shape
+    assert d.mode.shape == d.batch_shape + d.event_shape
+
+
+def test_x3_samples_and_mode_are_in_the_support(example):
+    d = example.build()
+    for actions in (d.sample((200,)), d.mode):
+        assert d.support.check(actions).all()
+        assert d.log_prob(actions).isfinite().all()
+
+
+def test_the_mode_is_most_probable(example):
+    d = example.build()
+    assert (d.log_prob(d.mode) >= d.log_prob(d.sample((200,))).amax(0) - 1e-12).all()
+
+
+def test_entropy_is_the_mean_of_the_surprise(example):
+    # A mean of 20,000 surprises; five standard errors are exceeded once in a million.
+    d = example.build()
+    surprise = -d.log_prob(d.sample((20_000,)))
+    error = surprise.std(0) / math.sqrt(20_000)
+    assert ((surprise.mean(0) - d.entropy()).abs() <= 5 * error + 1e-9).all()
+    assert (d.entropy_normalized() >= 0).all()
+    assert (d.entropy_normalized() <= 1).all()
+
+
+def test_probabilities_sum_to_one_and_are_zero_where_disallowed(example):
+    d = example.build()
+    torch.testing.assert_close(d.logits.exp(), d.probs)
+    assert (d.probs[~example.allowed] == 0).all()
+    assert (d.logits[~example.allowed] == -math.inf).all()
+    assert torch.equal(d.action_mask, example.allowed)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("poison", POISON)
+def test_x1_what_is_disallowed_is_never_read(example, poison, dtype):
+    clean = example.logits.to(dtype)
+    poisoned = torch.where(example.allowed, clean, poison)
+    results = []
+    for logits in (clean.clone().requires_grad_(), poisoned.clone().requires_grad_()):
+        d = example.make(logits, example.action_mask)
+        total = score(example, d, d.mode)
+        total.backward()
+        draws = d.sample((5,), generator=torch.Generator().manual_seed(3))
+        results.append((total.detach(), logits.grad, draws))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    gradient = results[1][1]
+    assert gradient.isfinite().all()
+    assert (gradient[~example.allowed] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_statistics_are_at_least_float32(example, dtype):
+    d = example.make(example.logits.to(dtype), example.action_mask)
+    expected = torch.float64 if dtype == torch.float64 else torch.float32
+    for statistic in (d.logits, d.probs, d.entropy(), d.log_prob(d.mode)):
+        assert statistic.dtype == expected
+
+
+def test_gradients(example):
+    actions = example.build().mode
+
+    def scored(logits):
+        return score(example, example.make(logits, example.action_mask), actions)
+
+    logits = example.logits.clone().requires_grad_()
+    assert torch.autograd.gradcheck(scored, logits)
+    assert torch.autograd.gradgradcheck(scored, logits)
+
+
+def test_x4_masks_are_neither_cast_nor_reshaped(example):
+    m = example.action_mask
+    for wrong in (m.to(torch.int8), m.to(torch.uint8), m.float(), np.asarray(m), m.tolist()):
+        with pytest.raises(MaskDtypeError, match="as_mask"):
+            example.make(example.logits, wrong)
+    for wrong in (m[..., :0], torch.cat([m, m], -1), m.expand(3, *example.logits.shape)):
+        with pytest.raises(MaskShapeError, match="expected"):
+            example.make(example.logits, wrong)
+
+
+def test_x4_callers_tensors_are_unchanged(example):
+    logits, m = example.logits.clone(), example.action_mask.clone()
+    d = example.make(logits, m)
+    actions = d.sample((3,))
+    kept = actions.clone()
+    d.mode, d.probs, d.logits, d.entropy(), d.log_prob(actions), d.expand((2, *d.batch_shape))
+    assert torch.equal(logits, example.logits)
+    assert torch.equal(m, example.action_mask)
+    assert torch.equal(actions, kept)
+
+
+def test_a_packed_mask_is_the_same_mask(example):
+    packed = example.make(example.logits, pack_mask(example.action_mask))
+    assert torch.equal(packed.probs, example.build().probs)
+
+
+def test_a_generator_decides_the_sample(example):
+    d = example.build()
+    draws = [d.sample((50,), generator=torch.Generator().manual_seed(1)) for _ in range(2)]
+    assert torch.equal(*draws)
+
+
+def test_expand(example):
+    d = example.build()
+    shape = torch.Size((2, 3)) + d.batch_shape
+    wide = d.expand(shape)
+    assert wide.batch_shape == shape
+    assert wide.event_shape == d.event_shape
+    assert wide.sample((4,)).shape == (4, *shape, *d.event_shape)
+    for ours, theirs in [
+        (wide.entropy(), d.entropy()),
+        (wide.probs, d.probs),
+        (wide.logits, d.logits),
+        (wide.mode, d.mode),
+        (wide.action_mask, d.action_mask),
+        (wide.log_prob(wide.mode), d.log_prob(d.mode)),
+        (kl_divergence(wide, wide), kl_divergence(d, d)),
+    ]:
+        assert torch.equal(ours, theirs.expand(ours.shape))
+    actions = wide.sample()
+    torch.testing.assert_close(wide.log_prob(actions), d.log_prob(actions))
+    assert wide.support.check(actions).all()
+
+
+@pytest.mark.parametrize("duplicate", [lambda d: pickle.loads(pickle.dumps(d)), copy.copy])
+def test_pickling_and_copying(example, duplicate):
+    logits = (example.logits * 1.0).requires_grad_()
+    for d in (example.build(), example.make(logits * 2, example.action_mask)):
+        wide = d.expand((2, *d.batch_shape))
+        for original in (d, wide):
+            other = duplicate(original)
+            assert torch.equal(other.probs, original.probs)
+            assert other.batch_shape == original.batch_shape
+            assert other.sample().shape == original.batch_shape + original.event_shape
+
+
+def test_nothing_is_computed_that_is_not_asked_for(example, monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch, "log_softmax", lambda *a, **k: calls.append(1))
+    example.build(validate_args=False)
+    assert calls == []
+
+
+def test_kl_of_a_distribution_with_itself_is_zero_and_else_positive(example):
+    p = example.build()
+    q = example.make(example.logits.flip(-1) * 0.3, example.action_mask)
+    assert (kl_divergence(p, p) == 0).all()
+    choice = example.allowed.sum(-1) > 1
+    assert (kl_divergence(p, q)[choice] > 0).all()
+    assert (kl_divergence(p, q)[~choice] == 0).all()
+
+
+def test_reductions_are_named(example):
+    d = example.build()
+    for reduce in ("joint", "none"):
+        assert d.log_prob(d.mode, reduce=reduce).isfinite().all()
+    for reduce in ("sum", "mean", "none"):
+        assert d.entropy(reduce=reduce).isfinite().all()
+    with pytest.raises(ConfigError, match=r"log_prob: reduce is 'sum'; expected \"joint\" or"):
+        d.log_prob(d.mode, reduce="sum")
+    with pytest.raises(ConfigError, match=r"entropy: reduce is 'joint'; expected \"sum\", "):
+        d.entropy(reduce="joint")
+
+
+def test_settings_are_checked(example):
+    with pytest.raises(ConfigError, match="empty is 'uniform'"):
+        example.build(empty="uniform")
+    with pytest.raises(ConfigError, match="idle_action is 99"):
+        example.build(idle_action=99)
