@@ -82,8 +82,8 @@ def action_head_figure(
         rows=1,
         cols=3,
         shared_yaxes=True,
-        horizontal_spacing=0.05,
-        column_widths=[0.4, 0.16, 0.44],
+        horizontal_spacing=0.03,
+        column_widths=[0.36, 0.12, 0.52],
         subplot_titles=("raw logits", "mask", "probabilities"),
     )
     figure.add_trace(
@@ -123,10 +123,6 @@ def action_head_figure(
             y=rows,
             orientation="h",
             marker={"color": PALETTE.allowed, "line": {"width": 0}},
-            text=[f"{p:.2f}" if a else "exactly 0" for p, a in zip(probs, allowed, strict=True)],
-            textposition="outside",
-            textfont={"size": 12},
-            cliponaxis=False,
             hovertext=[
                 f"<b>{name}</b><br>probability {p:.4f}" + ("" if a else "<br>disallowed")
                 for name, p, a in zip(names, probs, allowed, strict=True)
@@ -144,10 +140,10 @@ def action_head_figure(
                 y=rows,
                 mode="markers",
                 marker={
-                    "symbol": "diamond-open",
+                    "symbol": "diamond",
                     "size": 9,
-                    "color": PALETTE.neutral,
-                    "line": {"width": 2},
+                    "color": "#ffffff",
+                    "line": {"width": 2, "color": PALETTE.neutral},
                 },
                 hovertext=[
                     f"<b>{name}</b><br>without the mask {p:.4f}"
@@ -158,6 +154,20 @@ def action_head_figure(
             row=1,
             col=3,
         )
+    # The numbers stand in a column of their own, where no bar or diamond can reach them.
+    figure.add_trace(
+        go.Scatter(
+            x=[1.06] * n,
+            y=rows,
+            mode="text",
+            text=[f"{p:.2f}" if a else "0" for p, a in zip(probs, allowed, strict=True)],
+            textposition="middle right",
+            textfont={"size": 12},
+            hoverinfo="skip",
+        ),
+        row=1,
+        col=3,
+    )
     figure.update_layout(
         **figure_layout(height=row_height * n + 72, bargap=0.42, margin={"t": 34, "r": 14})
     )
@@ -170,5 +180,5 @@ def action_head_figure(
         zeroline=True, zerolinecolor=PALETTE.neutral, zerolinewidth=1, tickformat="~g", row=1, col=1
     )
     figure.update_xaxes(range=[-1, 1], showticklabels=False, showgrid=False, row=1, col=2)
-    figure.update_xaxes(range=[0, 1.28], tickvals=[0, 0.5, 1], row=1, col=3)
+    figure.update_xaxes(range=[0, 1.42], tickvals=[0, 0.5, 1], row=1, col=3)
     return figure

@@ -32,7 +32,8 @@ def attention_map_figure(
         weights: [L, K, Q, E] attention weights of L layers and K heads; each
             row sums to 1, or to 0 where nothing is permitted.
         names: E names of the entities looked at.
-        permitted: [Q, E] bool, True = may attend; None permits everything.
+        permitted: bool [Q, E], or [L, Q, E] where layers differ; True = may attend. None
+            permits everything.
         query_names: Q names of the entities that look; `names` if None.
         height: pixels.
 
@@ -54,9 +55,11 @@ def attention_map_figure(
             f"[layers, heads, {len(looking)}, {len(names)}] for the names given"
         )
     layers, heads = weights.shape[:2]
-    shape = (len(looking), len(names))
+    shape = (layers, len(looking), len(names))
     if permitted is None:
         permitted = np.ones(shape, np.bool_)
+    elif permitted.ndim == 2:
+        permitted = np.broadcast_to(permitted, (layers, *permitted.shape))
     allowed = check_mask_array(permitted, shape, name="permitted", operation="attention_map_figure")
     columns = [escape(str(name)) for name in names]
     rows = [escape(str(name)) for name in looking]
@@ -70,18 +73,16 @@ def attention_map_figure(
                     z=np.round(z, 4).tolist(),
                     x=list(range(len(columns))),
                     y=list(range(len(rows))),
-                    zmin=0,
-                    zmax=1,
+                    coloraxis="coloraxis",
                     xgap=2,
                     ygap=2,
-                    showscale=False,
                     visible=layer == 0 and head == -1,
                     name=which,
                     meta={"layer": layer, "head": head},
-                    text=_cell_texts(z, allowed),
+                    text=_cell_texts(z, allowed[layer]),
                     texttemplate="%{text}",
                     textfont={"size": 12},
-                    hovertext=_hover_texts(z, allowed, rows, columns, which),
+                    hovertext=_hover_texts(z, allowed[layer], rows, columns, which),
                     hoverinfo="text",
                 )
             )
@@ -89,6 +90,7 @@ def attention_map_figure(
     figure.update_layout(
         **figure_layout(
             height=height,
+            coloraxis={"cmin": 0, "cmax": 1},
             xaxis={
                 **axis,
                 "tickvals": list(range(len(columns))),

@@ -96,6 +96,7 @@ def figure_template(surface: Surface = LIGHT) -> go.layout.Template:
             "plot_bgcolor": "rgba(0,0,0,0)",
             "colorway": list(PALETTE.colours()),
             "colorscale": {"sequential": heat},
+            "coloraxis": {"colorscale": heat, "showscale": False},
             "xaxis": axis,
             "yaxis": axis,
             "hoverlabel": {

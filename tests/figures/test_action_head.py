@@ -16,12 +16,13 @@ PROBS = np.array([0.88, 0.0, 0.12])
 
 def test_three_panels_and_the_mass_without_mask():
     figure = action_head_figure(NAMES, LOGITS, MASK, PROBS, unmasked_probs=PROBS, action=0)
-    logits, mask, probs, without = figure.data
+    logits, mask, probs, without, numbers = figure.data
     assert list(logits.x) == [1.0, 2.0, -1.0]
     assert list(mask.marker.symbol) == ["circle", "x", "circle"]
     assert list(logits.marker.pattern.shape) == ["", "/", ""]
-    assert list(probs.text) == ["0.88", "exactly 0", "0.12"]
-    assert without.marker.symbol == "diamond-open"
+    assert list(numbers.text) == ["0.88", "0", "0.12"]
+    assert list(without.x) == list(probs.x)
+    assert without.marker.symbol == "diamond"
     assert figure.layout.yaxis.ticktext == ("<b>up</b>", "down", "&lt;left&gt;")
 
 

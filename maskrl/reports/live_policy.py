@@ -1,0 +1,80 @@
+"""The trained policy at work: episodes played and attention read from live weights.
+
+A report shows what the checkpoint does, not what training logged. Whatever
+stands in the way (no checkpoint, a network of its author's own, an environment
+that is not installed here) becomes a note on the page, and the sections that
+need the policy leave themselves out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maskrl.errors import MaskrlError
+from maskrl.policies.episode import EpisodeRecord, record_episode
+from maskrl.policies.load import load_policy
+from maskrl.reports.attention_scenes import SceneMaps, scene_maps
+from maskrl.reports.run_data import RunData
+
+EPISODES = 4
+"""Episodes on a page; beyond a few, nobody steps through them."""
+MAX_STEPS = 200
+"""Steps of each: with a picture per step, more would make the page heavy."""
+
+
+@dataclass(frozen=True)
+class LivePolicy:
+    """What a loaded policy did.
+
+    Attributes:
+        episodes: played on evaluation layouts.
+        scenes: attention in the fixed scenes, empty unless the run is a panda's.
+        notes: what could not be done and why, one sentence each, plain text.
+    """
+
+    episodes: tuple[EpisodeRecord, ...] = ()
+    scenes: tuple[SceneMaps, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def watch(cls, run: RunData, *, episodes: int = EPISODES) -> LivePolicy:
+        """Load the best checkpoint of a run and watch it act.
+
+        Args:
+            run: what the run left behind; without a folder nothing is watched.
+            episodes: how many to play.
+        """
+        if run.path is None:
+            return cls()
+        try:
+            policy = load_policy(run.path, "best")
+        except MaskrlError as error:
+            return cls(
+                notes=(
+                    "There is no episode, decision or attention map on this page, because the "
+                    f"policy could not be loaded: {error}",
+                )
+            )
+        notes: list[str] = []
+        played: tuple[EpisodeRecord, ...] = ()
+        # An environment is foreign code and may raise anything; the rest of the page is
+        # worth having all the same, with the reason on it.
+        try:
+            played = tuple(
+                record_episode(policy, run.env_id, run.env_kwargs, seed=k, max_steps=MAX_STEPS)
+                for k in range(episodes)
+            )
+        except Exception as error:
+            notes.append(f"No episode could be played: {_reason(error)}")
+        scenes: tuple[SceneMaps, ...] = ()
+        try:
+            scenes = scene_maps(policy, run.env_id, run.env_kwargs)
+        except MaskrlError as error:
+            notes.append(f"There are no attention maps: {_reason(error)}")
+        return cls(played, scenes, tuple(notes))
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong; the type of a stranger's error is part of it."""
+    text = str(error) or "no message"
+    return text if isinstance(error, MaskrlError) else f"{type(error).__name__}: {text}"

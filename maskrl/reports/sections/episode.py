@@ -1,0 +1,262 @@
+"""An episode to step through: the picture, the mask, the probabilities, the attention.
+
+Python prepares the data and the empty frame; `templates/episode.js` fills it at
+every step. Equal pictures are stored once, and of very many actions only the
+likeliest are, so that a page stays small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from maskrl.policies.episode import EpisodeRecord, EpisodeStep
+from maskrl.reports import wording
+from maskrl.reports.ansi_html import ansi_to_html
+from maskrl.reports.png import png_data_uri
+from maskrl.reports.section import Section, paragraph
+
+MAX_ACTIONS = 16
+"""Rows of actions beside a step; with more actions the likeliest are shown."""
+
+_BACK = (
+    ("first", "First step", "M5 4h2.5v16H5zM20 4v16L8.5 12z"),
+    ("-1", "Step back", "M17 4v16L6 12z"),
+)
+_ON = (
+    ("1", "Step on", "M7 4v16l11-8z"),
+    ("last", "Last step", "M16.5 4H19v16h-2.5zM4 4v16l11.5-8z"),
+)
+_PLAY = "M6 3.5v17l15-8.5z"
+_PAUSE = "M6 4h4v16H6zM14 4h4v16h-4z"
+
+
+def episode_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
+    """Episodes to step through, with all that the policy saw, allowed and chose.
+
+    Args:
+        episodes: recorded episodes, the one to show first in front.
+
+    Returns:
+        The section, or None without episodes.
+    """
+    if not episodes:
+        return None
+    first = episodes[0]
+    has_attention = any(step.attention for step in first.steps)
+    html = (
+        paragraph(_intro(first, has_attention), kind="intro")
+        + '<div class="card" id="viewer">'
+        + _choice(episodes)
+        + '<div class="viewer"><div class="panel">'
+        + '<img class="frame" data-part="picture" alt="" hidden>'
+        + '<pre class="screen" data-part="screen" hidden></pre>'
+        + _transport()
+        + '</div><div class="panel"><dl class="facts" data-part="facts"></dl>'
+        + _tables()
+        + "</div></div></div>"
+    )
+    data = {
+        "actions": [wording.readable(name) for name in first.action_names],
+        "episodes": [episode_data(episode, k) for k, episode in enumerate(episodes)],
+    }
+    return Section("episode", "Step through an episode", html, data={"episodes": data})
+
+
+def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
+    """An episode as the script reads it.
+
+    Args:
+        episode: the record.
+        number: its place among those on the page, from 0.
+
+    Returns:
+        JSON-able: `pictures` and `screens` (each different one once), `steps`
+        (the state after the last action among them), `summary`, `ending`.
+    """
+    pictures, screens = _Store(), _Store()
+
+    def picture(frame: np.ndarray | None) -> int | None:
+        if frame is None:
+            return None
+        return pictures.place(frame.tobytes(), lambda: png_data_uri(frame))
+
+    def screen(text: str | None) -> int | None:
+        if text is None:
+            return None
+        return screens.place(text, lambda: ansi_to_html(text))
+
+    steps = [
+        {"picture": picture(step.frame), "screen": screen(step.text), **_step_data(step)}
+        for step in episode.steps
+    ]
+    steps.append(
+        {
+            "picture": picture(episode.final_frame),
+            "screen": screen(episode.final_text),
+            "action": None,
+            "reward": None,
+            "value": None,
+            "allowed": 0,
+            "rows": [],
+            "entities": [],
+            "attention": [],
+        }
+    )
+    return {
+        "pictures": pictures.values,
+        "screens": screens.values,
+        "steps": steps,
+        "summary": _summary(episode, number),
+        "ending": "the environment ended the episode" if episode.terminated else "cut off",
+    }
+
+
+def action_rows(step: EpisodeStep, limit: int = MAX_ACTIONS) -> list[int]:
+    """Which actions to show beside a step, in the order of the environment.
+
+    Args:
+        step: the decision.
+        limit: at most so many. With more actions: the one taken, then the
+            likeliest, then those that the network alone would prefer.
+    """
+    n = len(step.probs)
+    if n <= limit:
+        return list(range(n))
+    logits = np.where(np.isfinite(step.logits), step.logits, -np.inf)
+    order = np.lexsort((-logits, -step.probs.astype(np.float64)))
+    chosen = [step.action, *(int(k) for k in order if int(k) != step.action)]
+    return sorted(chosen[:limit])
+
+
+class _Store:
+    """Texts that are each kept once, however often they are asked for."""
+
+    def __init__(self) -> None:
+        self.values: list[str] = []
+        self._places: dict[Hashable, int] = {}
+
+    def place(self, key: Hashable, make: Callable[[], str]) -> int:
+        """The place of a text in `values`; made only when its key is new."""
+        if key not in self._places:
+            self._places[key] = len(self.values)
+            self.values.append(make())
+        return self._places[key]
+
+
+def _step_data(step: EpisodeStep) -> dict[str, Any]:
+    """One decision: rows of [action, allowed, probability, logit], entities, attention."""
+    mask = np.ones(len(step.probs), np.bool_) if step.action_mask is None else step.action_mask
+    rows = [
+        [
+            k,
+            int(mask[k]),
+            round(float(step.probs[k]), 4),
+            round(float(step.logits[k]), 3) if np.isfinite(step.logits[k]) else None,
+        ]
+        for k in action_rows(step)
+    ]
+    entities: list[list[Any]] = []
+    attention: list[Any] = []
+    if step.attention and step.entity_names is not None and step.entity_mask is not None:
+        used = np.flatnonzero(step.entity_mask)
+        sees = np.ones(len(step.entity_mask), np.bool_)
+        if step.visibility is not None:
+            sees = step.visibility[0] | (np.arange(len(sees)) == 0)
+        entities = [[step.entity_names[j] or f"entity {j}", int(sees[j])] for j in used]
+        attention = [np.round(layer[:, 0][:, used], 4).tolist() for layer in step.attention]
+    return {
+        "action": step.action,
+        "reward": round(step.reward, 4),
+        "value": round(step.value, 3) if np.isfinite(step.value) else None,
+        "allowed": int(mask.sum()),
+        "rows": rows,
+        "entities": entities,
+        "attention": attention,
+    }
+
+
+def _summary(episode: EpisodeRecord, number: int) -> str:
+    """One sentence about an episode."""
+    end = "ended" if episode.terminated else "was cut off"
+    sentence = (
+        f"Episode {number + 1} {end} after {wording.plural(len(episode.steps), 'step')} with "
+        f"return {wording.number(episode.total_reward)}."
+    )
+    masked = [step for step in episode.steps if step.action_mask is not None]
+    forced = sum(int(step.action_mask.sum()) == 1 for step in masked)  # type: ignore[union-attr]
+    if forced:
+        sentence += f" The mask left a single choice in {wording.plural(forced, 'step')}."
+    return sentence
+
+
+def _intro(episode: EpisodeRecord, has_attention: bool) -> str:
+    """What there is to see."""
+    unseen = ", on layouts that it never saw in training" if episode.layout_id is not None else ""
+    sentence = (
+        f"The trained agent plays with its likeliest action at every step{unseen}. Beside each "
+        "picture: what the mask allowed there, how the probabilities fell"
+    )
+    if has_attention:
+        return sentence + ", and how the agent spread its attention over the scene."
+    return sentence + "."
+
+
+def _choice(episodes: Sequence[EpisodeRecord]) -> str:
+    """Buttons to change the episode, where there are several."""
+    summary = '<p class="caption" data-part="summary"></p>'
+    if len(episodes) < 2:
+        return summary
+    buttons = "".join(
+        f'<button type="button" data-episode="{k}" aria-pressed="{str(k == 0).lower()}">'
+        f"{k + 1}</button>"
+        for k in range(len(episodes))
+    )
+    return (
+        f'<div class="choice" role="group" aria-label="Episode"><span class="label">Episode</span>'
+        f"{buttons}</div>{summary}"
+    )
+
+
+def _transport() -> str:
+    """Buttons, slider and the step's number."""
+
+    def button(move: str, label: str, path: str) -> str:
+        return (
+            f'<button type="button" data-move="{move}" aria-label="{label}" title="{label}">'
+            f'<svg viewBox="0 0 24 24" aria-hidden="true"><path d="{path}"/></svg></button>'
+        )
+
+    play = (
+        '<button type="button" class="play" data-part="play" aria-label="Play">'
+        f'<svg viewBox="0 0 24 24" aria-hidden="true"><path class="on" d="{_PLAY}"/>'
+        f'<path class="off" d="{_PAUSE}"/></svg></button>'
+    )
+    return (
+        '<div class="transport">'
+        + "".join(button(*entry) for entry in _BACK)
+        + play
+        + "".join(button(*entry) for entry in _ON)
+        + '<output data-part="count"></output></div>'
+        + '<input type="range" min="0" value="0" step="1" data-part="slider" aria-label="Step">'
+        + '<p class="keys">The arrow keys step too.</p>'
+    )
+
+
+def _tables() -> str:
+    """Empty tables of actions and of attention."""
+    return (
+        '<table class="rows"><caption>Actions</caption><thead><tr><th scope="col">action</th>'
+        '<th scope="col"><span class="visually-hidden">mask</span></th>'
+        '<th scope="col">probability</th><th scope="col" class="number"></th>'
+        '<th scope="col" class="number">logit</th></tr></thead>'
+        '<tbody data-part="actions"></tbody></table><p class="caption" data-part="more" hidden></p>'
+        '<div class="attention-block" data-part="attention" hidden>'
+        f"<h3>{escape('Attention of the agent')}</h3>"
+        '<div class="choice" data-choice="layer" role="group" aria-label="Layer"></div>'
+        '<div class="choice" data-choice="head" role="group" aria-label="Head"></div>'
+        '<table class="rows"><tbody data-part="entities"></tbody></table></div>'
+    )

@@ -1,0 +1,115 @@
+"""The head of the page: what was trained, how well it does, and whether it kept the rules.
+
+The score is drawn as a track from random valid play to the planner, with the
+agent's place on it, because three returns in a row of tiles say less.
+"""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+from maskrl.reports import wording
+from maskrl.reports.run_data import RunData
+from maskrl.reports.section import paragraph, tiles
+
+
+def header_html(run: RunData) -> str:
+    """The page's header: title, what was trained, a verdict, the main figures.
+
+    Args:
+        run: what the run left behind.
+
+    Returns:
+        HTML for the inside of `header`.
+    """
+    settings = "".join(
+        f'<span class="chip">{escape(str(name))} = {escape(str(value))}</span>'
+        for name, value in run.env_kwargs.items()
+    )
+    return "".join(
+        (
+            '<p class="eyebrow">maskrl training report</p>',
+            f"<h1>{escape(run.env_id)}</h1>",
+            f'<p class="chips">{settings}</p>' if settings else "",
+            paragraph(_what_was_trained(run), kind="lead"),
+            _verdict(run),
+            tiles(_entries(run)),
+        )
+    )
+
+
+def _what_was_trained(run: RunData) -> str:
+    """One sentence: algorithm, steps, time, seed, and what it was judged on."""
+    parts = ["A PPO agent under masks"]
+    if run.steps:
+        parts.append(f", trained for {wording.large(run.steps)} steps")
+    if math.isfinite(run.seconds):
+        parts.append(f" in {wording.duration(run.seconds)}")
+    if run.seed is not None:
+        parts.append(f" with seed {run.seed}")
+    if math.isfinite(run.episodes):
+        episodes = wording.plural(run.episodes, "episode")
+        unseen = " on layouts that it never saw in training" if run.has_reference else ""
+        parts.append(f"; judged in {episodes}{unseen}")
+    return "".join(parts) + "."
+
+
+def _verdict(run: RunData) -> str:
+    """The score on its track, where there is one."""
+    if not math.isfinite(run.score):
+        return ""
+    place = 100 * min(max(run.score, 0.0), 1.0)
+    sentence = (
+        f"The agent goes {wording.percent(run.score)} of the way from random valid play "
+        "to the planner, which knows the whole world."
+    )
+    if run.score > 1:
+        sentence = "The agent's mean return lies above the planner's."
+    elif run.score < 0:
+        sentence = "The agent does worse than random valid play."
+    label = (
+        f"score {wording.number(run.score)}: return {wording.number(run.mean_return)} between "
+        f"random valid play {wording.number(run.random_return)} and planner "
+        f"{wording.number(run.planner_return)}"
+    )
+    return (
+        f'<div class="score" role="img" aria-label="{escape(label)}">'
+        '<div class="score-agent" style="'
+        f'left:{place:.2f}%;transform:translateX(-{place:.2f}%)">'
+        f"<strong>{wording.number(run.score)}</strong> score, return "
+        f"{wording.number(run.mean_return)}</div>"
+        f'<div class="score-track"><div class="score-fill" style="width:{place:.2f}%"></div>'
+        f'<div class="score-mark" style="left:{place:.2f}%"></div></div>'
+        '<div class="score-ends">'
+        f"<span>random valid play<br><b>{wording.number(run.random_return)}</b></span>"
+        f"<span>planner<br><b>{wording.number(run.planner_return)}</b></span></div></div>"
+        + paragraph(sentence, kind="verdict")
+    )
+
+
+def _entries(run: RunData) -> list[tuple[str, str, str]]:
+    """The tiles that apply to this run; what the score's track says is not said again."""
+    entries = []
+    if math.isfinite(run.mean_return):
+        remark = "mean, likeliest action at every step"
+        error = run.evaluated("standard_error")
+        if math.isfinite(error):
+            remark = f"± {wording.number(error)} standard error, likeliest actions"
+        entries.append(("Return", wording.number(run.mean_return), remark))
+    elif math.isfinite(run.training_return):
+        entries.append(
+            ("Return", wording.number(run.training_return), "last 100 episodes of training")
+        )
+    if not math.isfinite(run.score) and math.isfinite(run.random_return):
+        entries.append(("Random valid play", wording.number(run.random_return), "mean return"))
+    if math.isfinite(run.untrained_return):
+        remark = "return of the same network before training"
+        entries.append(("Untrained", wording.number(run.untrained_return), remark))
+    length = run.evaluated("length_mean")
+    if math.isfinite(length):
+        entries.append(("Episode length", wording.number(length, 1), "steps on average"))
+    if math.isfinite(run.illegal_actions):
+        remark = "executed in training and evaluation"
+        entries.append(("Illegal actions", wording.count(run.illegal_actions), remark))
+    return entries

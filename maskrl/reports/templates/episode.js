@@ -1,0 +1,161 @@
+// Steps through recorded episodes: picture, mask, probabilities and attention side by side.
+(() => {
+  "use strict";
+  const viewer = document.getElementById("viewer");
+  if (!viewer) return;
+  const { episodes, actions } = page.episodes;
+  const find = (name) => viewer.querySelector(`[data-part="${name}"]`);
+  const part = {};
+  for (const name of ["picture", "screen", "slider", "count", "play", "facts", "actions", "more", "attention", "entities", "summary"]) {
+    part[name] = find(name);
+  }
+  const state = { episode: 0, step: 0, layer: null, head: -1, timer: null };
+  const MINUS = "\u2212";
+  const fixed = (value, digits) => (value === null ? "none" : value.toFixed(digits).replace("-", MINUS));
+  const share = (value) => (value >= 0.9995 ? "100 %" : `${(100 * value).toFixed(1)} %`);
+
+  function element(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) if (value !== null) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  }
+
+  function bar(fraction) {
+    const fill = element("i");
+    fill.style.width = `${100 * Math.min(1, Math.max(0, fraction))}%`;
+    return element("span", { class: "bar" }, fill);
+  }
+
+  function actionRow(row, chosen) {
+    const [index, allowed, probability, logit] = row;
+    const name = actions[index];
+    const word = allowed ? "allowed" : "disallowed";
+    const label = `${name}: ${word}, probability ${allowed ? probability.toFixed(4) : "exactly 0"}, raw logit ${fixed(logit, 3)}`;
+    const kind = [allowed ? "" : "blocked", index === chosen ? "chosen" : ""].join(" ").trim();
+    return element("tr", { class: kind || null, title: label, "data-action": index },
+      element("th", { scope: "row" }, name),
+      element("td", {}, element("span", { class: "glyph", role: "img", "aria-label": word }, allowed ? "✓" : "×")),
+      element("td", { class: "bar-cell" }, bar(probability)),
+      element("td", { class: "number" }, allowed ? share(probability) : "0"),
+      element("td", { class: "number" }, fixed(logit, 2)));
+  }
+
+  function entityRow(name, seen, weight, observer) {
+    const label = seen
+      ? `${observer} attends to ${name}: ${share(weight)}`
+      : `${observer} does not see ${name}: exactly 0`;
+    return element("tr", { class: seen ? null : "blocked", title: label },
+      element("th", { scope: "row" }, name),
+      element("td", {}, element("span", { class: "glyph", role: "img", "aria-label": seen ? "seen" : "hidden" }, seen ? "✓" : "×")),
+      element("td", { class: "bar-cell" }, bar(weight)),
+      element("td", { class: "number" }, seen ? share(weight) : "0"));
+  }
+
+  function fact(name, value) {
+    return element("div", {}, element("dt", {}, name), element("dd", {}, value));
+  }
+
+  function drawChoice(step) {
+    const layers = step.attention.length;
+    const heads = layers ? step.attention[0].length : 0;
+    if (state.layer === null || state.layer >= layers) state.layer = layers - 1;
+    for (const [name, size] of [["layer", layers], ["head", heads]]) {
+      const place = viewer.querySelector(`[data-choice="${name}"]`);
+      const first = name === "head" ? -1 : 0;
+      if (place.childElementCount !== size - first + 1) {
+        place.replaceChildren(element("span", { class: "label" }, name === "layer" ? "Layer" : "Head"));
+        for (let value = first; value < size; value += 1) {
+          place.append(element("button", { type: "button", "data-value": value }, value < 0 ? "mean" : String(value + 1)));
+        }
+      }
+      for (const button of place.querySelectorAll("button")) {
+        button.setAttribute("aria-pressed", String(Number(button.dataset.value) === state[name]));
+      }
+    }
+  }
+
+  function drawAttention(step) {
+    part.attention.hidden = !(step.attention && step.attention.length);
+    if (part.attention.hidden) return;
+    drawChoice(step);
+    const heads = step.attention[state.layer];
+    const weights = state.head < 0
+      ? heads[0].map((_, j) => heads.reduce((sum, head) => sum + head[j], 0) / heads.length)
+      : heads[state.head];
+    part.entities.replaceChildren(...step.entities.map(([name, seen], j) => entityRow(name, seen, weights[j], step.entities[0][0])));
+  }
+
+  function draw() {
+    const episode = episodes[state.episode];
+    const step = episode.steps[state.step];
+    if (step.picture !== null) part.picture.src = episode.pictures[step.picture];
+    part.picture.hidden = step.picture === null;
+    part.picture.alt = `Step ${state.step} of the episode`;
+    part.screen.hidden = step.screen === null;
+    part.screen.innerHTML = step.screen === null ? "" : episode.screens[step.screen];
+    part.slider.max = episode.steps.length - 1;
+    part.slider.value = state.step;
+    part.slider.setAttribute("aria-valuetext", `step ${state.step} of ${episode.steps.length - 1}`);
+    part.count.textContent = `step ${state.step} of ${episode.steps.length - 1}`;
+    part.summary.textContent = episode.summary;
+    const facts = [];
+    if (step.action === null) facts.push(fact("The end", episode.ending));
+    else facts.push(fact("Action", actions[step.action]), fact("Reward", fixed(step.reward, 2)));
+    if (step.value !== null) facts.push(fact("Predicted return", fixed(step.value, 2)));
+    part.facts.replaceChildren(...facts);
+    part.actions.replaceChildren(...step.rows.map((row) => actionRow(row, step.action)));
+    part.actions.closest("table").hidden = step.rows.length === 0;
+    part.more.hidden = step.rows.length === 0 || step.rows.length === actions.length;
+    part.more.textContent = `The ${step.rows.length} likeliest of ${actions.length} actions; ${step.allowed} were allowed.`;
+    drawAttention(step);
+  }
+
+  function go(step) {
+    const last = episodes[state.episode].steps.length - 1;
+    state.step = Math.min(last, Math.max(0, step));
+    draw();
+  }
+
+  function play(on) {
+    clearInterval(state.timer);
+    state.timer = null;
+    if (on) {
+      if (state.step === episodes[state.episode].steps.length - 1) go(0);
+      state.timer = setInterval(() => {
+        go(state.step + 1);
+        if (state.step === episodes[state.episode].steps.length - 1) play(false);
+      }, 450);
+    }
+    part.play.setAttribute("aria-label", on ? "Pause" : "Play");
+    part.play.classList.toggle("playing", on);
+  }
+
+  viewer.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    const { move, value, episode } = button.dataset;
+    if (button === part.play) play(state.timer === null);
+    else if (move !== undefined) { play(false); go(move === "first" ? 0 : move === "last" ? Infinity : state.step + Number(move)); }
+    else if (episode !== undefined) {
+      play(false);
+      state.episode = Number(episode);
+      for (const other of viewer.querySelectorAll("[data-episode]")) other.setAttribute("aria-pressed", String(other === button));
+      go(0);
+    } else if (value !== undefined) {
+      state[button.parentElement.dataset.choice] = Number(value);
+      draw();
+    }
+  });
+  part.slider.addEventListener("input", () => { play(false); go(Number(part.slider.value)); });
+  document.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (move === undefined) return;
+    event.preventDefault();
+    play(false);
+    go(state.step + move);
+  });
+  draw();
+})();

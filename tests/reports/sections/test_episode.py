@@ -1,0 +1,60 @@
+"""An episode as data: every step, equal pictures once, hidden entities exactly 0."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+
+from maskrl.reports.sections.episode import action_rows, episode_data, episode_section
+
+
+def test_steps_and_the_state_after_the_last(make_episode):
+    data = episode_data(make_episode(steps=9))
+    assert len(data["steps"]) == 10
+    assert data["steps"][-1]["action"] is None and data["steps"][-1]["picture"] is not None
+    assert all(uri.startswith("data:image/png;base64,") for uri in data["pictures"])
+    # The square is back at its first place after seven steps: seven different pictures.
+    assert len(data["pictures"]) == 7
+    json.dumps(data, allow_nan=False)
+
+
+def test_disallowed_actions_and_hidden_entities_are_exactly_zero(make_episode):
+    for step in episode_data(make_episode())["steps"][:-1]:
+        assert len(step["rows"]) == 6
+        assert all(p == 0 for _, allowed, p, _ in step["rows"] if not allowed)
+        names = [name for name, _ in step["entities"]]
+        assert names == ["panda", "watermelon", "scorpion", "dragon", "banana 1"]
+        assert [seen for _, seen in step["entities"]] == [1, 1, 0, 1, 1]
+        for layer in step["attention"]:
+            assert all(head[2] == 0 for head in layer)
+            assert all(abs(sum(head) - 1) < 1e-3 for head in layer)
+
+
+def test_text_and_no_mask(make_episode):
+    episode = make_episode(text=True, entities=False)
+    bare = dataclasses.replace(episode.steps[0], action_mask=None)
+    data = episode_data(dataclasses.replace(episode, steps=(bare,)))
+    assert data["pictures"] == [] and "<span style" in data["screens"][0]
+    assert data["steps"][0]["allowed"] == 6 and data["steps"][0]["attention"] == []
+
+
+def test_of_many_actions_the_taken_and_the_likeliest_are_shown(make_episode):
+    names = tuple(str(k) for k in range(4672))
+    step = make_episode(steps=1, actions=names).steps[0]
+    probs = np.zeros(4672, np.float32)
+    probs[[7, 4000]] = 0.6, 0.4
+    step = dataclasses.replace(step, probs=probs, action=9)
+    rows = action_rows(step)
+    assert len(rows) == 16 and rows == sorted(rows)
+    assert {7, 9, 4000} <= set(rows)
+
+
+def test_section(make_episode):
+    section = episode_section([make_episode(), make_episode(steps=3)])
+    assert 'data-part="slider"' in section.html and 'data-episode="1"' in section.html
+    assert section.data["episodes"]["actions"][-1] == "use item"
+    alone = episode_section([make_episode(text=True, entities=False)])
+    assert "data-episode" not in alone.html and "attention over the scene" not in alone.html
+    assert episode_section([]) is None

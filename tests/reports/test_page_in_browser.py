@@ -1,0 +1,239 @@
+"""The page in a real browser: it draws, answers, fits, and asks nobody for anything.
+
+Needs chromium and chromedriver. Without them these tests are left out with a
+line that says how to get them; with MASKRL_BROWSER=required, as in CI, they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from maskrl.reports.page import render_page
+
+MISSING = (
+    "no {} to open the report in: apt-get install chromium chromium-driver, or put both on the "
+    "PATH. Then pip install -e '.[dev]'."
+)
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+FIGURES_OFF_THEIR_PLACE = """
+  return [...document.querySelectorAll('.canvas')].filter(place => {
+    const outer = place.getBoundingClientRect();
+    const drawn = [...place.querySelectorAll('.main-svg')].map(svg => svg.getBoundingClientRect());
+    return !drawn.length || drawn.some(
+      inner => inner.bottom > outer.bottom + 1 || Math.abs(inner.right - outer.right) > 1);
+  }).map(place => place.id)"""
+
+
+def find_program(*names: str) -> str:
+    found = next((path for path in map(shutil.which, names) if path), None)
+    if found is not None:
+        return found
+    if os.environ.get("MASKRL_BROWSER") == "required":
+        pytest.fail(MISSING.format(names[0]))
+    pytest.skip(MISSING.format(names[0]))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Any]:
+    binary = find_program("chromium", "chromium-browser", "google-chrome")
+    driver = find_program("chromedriver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory, make_run, panda_live) -> str:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render_page(make_run(), panda_live), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def opened(browser, address) -> Any:
+    """The page, loaded once: loading it is what takes long."""
+    set_window(browser, 1280, "light")
+    browser.get(address)
+    return browser
+
+
+@pytest.fixture
+def page(opened) -> Any:
+    """The page at 1280 pixels, light, every figure drawn."""
+    set_window(opened, 1280, "light")
+    wait_until_drawn(opened)
+    return opened
+
+
+def set_window(browser: Any, width: int, scheme: str) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+    set_scheme(browser, scheme)
+
+
+def set_scheme(browser: Any, scheme: str) -> None:
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+
+def complaints(browser: Any) -> list[Any]:
+    """What the console holds beyond information: errors, warnings, refused requests."""
+    return [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"]
+
+
+def wait_for(browser: Any, script: str, *, seconds: float = 20.0) -> Any:
+    """What a script returns as soon as it is not empty."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = browser.execute_script(script)
+        if value:
+            return value
+        time.sleep(0.05)
+    pytest.fail(f"nothing came of {script}")
+
+
+def wait_until_drawn(browser: Any) -> None:
+    """Every figure fills its place and reaches not beyond it, where it would lie over the next."""
+    wait_for(browser, f"return (() => {{ {FIGURES_OFF_THEIR_PLACE} }})().length === 0")
+
+
+def hover(browser: Any, x: float, y: float) -> None:
+    for dx in (3, 0):  # two moves: the first enters
+        browser.execute_cdp_cmd(
+            "Input.dispatchMouseEvent", {"type": "mouseMoved", "x": x + dx, "y": y}
+        )
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_draws_fits_and_fetches_nothing(opened, width, scheme):
+    set_window(opened, width, scheme)
+    wait_until_drawn(opened)
+    assert opened.execute_script("return document.querySelectorAll('.canvas').length") == 19
+    # Nothing is wider than the window.
+    assert opened.execute_script("return document.documentElement.scrollWidth") <= width
+    fetched = opened.execute_script(
+        "return performance.getEntriesByType('resource').map(e => e.name)"
+        ".filter(name => !name.startsWith('data:'))"
+    )
+    assert fetched == []
+    assert complaints(opened) == []
+
+
+def test_hovering_an_attention_map_says_who_attends_to_whom(page):
+    wait_for(page, "return document.querySelector('#map-trees-with .main-svg') !== null")
+    box = page.execute_script(
+        """const map = document.getElementById('map-trees-with');
+           map.scrollIntoView({block: 'center', behavior: 'instant'});
+           const {left, top} = map.getBoundingClientRect();
+           const {xaxis, yaxis} = map._fullLayout;
+           return {x: left + xaxis._offset, y: top + yaxis._offset,
+                   w: xaxis._length / 4, h: yaxis._length / 4}"""
+    )
+    read = "return document.querySelector('#map-trees-with .hoverlayer .hovertext')?.textContent"
+    # Row 0, column 2: the panda and the hidden scorpion. Column 3: the dragon, in sight.
+    hover(page, box["x"] + 2.5 * box["w"], box["y"] + 0.5 * box["h"])
+    assert "panda may not attend to scorpion" in wait_for(page, read)
+    hover(page, box["x"] + 3.5 * box["w"], box["y"] + 0.5 * box["h"])
+    wait_for(page, f"{read.rstrip(';')}?.includes('attends to dragon')")
+
+
+def test_choices_of_layer_and_mask_change_the_maps(page):
+    shown = """const map = document.getElementById('map-trees-with');
+               return map.data.filter(t => t.visible === true).map(t => t.meta)"""
+    first = {"layer": 0, "head": -1, "mask": "sight"}
+    assert wait_for(page, shown) == [first]
+    page.execute_script(
+        """for (const [name, value] of [['layer', 1], ['head', 2], ['mask', 'observer']])
+             document.querySelector(
+               `[data-choices] [data-name=${name}][data-value="${value}"]`).click()"""
+    )
+    assert page.execute_script(shown) == [{"layer": 1, "head": 2, "mask": "observer"}]
+    pressed = page.execute_script(
+        "return [...document.querySelectorAll(\"[data-choices] [aria-pressed='true']\")]"
+        ".map(b => b.textContent)"
+    )
+    assert pressed == ["the panda's view", "2", "3"]
+
+
+def test_slider_arrow_keys_and_play_move_through_the_episode(page):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    count = "return document.querySelector('[data-part=count]').textContent"
+    picture = "return document.querySelector('[data-part=picture]').src"
+    rows = "return document.querySelector('[data-part=actions]').textContent"
+    assert wait_for(page, count) == "step 0 of 9"
+    first = page.execute_script(picture), page.execute_script(rows)
+    page.execute_script(
+        """const slider = document.querySelector('[data-part=slider]');
+           slider.value = 4; slider.dispatchEvent(new Event('input', {bubbles: true}))"""
+    )
+    assert page.execute_script(count) == "step 4 of 9"
+    assert page.execute_script(picture) != first[0] and page.execute_script(rows) != first[1]
+    body = page.find_element(By.TAG_NAME, "body")
+    body.send_keys(Keys.ARROW_RIGHT)
+    assert page.execute_script(count) == "step 5 of 9"
+    body.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
+    assert page.execute_script(count) == "step 3 of 9"
+    page.execute_script("document.querySelector('[data-move=first]').click()")
+    assert (page.execute_script(picture), page.execute_script(rows)) == first
+    page.execute_script("document.querySelector('[data-part=play]').click()")
+    wait_for(page, "return document.querySelector('[data-part=slider]').value > 1")
+    page.execute_script("document.querySelector('[data-part=play]').click()")
+    stopped = page.execute_script(count)
+    time.sleep(0.6)  # longer than a step takes: it does not go on
+    assert page.execute_script(count) == stopped
+
+
+def test_each_step_shows_mask_probabilities_and_attention(page):
+    wait_for(page, "return document.querySelectorAll('[data-part=actions] tr').length === 6")
+    titles = page.execute_script(
+        "return [...document.querySelectorAll('[data-part=actions] tr')].map(r => r.title)"
+    )
+    assert any("disallowed, probability exactly 0" in title for title in titles)
+    titles = page.execute_script(
+        "return [...document.querySelectorAll('[data-part=entities] tr')].map(r => r.title)"
+    )
+    assert len(titles) == 5 and "panda does not see scorpion: exactly 0" in titles
+    page.execute_script("document.querySelector('[data-episode=\"1\"]').click()")
+    count = "return document.querySelector('[data-part=count]').textContent"
+    assert page.execute_script(count) == "step 0 of 4"
+    page.execute_script("document.querySelector('[data-move=last]').click()")
+    assert page.execute_script("return document.querySelector('[data-part=attention]').hidden")
+
+
+def test_figures_follow_the_colour_scheme(page):
+    colour = "return getComputedStyle(document.querySelector('#curve-score .xtick text')).fill"
+    light = wait_for(page, colour)
+    set_scheme(page, "dark")
+    wait_for(page, f"{colour} !== '{light}'")
+    assert complaints(page) == []
