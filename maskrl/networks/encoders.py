@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from maskrl.envs.contract import MASK_KEYS
 from maskrl.errors import ConfigError
 from maskrl.networks.conv import ConvFeatures
+from maskrl.networks.entity import EntityNetwork
 from maskrl.networks.mlp import ACTIVATIONS, MLP
 
 Sees = Literal["observer", "everything"]
@@ -186,9 +187,7 @@ class DictEncoder(nn.Module):
     def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
         """The features of B observations."""
         features = [
-            part(obs[key], obs["entity_mask"], obs.get("visibility"))
-            if key == self.entity_key
-            else part(obs[key])
+            part(obs) if key == self.entity_key else part(obs[key])
             for key, part in zip(self.keys, self.parts, strict=True)
         ]
         joined = features[0] if len(features) == 1 else torch.cat(features, -1)
@@ -222,10 +221,8 @@ def _width(part: nn.Module) -> int:
 def _entity_part(space: spaces.Space[Any], config: NetworkConfig, see: Sees) -> nn.Module:
     if not isinstance(space, spaces.Box) or len(space.shape) != 2:
         raise ConfigError(f"entities: expected Box [entities, features], got {space}")
-    from maskrl.networks.entity import EntityNetwork
-
     return EntityNetwork(
-        space.shape,
+        space.shape[-1],
         dim=config.entity_dim,
         depth=config.entity_depth,
         heads=config.entity_heads,
