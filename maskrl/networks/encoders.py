@@ -49,6 +49,8 @@ class NetworkConfig:
     """Attention layers over a scene of entities."""
     entity_heads: int = 4
     """Attention heads; they divide entity_dim."""
+    entity_feed_forward: int = 0
+    """Hidden width of the feed-forward part in each attention layer; 0 for none."""
     entity_pool: Literal["self", "mean", "max", "attention"] = "self"
     """How a scene becomes one vector: the observer's own row, or a pooling of what it sees."""
     channels: tuple[int, ...] = (16, 32)
@@ -64,10 +66,13 @@ class NetworkConfig:
             object.__setattr__(self, name, tuple(value))
             if any(isinstance(x, bool) or not isinstance(x, int) or x < 1 for x in value):
                 raise ConfigError(f"network.{name}: expected positive whole numbers, got {value}")
-        for name in ("entity_dim", "entity_depth", "entity_heads", "embedding_dim"):
+        sizes = {"entity_dim": 1, "entity_depth": 1, "entity_heads": 1, "embedding_dim": 1}
+        for name, least in {**sizes, "entity_feed_forward": 0}.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"network.{name}: expected a positive whole number, got {value}")
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(
+                    f"network.{name}: expected a whole number of at least {least}, got {value!r}"
+                )
         if not self.channels:
             raise ConfigError("network.channels: expected at least one layer, got none")
         for name, known in _CHOICES.items():
@@ -228,6 +233,7 @@ def _entity_part(space: spaces.Space[Any], config: NetworkConfig, see: Sees) -> 
         heads=config.entity_heads,
         pool=config.entity_pool,
         see=see,
+        feed_forward=config.entity_feed_forward,
     )
 
 

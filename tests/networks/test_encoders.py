@@ -153,6 +153,7 @@ def test_what_cannot_be_read_is_named(space, message):
         ({"hidden": (64, 0)}, "network.hidden"),
         ({"channels": ()}, "network.channels"),
         ({"entity_depth": 0}, "network.entity_depth"),
+        ({"entity_feed_forward": -1}, "network.entity_feed_forward"),
         ({"entity_dim": 64, "entity_heads": 7}, "do not divide"),
         ({"activation": "sine"}, "network.activation"),
         ({"entity_pool": "sum"}, "network.entity_pool"),

@@ -1,0 +1,216 @@
+"""Acting: what is stored is what happened, step by step, also at the ends of episodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from torch import nn
+
+from maskrl.buffers.rollout import RolloutBuffer
+from maskrl.distributions import MaskedCategorical
+from maskrl.envs.vectorize import GymnasiumVectorEnv
+from maskrl.envs.adapters.gymnasium_info import adapt
+from maskrl.errors import MaskDtypeError, NoAllowedActionError, RunFolderError
+from maskrl.trainers.rollout import RolloutCollector
+
+
+class CellPolicy(nn.Module):
+    """Prefers nothing; its value is the number of the cell, so that it can be recognised."""
+
+    empty = "raise"
+
+    def __init__(self, n_actions=10):
+        super().__init__()
+        self.logits_of_all = nn.Parameter(torch.zeros(n_actions))
+
+    def distribution(self, obs):
+        logits = self.logits_of_all.expand(len(obs["observation"]), -1)
+        return MaskedCategorical(logits, obs["action_mask"], empty=self.empty)
+
+    def value(self, obs):
+        return obs["observation"].argmax(-1).float()
+
+
+def collector(env, steps=24, *, empty="raise", seed=3):
+    policy = CellPolicy()
+    policy.empty = empty
+    return RolloutCollector(
+        env,
+        RolloutBuffer(env.single_observation_space, env.num_envs, steps),
+        policy,
+        generator=torch.Generator().manual_seed(7),
+        device=torch.device("cpu"),
+        empty=empty,
+        seed=seed,
+    )
+
+
+def test_what_is_stored_happened(corridor):
+    acting = collector(corridor(4, limit=6))
+    successors = acting.collect().numpy()
+    buffer = acting.buffer
+    replay = corridor(4, limit=6)
+    obs, _ = replay.reset(seed=3)
+    ends = {"terminated": 0, "truncated": 0}
+    for t in range(buffer.steps):
+        np.testing.assert_array_equal(buffer.features["observation"][t], obs["observation"])
+        np.testing.assert_array_equal(buffer.values[t], obs["observation"].argmax(-1))
+        assert obs["action_mask"][np.arange(4), buffer.actions[t]].all()
+        np.testing.assert_allclose(buffer.log_probs[t, :, 0], -np.log(2), rtol=1e-6)
+        obs, reward, terminated, truncated, infos = replay.step(buffer.actions[t])
+        np.testing.assert_array_equal(buffer.rewards[t], reward)
+        np.testing.assert_array_equal(buffer.terminated[t], terminated)
+        np.testing.assert_array_equal(buffer.truncated[t], truncated)
+        following = obs["observation"].argmax(-1)
+        if truncated.any():
+            final = infos["final_obs"]["observation"].argmax(-1)
+            following = np.where(truncated, final, following)
+        np.testing.assert_array_equal(successors[t][~terminated], following[~terminated])
+        ends["terminated"] += int(terminated.sum())
+        ends["truncated"] += int(truncated.sum())
+    assert min(ends.values()) > 0  # both kinds of end were there to be checked
+    assert acting.episodes == sum(ends.values())
+    assert not buffer.idle.any()
+    assert acting.illegal_actions == 0
+
+
+def test_rollouts_join_without_a_seam(corridor):
+    long, short = collector(corridor(3), 20), collector(corridor(3), 10)
+    long.collect()
+    for half in range(2):
+        short.collect()
+        part = slice(10 * half, 10 * half + 10)
+        for name in ("actions", "rewards", "values", "terminated", "truncated"):
+            np.testing.assert_array_equal(
+                getattr(short.buffer, name), getattr(long.buffer, name)[part], err_msg=name
+            )
+        np.testing.assert_array_equal(
+            short.buffer.bits["action_mask"], long.buffer.bits["action_mask"][part]
+        )
+    assert short.episode_metrics() == long.episode_metrics()
+
+
+def test_gymnasiums_vector_environment_gives_the_same(corridor, corridor_env):
+    """Object arrays of final observations and a mask in info, against our own format."""
+    ours = GymnasiumVectorEnv([lambda: adapt(corridor_env())] * 3)
+    theirs = SyncVectorEnv(
+        [lambda: adapt(corridor_env())] * 3, autoreset_mode=AutoresetMode.SAME_STEP
+    )
+    first, second = collector(ours, 60), collector(theirs, 60)
+    torch.testing.assert_close(first.collect(), second.collect())
+    assert first.episodes > 3
+    np.testing.assert_array_equal(first.buffer.actions, second.buffer.actions)
+
+
+def test_episode_statistics(corridor):
+    acting = collector(corridor(2), 200)
+    assert np.isnan(acting.episode_metrics()["return_mean"])
+    acting.collect()
+    ended = acting.buffer.terminated | acting.buffer.truncated
+    lengths, returns = [], []
+    for env in range(2):
+        start = 0
+        for t in np.flatnonzero(ended[:, env]):
+            lengths.append(t + 1 - start)
+            returns.append(acting.buffer.rewards[start : t + 1, env].sum())
+            start = t + 1
+    metrics = acting.episode_metrics()
+    assert metrics["episodes"] == len(lengths) <= 100
+    assert metrics["return_mean"] == pytest.approx(np.mean(returns))
+    assert metrics["length_mean"] == pytest.approx(np.mean(lengths))
+
+
+def test_mask_metrics_by_hand(corridor):
+    acting = collector(corridor(2), 4)
+    assert acting.collect().shape == (4, 2)
+    assert acting.mask_metrics() == {
+        "allowed_share": 0.2,
+        "forced_share": 0.0,
+        "idle_share": 0.0,
+    }
+    masks = np.zeros((4, 2, 10), np.bool_)
+    masks[0, 0, 3] = True  # forced
+    masks[1, :, :5] = True  # half
+    acting.buffer.bits["action_mask"][...] = np.packbits(masks, axis=-1, bitorder="little")
+    assert acting.mask_metrics() == {
+        "allowed_share": pytest.approx(11 / 80),
+        "forced_share": 1 / 8,
+        "idle_share": 5 / 8,
+    }
+
+
+def test_row_that_allows_nothing_names_environment_and_step(corridor):
+    acting = collector(corridor(3, cooldown=True))
+    with pytest.raises(NoAllowedActionError) as caught:
+        acting.collect()
+    message = str(caught.value)
+    assert "environment 0 of 3 allows no action at step 1 of its episode" in message
+    assert "empty='idle'" in message
+
+
+def test_idle_rows_are_played_and_marked(corridor):
+    acting = collector(corridor(3, cooldown=True), empty="idle")
+    acting.collect()
+    idle = acting.buffer.idle
+    assert 0.2 < idle.mean() < 0.6
+    assert (acting.buffer.actions[idle] == 0).all()
+    assert (acting.buffer.log_probs[idle] == 0).all()
+    assert acting.illegal_actions == 0
+    assert acting.mask_metrics()["idle_share"] == pytest.approx(idle.mean())
+
+
+def test_executed_illegal_actions_are_counted(corridor):
+    class Stubborn(CellPolicy):
+        def distribution(self, obs):
+            return MaskedCategorical(self.logits_of_all.expand(len(obs["observation"]), -1))
+
+    acting = collector(corridor(3))
+    acting.policy = Stubborn()
+    acting.collect()
+    assert acting.illegal_actions == acting.env.illegal_actions > 0
+
+
+def test_mask_that_is_not_boolean_is_refused(corridor):
+    class Bytes(corridor):
+        def _observe(self):
+            obs = super()._observe()
+            return obs | {"action_mask": obs["action_mask"].astype(np.int8)}
+
+    with pytest.raises(MaskDtypeError, match="as_mask_array"):
+        collector(Bytes(2)).collect()
+
+
+def test_state_continues_to_the_digit(corridor):
+    acting = collector(corridor(3))
+    acting.collect()
+    arrays, counters = acting.get_state()
+    arrays = {name: array.copy() for name, array in arrays.items()}
+    env_state = acting.env.get_state()
+    generator = acting.generator.get_state()
+    want = acting.collect()
+
+    fresh = collector(corridor(3), seed=99)
+    fresh.env.set_state(env_state)
+    fresh.set_state(arrays, counters)
+    fresh.generator.set_state(generator)
+    assert torch.equal(fresh.collect(), want)
+    np.testing.assert_array_equal(fresh.buffer.actions, acting.buffer.actions)
+    assert fresh.episode_metrics() == acting.episode_metrics()
+
+
+def test_state_of_other_environments_is_refused(corridor):
+    acting = collector(corridor(3))
+    acting.collect()
+    with pytest.raises(RunFolderError, match=r"shape \(3, 7\)"):
+        collector(corridor(4)).set_state(*acting.get_state())
+
+
+def test_a_fresh_start_keeps_the_counts(corridor):
+    acting = collector(corridor(3))
+    acting.collect()
+    fresh = collector(corridor(3))
+    fresh.set_counters(acting.get_state()[1])
+    assert not fresh.started
+    assert fresh.episode_metrics() == acting.episode_metrics()

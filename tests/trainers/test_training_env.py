@@ -1,0 +1,71 @@
+"""Ids, vector environments and single ones all become one vector environment."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+
+from maskrl.errors import ConfigError, NoMaskError, UnknownEnvError
+from maskrl.trainers.training_env import open_training_env
+
+
+def test_vector_environment_is_taken_as_it_is(corridor):
+    venv = corridor(3)
+    opened = open_training_env(venv, 16, seed=0)
+    assert opened.venv is venv
+    assert (opened.id, opened.kwargs) == (None, {})
+    assert opened.name == "CorridorVectorEnv"
+
+
+def test_single_environment_is_adapted_and_wrapped(corridor_env):
+    opened = open_training_env(corridor_env(), 16, seed=0)
+    assert opened.venv.num_envs == 1
+    assert set(opened.observation_space) == {"observation", "action_mask"}
+    obs, _ = opened.venv.reset(seed=1)
+    assert obs["action_mask"].dtype == np.bool_
+    assert obs["action_mask"].sum() == 2
+
+
+def test_id_goes_through_the_registry():
+    opened = open_training_env("gymnasium:Taxi-v4", 3, seed=0, kwargs={"is_rainy": False})
+    assert opened.venv.num_envs == 3
+    assert opened.action_space == spaces.Discrete(6)
+    assert (opened.id, opened.kwargs) == ("gymnasium:Taxi-v4", {"is_rainy": False})
+    opened.venv.close()
+
+
+def test_unknown_id():
+    with pytest.raises(UnknownEnvError):
+        open_training_env("pandda", 3, seed=0)
+
+
+def test_arguments_need_an_id(corridor):
+    with pytest.raises(ConfigError, match="exists already"):
+        open_training_env(corridor(2), 2, seed=0, kwargs={"length": 3})
+
+
+def test_other_objects_are_refused():
+    with pytest.raises(ConfigError, match="got int"):
+        open_training_env(3, 2, seed=0)
+
+
+def test_environment_without_a_mask_is_refused():
+    with pytest.raises(NoMaskError):
+        open_training_env(gymnasium.make("CartPole-v1"), 1, seed=0)
+
+
+def test_other_reset_modes_are_refused(corridor):
+    venv = corridor(2)
+    venv.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    with pytest.raises(ConfigError, match="SAME_STEP"):
+        open_training_env(venv, 2, seed=0)
+
+
+def test_several_heads_are_refused(corridor):
+    venv = corridor(2)
+    venv.single_action_space = spaces.MultiDiscrete([4, 6])
+    with pytest.raises(ConfigError, match="several heads"):
+        open_training_env(venv, 2, seed=0)
