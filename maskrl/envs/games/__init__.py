@@ -20,6 +20,20 @@ PANDA_PRESETS = (
 )
 
 
+PANDA_PPO = {
+    "num_envs": 256,
+    "rollout_steps": 32,
+    "minibatch_size": 1024,
+    "epochs": 3,
+    "learning_rate": 1e-3,
+    "entropy_coef": 0.01,
+    "network": {"shared": True, "hidden": (128,), "activation": "relu"},
+    "evaluate_every": 250_000,
+    "total_steps": 2_500_000,
+}
+"""Masked PPO on the panda: many environments, few epochs, one network for policy and value."""
+
+
 def register_games() -> None:
     """Register all games, once."""
     for env_id, gymnasium_id, preset, summary in PANDA_PRESETS:
@@ -30,6 +44,7 @@ def register_games() -> None:
                 make=LazyCallable(f"{PANDA}.single_env:PandaEnv"),
                 make_vec=LazyCallable(f"{PANDA}.vector_env:PandaVectorEnv"),
                 default_kwargs={"preset": preset},
+                presets={"ppo": PANDA_PPO},
                 evaluation_kwargs={"split": "test"},
                 validation_kwargs={"split": "validation"},
                 reference=LazyCallable(f"{PANDA}.reference:reference"),
