@@ -99,7 +99,7 @@ def render_step(view: StepView, width: int = 100, height: int = 40) -> Renderabl
         height: Rows of the terminal; low ones get fewer entities.
     """
     if isinstance(view.world, str):
-        world = Text.from_ansi(view.world, no_wrap=True)
+        world = Text.from_ansi(view.world.rstrip(), no_wrap=True)
     else:
         world = half_blocks(view.world)
     lines = world.plain.split("\n")

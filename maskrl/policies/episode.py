@@ -210,9 +210,12 @@ def _decide(
 @contextlib.contextmanager
 def _attention_maps(policy: nn.Module) -> Iterator[list[np.ndarray]]:
     """Collect `[heads, Q, E]` of every attention layer that runs inside the block."""
-    from maskrl.attention.record import record_attention
+    from maskrl.attention import AttentionPool, EntityAttention, record_attention
 
     collected: list[np.ndarray] = []
+    if not any(isinstance(layer, (EntityAttention, AttentionPool)) for layer in policy.modules()):
+        yield collected
+        return
     with record_attention(policy) as maps:
         yield collected
     collected += [weights[0].float().cpu().numpy() for weights in maps]

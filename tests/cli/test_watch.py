@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from maskrl import policies
 from maskrl.cli import watch as verb
+from maskrl.envs.registry import make
 from maskrl.errors import ConfigError, RunFolderError
 from maskrl.policies.episode import EpisodeRecord, EpisodeStep
 from maskrl.runs import RunDir
@@ -120,6 +122,28 @@ def test_an_interrupt_ends_cleanly(run, capsys, monkeypatch):
     monkeypatch.setattr(verb, "play", interrupted)
     verb.watch(run[0])
     assert capsys.readouterr().out == "stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("env_id", "words"),
+    [
+        ("panda-trees", ["use item", "masked", "scorpion", "unseen", "attention"]),
+        ("gymnasium:Taxi-v4", ["|R: | : :G|", "masked", "probability"]),
+    ],
+)
+def test_a_policy_that_plays(env_id, words, tmp_path, monkeypatch, capsys):
+    env = make(env_id)
+    policy = policies.ActorCritic.from_spaces(env.observation_space, env.action_space)
+    folder = RunDir.create(tmp_path / "run")
+    folder.write_config({"env": env_id, "env_kwargs": {}})
+    short = partial(policies.record_episode, max_steps=2)
+    monkeypatch.setattr(policies, "load_policy", lambda run, which: policy, raising=False)
+    monkeypatch.setattr(policies, "record_episode", short, raising=False)
+    monkeypatch.setenv("COLUMNS", "110")
+    assert verb.watch(folder.path, sampled=True) == 0
+    text = capsys.readouterr().out
+    assert [word for word in words if word not in text] == []
+    assert text.count("step 1 of") == 1 and "return" in text.split("\n")[-2]
 
 
 @pytest.mark.parametrize(

@@ -131,13 +131,9 @@ def _legend(scene: Scene, colour: bool, emoji: bool) -> str:
     if scene.trees:
         entries.append((EMOJI["tree"] if emoji else "###", TREE[0], "tree"))
     if scene.hidden:
-        name = min(scene.hidden).split()[0]
-        entries.append(
-            (f"{EMOJI[name]}?" if emoji else f"({LETTERS[name]})", QUIET, "out of sight")
-        )
+        entries.append(("?" if emoji else "( )", QUIET, "out of sight"))
     if scene.scorpion_stunned or scene.dragon_stunned:
-        name = "scorpion" if scene.scorpion_stunned else "dragon"
-        entries.append((signs[name] + "*", INKS[name], "stunned"))
+        entries.append(("*", INKS["banana"], "stunned"))
     lines, used = [""], 0
     for sign, ink, meaning in entries:
         length = len(sign) + 1 + len(meaning)

@@ -39,7 +39,7 @@ def test_the_whole_text():
         "+---------------+",
         "step 7/40 | carries a banana | last: use item",
         "P panda  W watermelon  S scorpion  D dragon",
-        "b banana  ### tree  (S) out of sight  D* stunned",
+        "b banana  ### tree  ( ) out of sight  * stunned",
     ]
 
 
