@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import shutil
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -20,6 +22,7 @@ from maskrl.errors import ConfigError
 
 T = TypeVar("T")
 
+_EMPTY_LINE = "\u200b"  # invisible; tyro would make two lines of a really empty one
 _SECTIONS = re.compile(r"^(Args|Attributes|Returns|Raises|Reference|Yields):", re.MULTILINE)
 
 
@@ -50,10 +53,19 @@ def call_with_options(function: Callable[..., Any], verb: str, argv: Sequence[st
 
 
 def help_text(documented: Any) -> str:
-    """A docstring up to its formal sections: summary, paragraphs, examples."""
+    """A docstring up to its formal sections, wrapped to the terminal: summary and examples.
+
+    Every line is indented, because tyro joins lines that begin with a letter.
+    """
     text = inspect.getdoc(documented) or ""
     found = _SECTIONS.search(text)
-    return (text[: found.start()] if found else text).strip()
+    width = min(100, shutil.get_terminal_size().columns) - 2
+    lines: list[str] = []
+    for block in (text[: found.start()] if found else text).strip().split("\n\n"):
+        is_prose = "\n " not in block
+        lines += textwrap.wrap(block, width) if is_prose else block.split("\n")
+        lines.append("")
+    return "\n".join(f"  {line}" if line else _EMPTY_LINE for line in lines[:-1])
 
 
 def split_env_options(argv: Sequence[str]) -> list[str]:

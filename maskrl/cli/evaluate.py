@@ -43,10 +43,9 @@ def evaluate(
         episodes: Test episodes.
         which: The checkpoint that did best in evaluation, or the last one.
         seed: Of the environments and of sampled actions.
-        env: A setting of the environment that differs from the run's. The result is then
-            printed but not kept.
+        env: A setting that differs from the run's; the result is printed and not kept.
     """
-    from maskrl.cli.outcome import judge, print_table, training_illegal_actions
+    from maskrl.cli.outcome import judge, print_table
     from maskrl.cli.settings import require_positive
     from maskrl.runs.seeding import Seeds
 
@@ -57,7 +56,7 @@ def evaluate(
     result = judge(folder, episodes=episodes, which=which, seed=seed, env_kwargs=changed)
     if not changed:
         folder.write_evaluation(result.to_json())
-    print_table(result, training_illegal=training_illegal_actions(folder))
+    print_table(result)
     if changed:
         print("not kept: the environment differs from the run's")
     return 0

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from maskrl.runs.metrics import read_metrics
 from maskrl.runs.run_dir import RunDir
 from maskrl.trainers.evaluate import Evaluation, Tell, score
 from maskrl.trainers.final_evaluation import FinalEvaluation, Which, evaluate_run
@@ -24,7 +23,7 @@ def conclude(folder: RunDir, *, episodes: int, report: bool, which: Which = "bes
     """Evaluate a trained run, print the table, write evaluation and report."""
     result = judge(folder, episodes=episodes, which=which)
     folder.write_evaluation(result.to_json())
-    print_table(result, training_illegal=training_illegal_actions(folder))
+    print_table(result)
     if report:
         from maskrl.reports import write_report
 
@@ -78,13 +77,7 @@ def planning(what: str) -> Iterator[Tell]:
         yield tell
 
 
-def training_illegal_actions(folder: RunDir) -> int | None:
-    """Illegal actions executed in training, None where they were not counted."""
-    counts = read_metrics(folder.metrics_path).get("illegal_actions")
-    return None if counts is None or not counts.size else int(counts[-1])
-
-
-def print_table(result: FinalEvaluation, *, training_illegal: int | None = None) -> None:
+def print_table(result: FinalEvaluation) -> None:
     """Print agent, untrained agent, random valid agent and planner, one below the other."""
     greedy = result.greedy
     has_score = greedy.score is not None
@@ -131,8 +124,9 @@ def print_table(result: FinalEvaluation, *, training_illegal: int | None = None)
         )
     console = Console(highlight=False)
     console.print(table)
-    if training_illegal is not None:
-        console.print(f"illegal actions executed in training: {training_illegal:,}")
+    if result.training_illegal_actions is not None:
+        count = result.training_illegal_actions
+        console.print(f"illegal actions executed in training: {count:,}")
     if greedy.cut_episodes:
         console.print(
             f"{greedy.cut_episodes} episodes were cut off because the environment set no limit"

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import tyro
 
 from maskrl.cli.arguments import env_settings, parse_options
+from maskrl.cli.numbers import steps_from
 from maskrl.cli.outcome import conclude, planning
 from maskrl.cli.settings import (
     preset_of,
@@ -26,6 +27,7 @@ from maskrl.envs.registry import find_entry, parse_env_id
 from maskrl.errors import ConfigError
 from maskrl.runs.checkpoint import checkpoint_exists
 from maskrl.runs.run_dir import RunDir, env_slug
+from maskrl.runs.run_lock import hold_run
 from maskrl.runs.seeding import Seeds
 from maskrl.trainers.final_evaluation import EPISODES
 from maskrl.trainers.ppo_config import PPOConfig
@@ -120,7 +122,7 @@ def _train(options: TrainOptions) -> int:
     base_id, from_id = parse_env_id(env_id)
     env_kwargs = {**from_id, **env_settings(options.env)}
     entry = find_entry(base_id)
-    total_steps = _whole("--total-steps", options.total_steps) or preset_of(env_id)[1]
+    total_steps = steps_from("--total-steps", options.total_steps) or preset_of(env_id)[1]
     require_positive("--max-minutes", options.max_minutes)
     require_positive("--episodes", options.episodes)
     Seeds(options.seed)
@@ -153,7 +155,7 @@ def _resume(options: TrainOptions, argv: Sequence[str]) -> int:
     from maskrl.trainers.ppo import PPO
 
     trainer = PPO.load(folder)
-    total_steps = _whole("--total-steps", options.total_steps) or int(config["total_steps"])
+    total_steps = steps_from("--total-steps", options.total_steps) or int(config["total_steps"])
     max_minutes = options.max_minutes or config.get("max_minutes")
     trained_out = trainer.steps >= total_steps or (
         max_minutes is not None and trainer.elapsed >= 60 * max_minutes
@@ -198,28 +200,16 @@ def _learn(
         planner=validator.planner if validator else None,
         random=validator.random if validator else None,
     )
-    trainer.learn(
-        total_steps,
-        run_dir=folder,
-        progress=display,
-        max_minutes=max_minutes,
-        evaluator=validator,
-    )
-    conclude(folder, episodes=options.episodes, report=options.report)
+    with hold_run(folder):
+        trainer.learn(
+            total_steps,
+            run_dir=folder,
+            progress=display,
+            max_minutes=max_minutes,
+            evaluator=validator,
+        )
+        conclude(folder, episodes=options.episodes, report=options.report)
     return 0
-
-
-def _whole(name: str, text: str | None) -> int | None:
-    """A positive whole number as people write large ones: 200000, 200_000, 2e5."""
-    if text is None:
-        return None
-    try:
-        number = float(text.replace(",", "").replace("_", ""))
-    except ValueError:
-        number = float("nan")
-    if not (number >= 1 and number == int(number)):
-        raise ConfigError(f"{name}: expected a positive whole number, got {text}")
-    return int(number)
 
 
 _OWN = ("--total-steps", "--max-minutes", "--resume", "--episodes", "--report", "--no-report")

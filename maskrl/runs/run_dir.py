@@ -157,6 +157,19 @@ class RunDir:
         run.read_config()
         return run
 
+    def clear(self) -> None:
+        """Delete what earlier training left here: settings, curves, checkpoints, evaluation."""
+        for name in ("checkpoints", "tensorboard"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for path in (
+            self.config_path,
+            self.metrics_path,
+            self.timings_path,
+            self.evaluation_path,
+            self.report_path,
+        ):
+            path.unlink(missing_ok=True)
+
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the resolved settings, a JSON-able mapping.
 

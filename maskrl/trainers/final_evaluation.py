@@ -17,6 +17,7 @@ from torch import nn
 from maskrl.policies.actor_critic import ActorCritic
 from maskrl.policies.load import PREFIX, checkpoint_folder, fill
 from maskrl.runs.checkpoint import load_checkpoint
+from maskrl.runs.metrics import read_metrics
 from maskrl.runs.run_dir import RunDir
 from maskrl.runs.seeding import Seeds
 from maskrl.trainers.evaluate import Evaluation, Tell, evaluate, evaluate_random
@@ -36,6 +37,8 @@ class FinalEvaluation:
         random: Uniform over allowed actions, played.
         checkpoint: Which one was evaluated: "best" or "last".
         step: Environment steps that it was trained for.
+        training_illegal_actions: Executed against the mask during the whole training, None
+            where they were not counted.
     """
 
     greedy: Evaluation
@@ -44,6 +47,7 @@ class FinalEvaluation:
     random: Evaluation
     checkpoint: str
     step: int
+    training_illegal_actions: int | None = None
 
     @property
     def random_mean(self) -> float:
@@ -57,6 +61,8 @@ class FinalEvaluation:
         figures["random_mean"] = self.random_mean
         figures["checkpoint"] = self.checkpoint
         figures["step"] = self.step
+        if self.training_illegal_actions is not None:
+            figures["training_illegal_actions"] = self.training_illegal_actions
         figures["sampled"] = self.sampled.summary()
         figures["random_played"] = self.random.summary()
         if self.untrained is not None:
@@ -111,7 +117,13 @@ def evaluate_run(
         random=evaluate_random(env_id, **settings, with_reference=True),
         checkpoint=folder.name,
         step=int(state["progress"]["steps"]),
+        training_illegal_actions=_training_illegal_actions(run),
     )
+
+
+def _training_illegal_actions(run: RunDir) -> int | None:
+    counts = read_metrics(run.metrics_path).get("illegal_actions")
+    return None if counts is None or not counts.size else int(counts[-1])
 
 
 def _fresh(description: Mapping[str, Any], seed: int) -> ActorCritic:

@@ -97,3 +97,13 @@ def test_damaged_settings_are_named(tmp_path):
     run.config_path.write_text('{"format": 99}')
     with pytest.raises(RunFolderError, match="run format 99"):
         RunDir.open(run.path)
+
+
+def test_clearing_leaves_nothing_of_a_run(tmp_path):
+    run = RunDir.create(tmp_path / "run")
+    run.write_config({})
+    run.write_evaluation({})
+    run.last_checkpoint.mkdir(parents=True)
+    (run.path / "notes.txt").touch()
+    run.clear()
+    assert [path.name for path in run.path.iterdir()] == ["notes.txt"]

@@ -1,0 +1,271 @@
+"""Several seeds on several environments, one process per core, and what they come to.
+
+Every run has its folder below the comparison's. A run that is finished is not repeated,
+one that was killed goes on from its checkpoint, so the same call can be made again until
+all is done. Comparing the same agent with and without sight gives the price of not
+seeing: the ratio of the two mean scores.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+from maskrl.errors import ConfigError, RunFolderError
+from maskrl.runs.json_file import read_json, to_json, write_json
+from maskrl.runs.run_dir import RunDir, env_slug
+from maskrl.trainers.compare_worker import FAILED, FINISHED, STARTING, STOPPED, Job, Report, work
+
+SETTINGS_FILE = "compare.json"
+Listener = Callable[[int, Report], None]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One environment of a comparison and how to train on it.
+
+    Attributes:
+        label: Its name in tables, e.g. "panda?sight=full".
+        env_id: Without settings.
+        env_kwargs: Its settings.
+        config: PPO's settings as plain data; one thread.
+        total_steps: Per run.
+        max_minutes: Of training per run, or None.
+    """
+
+    label: str
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    config: Mapping[str, Any]
+    total_steps: int
+    max_minutes: float | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What makes two runs comparable, as plain data."""
+        return {
+            "env": self.env_id,
+            "env_kwargs": dict(self.env_kwargs),
+            "total_steps": self.total_steps,
+            "max_minutes": self.max_minutes,
+            "ppo": dict(self.config),
+        }
+
+
+def plan_jobs(
+    contenders: Sequence[Contender], seeds: Sequence[int], out: Path, *, episodes: int
+) -> list[Job]:
+    """Every run of a comparison, seed by seed, and the folder of each.
+
+    Args:
+        contenders: At least one; no two with the same label.
+        seeds: At least one; no two equal.
+        out: The comparison's folder: new, or one that was begun with the same settings.
+        episodes: Test episodes per run.
+
+    Raises:
+        ConfigError: Nothing to compare, or something twice.
+        RunFolderError: The folder cannot be written, holds something else, or a comparison
+            with other settings.
+    """
+    labels = [contender.label for contender in contenders]
+    for name, values in (("environment", labels), ("seed", list(seeds))):
+        if not values:
+            raise ConfigError(f"compare: needs at least one {name}")
+        for value in values:
+            if values.count(value) > 1:
+                raise ConfigError(f"compare: the {name} {value} is given more than once")
+    _write_settings(contenders, out)
+    return [
+        Job(
+            contender.env_id,
+            contender.env_kwargs,
+            seed,
+            contender.config,
+            contender.total_steps,
+            contender.max_minutes,
+            episodes,
+            out / env_slug(contender.label) / f"seed-{seed}",
+        )
+        for seed in seeds
+        for contender in contenders
+    ]
+
+
+def finished_evaluation(job: Job) -> dict[str, Any] | None:
+    """The test of a run that needs no more work, else None."""
+    if not (job.folder / "config.json").is_file():
+        return None
+    evaluation = RunDir(job.folder).read_evaluation()
+    if evaluation is None or evaluation.get("episodes") != job.episodes:
+        return None
+    return evaluation
+
+
+def run_jobs(jobs: Sequence[Job], *, workers: int, listen: Listener) -> list[str]:
+    """Make every run, at most `workers` at a time, each with one thread.
+
+    Args:
+        jobs: The runs.
+        workers: Processes at a time, at least 1.
+        listen: Called with a job's number and a `Report` whenever something changes.
+
+    Returns:
+        The state of every run at the end: finished, stopped or failed.
+
+    Raises:
+        ConfigError: `workers` is below 1.
+
+    Ctrl-C and SIGTERM let the workers save and end; a second one kills them.
+    """
+    if workers < 1:
+        raise ConfigError(f"compare: workers must be at least 1, got {workers}")
+    states = [STOPPED] * len(jobs)
+    waiting: deque[int] = deque()
+    for number, job in enumerate(jobs):
+        if finished_evaluation(job) is None:
+            waiting.append(number)
+        else:
+            states[number] = FINISHED
+            listen(number, Report(FINISHED))
+    active: dict[connection.Connection, tuple[int, Any]] = {}
+
+    def hear(number: int, report: Report) -> None:
+        states[number] = report.state
+        listen(number, report)
+
+    with _stop_signals() as signals, _one_thread_each():
+        while active or (waiting and not signals):
+            while waiting and len(active) < workers and not signals:
+                number = waiting.popleft()
+                pipe, process = _start(jobs[number])
+                active[pipe] = (number, process)
+                hear(number, Report(STARTING))
+            for _, process in active.values():
+                _stop(process, len(signals))
+            for ready in connection.wait(list(active), timeout=0.2):
+                pipe = ready  # type: ignore[assignment]
+                number, process = active[pipe]
+                try:
+                    hear(number, pipe.recv())
+                except (EOFError, OSError):
+                    del active[pipe]
+                    process.join()
+                    hear(number, _last_word(states[number], process.exitcode, bool(signals)))
+    return states
+
+
+def _start(job: Job) -> tuple[connection.Connection, Any]:
+    """A new process on a job, deaf to the terminal's Ctrl-C from its first moment."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=work, args=(job, theirs, os.getpid()), daemon=True)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    theirs.close()
+    return ours, process
+
+
+def _stop(process: Any, wishes: int) -> None:
+    """Once asked, let a worker save and end; asked again, end it."""
+    if wishes == 0:
+        return
+    if wishes > 1:
+        process.kill()
+    elif not getattr(process, "asked_to_stop", False):
+        process.asked_to_stop = True
+        process.terminate()
+
+
+def _last_word(state: str, exitcode: int | None, stopping: bool) -> Report:
+    """What to say of a worker that is gone."""
+    if state in (FINISHED, FAILED, STOPPED):
+        return Report(state)
+    if stopping:
+        return Report(STOPPED)
+    how = f"by signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"({exitcode})"
+    return Report(FAILED, message=f"its process was ended {how}; the same call goes on with it")
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying from them."""
+    received: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda n, frame: received.append(n)) for n in numbers}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started inside use one thread for arithmetic: there is one per core."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _write_settings(contenders: Sequence[Contender], out: Path) -> None:
+    """Note the settings, or check that they are those that the comparison was begun with."""
+    path = out / SETTINGS_FILE
+    known: dict[str, Any] = {}
+    if path.is_file():
+        advice = "Choose another --out to begin a new comparison."
+        known = read_json(path, advice=advice).get("contenders", {})
+    elif out.is_dir() and any(out.iterdir()):
+        raise RunFolderError(
+            f"{out} is not empty and holds no comparison ({SETTINGS_FILE} is missing). "
+            "Choose another --out."
+        )
+    for contender in contenders:
+        settings = read_back(contender.settings())
+        earlier = known.setdefault(contender.label, settings)
+        if earlier != settings:
+            raise RunFolderError(
+                f"{out} holds a comparison with other settings for {contender.label}: "
+                f"{_first_difference(earlier, settings)}. Use the same settings to go on with "
+                "it, or choose another --out."
+            )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write the folder {out}: {error.strerror or error}. Choose another --out."
+        ) from error
+    write_json(path, {"format": 1, "contenders": known})
+
+
+def read_back(settings: Any) -> Any:
+    """Settings as they come back from a file: tuples as lists."""
+    import json
+
+    return json.loads(to_json(settings))
+
+
+def _first_difference(earlier: Any, now: Any, name: str = "") -> str:
+    if isinstance(earlier, Mapping) and isinstance(now, Mapping):
+        for key in [*earlier, *now]:
+            if earlier.get(key) != now.get(key):
+                return _first_difference(earlier.get(key), now.get(key), f"{name}.{key}")
+    return f"{name.lstrip('.')} was {earlier!r} and is now {now!r}"
