@@ -177,6 +177,8 @@ def _draw_flight(board: Picture, start: Cell, end: Cell, cell: int) -> None:
 
     for number in range(1, spots):
         share = number / spots
+        if not 0.45 < share * length < length - 0.45:
+            continue  # leave the faces of both alone
         _put(board, sprite("dot", max(3, round(cell * 0.13))), along(share), cell)
     _put(board, sprite("held_banana", round(cell * 0.6)), along(0.66), cell)
 
