@@ -143,7 +143,8 @@ class FlatNumbers(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The numbers in a row."""
-        return x.reshape(len(x), self.out_features).to(torch.float32)
+        x = x.reshape(len(x), self.out_features)
+        return x if x.is_floating_point() else x.to(torch.float32)
 
 
 class DictEncoder(nn.Module):

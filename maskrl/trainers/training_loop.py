@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("maskrl")
 
+LONGEST_UNSAVED = 120.0
+"""Seconds after which a checkpoint is due even if `checkpoint_every` steps are not over yet."""
+
 
 class TrainingLoop:
     """One call of `learn`.
@@ -49,7 +52,7 @@ class TrainingLoop:
         self.hooks = Callbacks(callbacks)
         self.evaluator = evaluator if trainer.config.evaluate_every else None
         self.writer: MetricsWriter | None = None
-        self._before = trainer.elapsed
+        self._before = self._saved_at = trainer.elapsed
         self._start = time.perf_counter()
 
     def run(self) -> None:
@@ -91,8 +94,7 @@ class TrainingLoop:
                 self.writer.write(trainer.steps, metrics, {"elapsed": trainer.elapsed, **timings})
             if trainer.steps - trainer.last_evaluation >= config.evaluate_every:
                 self._evaluate()
-            due = trainer.steps - trainer.last_checkpoint >= config.checkpoint_every
-            if config.checkpoint_every and due:
+            if config.checkpoint_every and self._unsaved(config.checkpoint_every):
                 self._save()
             if not self.hooks.rollout(trainer, metrics):
                 logger.info("a callback ended the training after %d steps", trainer.steps)
@@ -104,6 +106,12 @@ class TrainingLoop:
         self._keep_time()
         timed_out = trainer.max_seconds is not None and trainer.elapsed >= trainer.max_seconds
         return trainer.steps < trainer.total_steps and not timed_out
+
+    def _unsaved(self, steps: int) -> bool:
+        """Whether so many steps, or `LONGEST_UNSAVED` seconds, came since the last checkpoint."""
+        trainer = self.trainer
+        waited = trainer.elapsed - self._saved_at
+        return trainer.steps - trainer.last_checkpoint >= steps or waited >= LONGEST_UNSAVED
 
     def _keep_time(self) -> None:
         self.trainer.elapsed = self._before + time.perf_counter() - self._start
@@ -129,6 +137,7 @@ class TrainingLoop:
             self._keep_time()
             self.trainer.save(self.run_dir.last_checkpoint)
             self.trainer.last_checkpoint = self.trainer.steps
+            self._saved_at = self.trainer.elapsed
 
     def _open(self, run_dir: RunDir | str | Path | None) -> RunDir | None:
         if run_dir is None or isinstance(run_dir, RunDir):

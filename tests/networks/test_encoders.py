@@ -20,12 +20,12 @@ CONFIG = NetworkConfig(hidden=(16,), entity_dim=8, entity_depth=1, entity_heads=
 
 
 def batch(space, size=3):
-    """Samples of a Dict space as tensors."""
+    """Samples of a Dict space as tensors, real numbers as float32."""
     space.seed(0)
     rows = [space.sample() for _ in range(size)]
-    return {
-        key: torch.from_numpy(np.stack([np.asarray(row[key]) for row in rows])) for key in space
-    }
+    arrays = {key: np.stack([np.asarray(row[key]) for row in rows]) for key in space}
+    tensors = {key: torch.from_numpy(array) for key, array in arrays.items()}
+    return {key: x.float() if x.is_floating_point() else x for key, x in tensors.items()}
 
 
 @pytest.mark.parametrize(

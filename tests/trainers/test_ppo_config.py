@@ -52,9 +52,7 @@ def test_impossible_settings_are_refused(settings, message):
 
 
 def test_json_brings_everything_back():
-    config = PPOConfig(
-        num_envs=4, target_kl=0.02, network=NetworkConfig(hidden=(32,), shared=True)
-    )
+    config = PPOConfig(num_envs=4, target_kl=0.02, network=NetworkConfig(hidden=(32,), shared=True))
     assert PPOConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
@@ -73,7 +71,9 @@ def test_unknown_settings_get_the_nearest_names():
         PPOConfig.from_json({"network": {"hiden": [3]}})
 
 
-@pytest.mark.parametrize(("module", "name"), [(ppo_config, "PPOConfig"), (encoders, "NetworkConfig")])
+@pytest.mark.parametrize(
+    ("module", "name"), [(ppo_config, "PPOConfig"), (encoders, "NetworkConfig")]
+)
 def test_every_field_is_explained(module, name):
     tree = ast.parse(inspect.getsource(module))
     body = next(
@@ -81,5 +81,7 @@ def test_every_field_is_explained(module, name):
     )
     for node, following in zip(body, body[1:], strict=False):
         if isinstance(node, ast.AnnAssign):
-            explained = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+            explained = isinstance(following, ast.Expr) and isinstance(
+                following.value, ast.Constant
+            )
             assert explained, f"{name}.{ast.unparse(node.target)} has no line of help"

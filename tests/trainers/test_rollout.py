@@ -10,8 +10,8 @@ from torch import nn
 
 from maskrl.buffers.rollout import RolloutBuffer
 from maskrl.distributions import MaskedCategorical
-from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.envs.adapters.gymnasium_info import adapt
+from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.errors import MaskDtypeError, NoAllowedActionError, RunFolderError
 from maskrl.trainers.rollout import RolloutCollector
 

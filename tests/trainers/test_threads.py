@@ -35,7 +35,7 @@ def test_small_networks_get_one_thread_without_measuring(monkeypatch):
 def test_more_threads_must_be_worth_it(monkeypatch, times, chosen):
     monkeypatch.setattr(threads, "available_cores", lambda: 8)
     monkeypatch.setattr(threads, "SMALL", 0)
-    monkeypatch.setattr(threads, "_fastest", lambda step, choices: [t for t in times])
+    monkeypatch.setattr(threads, "_fastest", lambda step, choices: list(times))
     assert threads.choose_threads(Own(), OBS) == chosen
 
 

@@ -1,0 +1,262 @@
+"""Learning from one rollout: the check before the first step (X9) and rows that idle (X5)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from maskrl.buffers.rollout import RolloutBuffer
+from maskrl.distributions import MaskedCategorical
+from maskrl.envs.contract import mask_space
+from maskrl.errors import ConfigError, RatioDriftError
+from maskrl.policies.actor_critic import ActorCritic, trusted
+from maskrl.trainers.ppo_config import PPOConfig
+from maskrl.trainers.ppo_update import PPOUpdate
+
+T, B, A = 8, 4, 5
+CPU = torch.device("cpu")
+SPACE = spaces.Dict({"observation": spaces.Box(-1, 1, (3,)), "action_mask": mask_space(A)})
+
+
+def make_rollout(policy, *, idle_every=None, seed=0):
+    """A buffer as the policy would have filled it."""
+    rng = np.random.default_rng(seed)
+    buffer = RolloutBuffer(SPACE, B, T)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad(), trusted(policy):
+        for t in range(T):
+            mask = rng.random((B, A)) < 0.5
+            mask[:, 2] = True
+            if idle_every and t % idle_every == 0:
+                mask[0] = False
+            obs = {"observation": rng.normal(size=(B, 3)), "action_mask": mask}
+            rows = buffer.write_observation(t, obs)
+            distribution, value = policy.distribution(rows), policy.value(rows)
+            action = distribution.sample(generator=generator)
+            buffer.actions[t] = action
+            buffer.log_probs[t, :, 0] = distribution.log_prob(action)
+            buffer.values[t] = value
+            buffer.idle[t] = ~mask.any(-1)
+    buffer.advantages[...] = rng.normal(size=(T, B))
+    buffer.returns[...] = rng.normal(size=(T, B))
+    return buffer
+
+
+def make_update(policy, **settings):
+    settings = {"num_envs": B, "rollout_steps": T, "minibatch_size": T * B, "epochs": 1, **settings}
+    return PPOUpdate(
+        policy,
+        PPOConfig(**settings),
+        device=CPU,
+        shuffle=torch.Generator().manual_seed(1),
+    )
+
+
+def learn(update, buffer, rate=1e-3, entropy=0.01):
+    with trusted(update.policy):
+        return update.run(buffer, learning_rate=rate, entropy_coef=entropy)
+
+
+@pytest.fixture
+def policy():
+    torch.manual_seed(0)
+    return ActorCritic(SPACE, spaces.Discrete(A), empty="idle")
+
+
+def weights(policy):
+    return torch.cat([p.detach().flatten() for p in policy.parameters()])
+
+
+def test_before_the_first_step_every_ratio_is_one(policy):
+    metrics = learn(make_update(policy), make_rollout(policy))
+    assert metrics["ratio_drift"] <= 1e-5
+    assert metrics["clip_fraction"] == 0.0
+    assert abs(metrics["approx_kl"]) < 1e-9
+    assert metrics["gradient_steps"] == 1
+
+
+def test_first_step_is_that_of_the_plain_loss(policy):
+    """Against the loss written out with torch's own distribution on the allowed logits."""
+    buffer = make_rollout(policy)
+    reference = ActorCritic(SPACE, spaces.Discrete(A))
+    reference.load_state_dict(policy.state_dict())
+    batch = buffer.minibatch(np.arange(T * B), CPU)
+    logits = reference.logits(batch.observations)
+    logits = logits.masked_fill(~batch.observations["action_mask"], -1e30)
+    plain = torch.distributions.Categorical(logits=logits)
+    advantages = (batch.advantages - batch.advantages.mean()) / (batch.advantages.std() + 1e-8)
+    log_ratio = plain.log_prob(batch.actions) - batch.log_probs[:, 0]
+    loss = (
+        -(log_ratio.exp() * advantages).mean()
+        - 0.01 * plain.entropy().mean()
+        + 0.5 * 0.5 * (reference.value(batch.observations) - batch.returns).square().mean()
+    )
+    optimizer = torch.optim.Adam(reference.parameters(), lr=1e-3, eps=1e-5)
+    loss.backward()
+    nn.utils.clip_grad_norm_(reference.parameters(), 0.5)
+    optimizer.step()
+    learn(make_update(policy), buffer)
+    torch.testing.assert_close(weights(policy), weights(reference), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["mask", "observation", "log_prob"])
+def test_another_mask_or_state_stops_training(policy, what):
+    buffer = make_rollout(policy)
+    before = weights(policy)
+    row = (3, 2)
+    if what == "mask":  # the action taken at step 3 of environment 2 is no longer allowed
+        mask = np.zeros(A, np.bool_)
+        mask[(buffer.actions[row] + 1) % A] = True
+        buffer.bits["action_mask"][row] = np.packbits(mask, bitorder="little")
+    elif what == "observation":
+        policy.policy_head.linear.weight.data *= 100
+        buffer = make_rollout(policy)
+        before = weights(policy)
+        buffer.features["observation"][row] += 1.0
+    else:
+        buffer.log_probs[row] += 0.01
+    with pytest.raises(RatioDriftError) as caught:
+        learn(make_update(policy), buffer)
+    message = str(caught.value)
+    assert "row 14 of the rollout (step 3, environment 2), head 0" in message
+    assert f"action {buffer.actions[row]} was sampled" in message
+    assert "action_mask allows [" in message
+    assert torch.equal(weights(policy), before)
+
+
+def test_policy_that_is_not_the_same_function_twice_is_found():
+    class Dropped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(3, 32), nn.Dropout(0.5), nn.Linear(32, A))
+
+        def distribution(self, obs):
+            return MaskedCategorical(self.layers(obs["observation"]), obs["action_mask"])
+
+        def value(self, obs):
+            return obs["observation"].sum(-1)
+
+    policy = Dropped()
+    with pytest.raises(RatioDriftError, match="dropout"):
+        learn(make_update(policy), make_rollout(policy))
+
+
+def test_nan_counts_as_drift(policy):
+    buffer = make_rollout(policy)
+    buffer.log_probs[0, 1] = np.nan
+    with pytest.raises(RatioDriftError, match="environment 1"):
+        learn(make_update(policy), buffer)
+
+
+def test_idle_rows_weigh_nothing_for_the_policy_and_count_for_the_value(policy):
+    buffer = make_rollout(policy, idle_every=2)
+    idle = buffer.idle
+    assert idle.sum() == 4
+    buffer.advantages[idle] = 1e6  # would drown everything if it entered the statistics
+    twin = ActorCritic(SPACE, spaces.Discrete(A), empty="idle")
+    twin.load_state_dict(policy.state_dict())
+    metrics = learn(make_update(policy, normalize_advantage=True), buffer)
+    assert np.abs(buffer.advantages).max() < 10
+    assert (buffer.advantages[idle] == 0).all()
+
+    batch = buffer.minibatch(np.arange(T * B), CPU)
+    keep = torch.from_numpy(~idle.reshape(-1))
+    with trusted(twin):
+        distribution, values = twin(batch.observations)
+    entropy = distribution.entropy()
+    assert (entropy[~keep] == 0).all()
+    assert metrics["entropy"] == pytest.approx(entropy[keep].mean().item(), rel=1e-5)
+    critic = 0.5 * (values - batch.returns).square().mean().item()
+    assert metrics["value_loss"] == pytest.approx(critic, rel=1e-5)
+    policy_loss = -batch.advantages[keep].mean().item()
+    assert metrics["policy_loss"] == pytest.approx(policy_loss, abs=1e-6)
+
+
+def test_idle_rows_send_no_gradient_into_the_policy(policy):
+    buffer = make_rollout(policy)
+    buffer.bits["action_mask"][:, 1:] = 0  # environment 0 decides, the others idle
+    buffer.idle[:, 1:] = True
+    buffer.actions[:, 1:] = 0
+    buffer.log_probs[:, 1:] = 0.0
+    alone = RolloutBuffer(SPACE, 1, T)
+    for name in ("actions", "log_probs", "values", "advantages", "returns"):
+        getattr(alone, name)[...] = getattr(buffer, name)[:, :1]
+    alone.features["observation"][...] = buffer.features["observation"][:, :1]
+    alone.bits["action_mask"][...] = buffer.bits["action_mask"][:, :1]
+    twin = ActorCritic(SPACE, spaces.Discrete(A), empty="idle")
+    twin.load_state_dict(policy.state_dict())
+    settings = {"value_coef": 0.0, "normalize_advantage": True}
+    learn(make_update(policy, **settings), buffer)
+    learn(make_update(twin, num_envs=1, minibatch_size=T, **settings), alone)
+    torch.testing.assert_close(weights(policy), weights(twin), rtol=1e-5, atol=1e-7)
+
+
+def test_update_of_nothing_but_idle_rows_leaves_the_policy_alone(policy):
+    buffer = make_rollout(policy)
+    buffer.bits["action_mask"][...] = 0
+    buffer.idle[...] = True
+    buffer.actions[...] = 0
+    buffer.log_probs[...] = 0.0
+    before = policy.policy_head.linear.weight.clone(), policy.value_head.linear.weight.clone()
+    metrics = learn(make_update(policy, max_grad_norm=0.0), buffer)
+    assert torch.equal(policy.policy_head.linear.weight, before[0])
+    assert not torch.equal(policy.value_head.linear.weight, before[1])
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_target_kl_ends_the_update(policy):
+    buffer = make_rollout(policy)
+    free = learn(make_update(policy, epochs=20, minibatch_size=8), buffer, rate=0.05)
+    assert free["gradient_steps"] == 80
+    policy.load_state_dict(ActorCritic(SPACE, spaces.Discrete(A)).state_dict())
+    buffer = make_rollout(policy)
+    bound = learn(
+        make_update(policy, epochs=20, minibatch_size=8, target_kl=0.01), buffer, rate=0.05
+    )
+    assert 1 <= bound["gradient_steps"] < 80
+
+
+def test_every_row_is_used_once_per_epoch(policy):
+    update = make_update(policy, epochs=2, minibatch_size=7)
+    parts = list(update._minibatches(T * B))
+    assert len(parts) == 2 * 5
+    assert {len(part) for part in parts} == {6, 7}
+    for epoch in (parts[:5], parts[5:]):
+        assert sorted(np.concatenate(epoch)) == list(range(T * B))
+
+
+def test_mass_on_disallowed_actions_is_that_of_the_unmasked_softmax(policy):
+    buffer = make_rollout(policy)
+    batch = buffer.minibatch(np.arange(T * B), CPU)
+    probabilities = policy.logits(batch.observations).softmax(-1)
+    outside = probabilities.masked_fill(batch.observations["action_mask"], 0).sum(-1)
+    metrics = learn(make_update(policy), buffer)
+    assert metrics["disallowed_mass"] == pytest.approx(outside.mean().item(), rel=1e-5)
+    assert 0 < metrics["entropy_normalized"] <= 1
+
+
+def test_policy_without_parameters_is_refused():
+    with pytest.raises(ConfigError, match="no parameter to train"):
+        make_update(nn.Identity())
+
+
+def test_ratio_in_double_precision_is_closer_still():
+    """X9 in float64: the stored log-probability is the one that is scored, within 1e-10."""
+    torch.manual_seed(0)
+    policy = ActorCritic(SPACE, spaces.Discrete(A)).double()
+    obs = {
+        "observation": torch.randn(500, 3, dtype=torch.float64),
+        "action_mask": torch.rand(500, A) < 0.5,
+    }
+    obs["action_mask"][:, 0] = True
+    with torch.no_grad():
+        distribution = policy.distribution(obs)
+        action = distribution.sample()
+        then = distribution.log_prob(action)
+    order = torch.randperm(500)
+    again = policy.distribution({key: x[order] for key, x in obs.items()})
+    now = again.log_prob(action[order])
+    assert (torch.expm1(now - then[order]).abs() <= 1e-10).all()
