@@ -10,7 +10,7 @@ from maskrl import EntityEncoder, MaskedCategorical, as_mask
 from maskrl.attention.visibility import hidden, observer_view
 
 torch.manual_seed(0)
-entities = torch.randn(1, 4, 3)  # panda, watermelon, scorpion, dragon: three features each
+entities = torch.randn(1, 4, 3, requires_grad=True)  # panda, watermelon, scorpion, dragon
 entity_mask = as_mask([[1, 1, 1, 1]])  # all four slots are used
 visibility = hidden(entity_mask, as_mask([[0, 0, 1, 0]]))  # the scorpion sees, unseen
 action_mask = as_mask([[1, 1, 0, 1, 1, 0]])  # a tree to the left, no banana to throw
@@ -24,4 +24,5 @@ policy = MaskedCategorical(logits, action_mask)
 action = policy.sample()
 loss = -policy.log_prob(action).mean() - 0.01 * policy.entropy().mean()
 loss.backward()
-print(policy.probs)
+print(policy.probs.detach())  # what is disallowed: exactly 0
+print(entities.grad.abs().sum(-1))  # how far each entity moved the loss; the scorpion: exactly 0
