@@ -87,31 +87,31 @@ def cells_between(width: int, height: int) -> npt.NDArray[np.uint64]:
     return table
 
 
-def cell_bits(blocked: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+def cell_bits(occluders: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
     """Pack a boolean grid into words that `cells_between` can be tested against.
 
     Args:
-        blocked: bool [..., cells], True where sight is blocked.
+        occluders: bool [..., cells], True where sight is blocked.
 
     Returns:
         uint64 [..., words].
     """
-    cells = blocked.shape[-1]
+    cells = occluders.shape[-1]
     words = words_for(cells)
-    padded = np.zeros((*blocked.shape[:-1], words * WORD_BITS), dtype=bool)
-    padded[..., :cells] = blocked
+    padded = np.zeros((*occluders.shape[:-1], words * WORD_BITS), dtype=bool)
+    padded[..., :cells] = occluders
     packed = np.packbits(padded, axis=-1, bitorder="little")
     return np.ascontiguousarray(packed).view("<u8").astype(np.uint64)
 
 
 def line_of_sight(
-    positions: npt.NDArray[np.integer], blocked: npt.NDArray[np.bool_]
+    positions: npt.NDArray[np.integer], occluders: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.bool_]:
     """Which positions have a free sight line to which, on one grid.
 
     Args:
         positions: integers [E, 2], columns x and y of each entity.
-        blocked: bool [H, W], True where a cell blocks sight.
+        occluders: bool [H, W], True where a cell blocks sight.
 
     Returns:
         bool [E, E], symmetric, True on the diagonal: entity i has a free line to j.
@@ -123,7 +123,7 @@ def line_of_sight(
     >>> line_of_sight(np.array([[0, 0], [2, 0]]), trees)[0, 1]
     np.False_
     """
-    height, width = blocked.shape
+    height, width = occluders.shape
     outside = (positions < 0) | (positions >= np.array([width, height]))
     if outside.any():
         index = int(np.argwhere(outside.any(axis=1))[0, 0])
@@ -133,4 +133,4 @@ def line_of_sight(
         )
     cells = positions[:, 1] * width + positions[:, 0]
     between = cells_between(width, height)[cells[:, None], cells[None, :]]
-    return np.asarray((between & cell_bits(blocked.reshape(-1))).max(axis=-1) == 0)
+    return np.asarray((between & cell_bits(occluders.reshape(-1))).max(axis=-1) == 0)

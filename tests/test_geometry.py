@@ -43,12 +43,12 @@ def test_a_line_has_one_cell_per_step_of_its_longer_side() -> None:
 
 @given(st.integers(1, 200), st.integers(0, 2**32 - 1))
 def test_cell_bits_agree_with_the_cells(cells: int, seed: int) -> None:
-    blocked = np.random.default_rng(seed).random((3, cells)) < 0.5
-    words = cell_bits(blocked)
+    occluders = np.random.default_rng(seed).random((3, cells)) < 0.5
+    words = cell_bits(occluders)
     assert words.shape == (3, words_for(cells))
     for row in range(3):
         unpacked = [bool(int(words[row, c // 64]) >> (c % 64) & 1) for c in range(cells)]
-        assert unpacked == blocked[row].tolist()
+        assert unpacked == occluders[row].tolist()
 
 
 def test_line_of_sight_sees_around_and_not_through() -> None:

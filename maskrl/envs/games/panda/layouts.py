@@ -59,7 +59,7 @@ def _free_cell(key, counter, taken, reached, need_reach):
     """A random cell that nothing stands on: (cell, next counter); -1 when 64 draws all failed."""
     for _ in range(64):
         cell = below(key, counter, taken.shape[0])
-        counter += 1
+        counter += np.uint64(1)
         if not taken[cell] and (reached[cell] or not need_reach):
             taken[cell] = True
             return cell, counter
@@ -67,7 +67,7 @@ def _free_cell(key, counter, taken, reached, need_reach):
 
 
 @njit(cache=True)
-def _flood(start, blocked, reached, stack, width, height):
+def _flood(start, tree_at, reached, stack, width, height):
     """Mark every cell that free cells connect to `start`."""
     reached[:] = False
     reached[start] = True
@@ -78,7 +78,7 @@ def _flood(start, blocked, reached, stack, width, height):
         cell = stack[size]
         for direction in range(4):
             ahead = neighbour(cell, direction, width, height)
-            if ahead >= 0 and not blocked[ahead] and not reached[ahead]:
+            if ahead >= 0 and not tree_at[ahead] and not reached[ahead]:
                 reached[ahead] = True
                 stack[size] = ahead
                 size += 1
@@ -88,7 +88,7 @@ def _flood(start, blocked, reached, stack, width, height):
 def write_layout(
     layout_seed,
     state,
-    blocked,
+    tree_at,
     trees,
     width,
     height,
@@ -103,7 +103,7 @@ def write_layout(
     Args:
         layout_seed: Integer that determines the layout.
         state: int32 [S], overwritten.
-        blocked: bool [cells], True on trees, overwritten.
+        tree_at: bool [cells], True on trees, overwritten.
         trees: uint64 [words], the same as bits, overwritten.
         width: Cells in a row.
         height: Cells in a column.
@@ -126,7 +126,7 @@ def write_layout(
     for _ in range(_ATTEMPTS):
         taken[:] = False
         reached[:] = True
-        blocked[:] = False
+        tree_at[:] = False
         trees[:] = np.uint64(0)
         state[:] = 0
         state[S_BANANAS:] = CREATURES_ABSENT
@@ -143,14 +143,14 @@ def write_layout(
                 fine = False
                 break
             state[first_tree + k] = cell
-            blocked[cell] = True
+            tree_at[cell] = True
             trees[cell // 64] |= np.uint64(1) << np.uint64(cell % 64)
         if not fine:
             continue
         panda, counter = _free_cell(key, counter, taken, reached, False)
         if panda < 0:
             continue
-        _flood(panda, blocked, reached, stack, width, height)
+        _flood(panda, tree_at, reached, stack, width, height)
         watermelon, counter = _free_cell(key, counter, taken, reached, True)
         scorpion, counter = _free_cell(key, counter, taken, reached, False)
         dragon, counter = _free_cell(key, counter, taken, reached, False)
@@ -180,7 +180,7 @@ def write_layout(
 def empty_rows(
     settings: PandaSettings, count: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
-    """Room for `count` layouts: state [count, S], blocked [count, cells], trees [count, W]."""
+    """Room for `count` layouts: state [count, S], tree_at [count, cells], trees [count, W]."""
     columns = S_BANANAS + settings.banana_slots + settings.tree_slots
     return (
         np.zeros((count, columns), np.int32),
@@ -193,7 +193,7 @@ def article_layout(
     settings: PandaSettings,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
     """The founding article's scene, with its three trees if `settings.preset` is `trees`."""
-    state, blocked, trees = empty_rows(settings, 1)
+    state, tree_at, trees = empty_rows(settings, 1)
     columns = {"panda": S_PANDA, "watermelon": S_WATERMELON}
     columns |= {"scorpion": S_SCORPION, "dragon": S_DRAGON}
     for name, (x, y) in ARTICLE_CELLS.items():
@@ -204,27 +204,27 @@ def article_layout(
         for k, (x, y) in enumerate(ARTICLE_TREES):
             cell = y * settings.width + x
             state[0, S_BANANAS + k] = cell
-            blocked[0, cell] = True
+            tree_at[0, cell] = True
             trees[0, cell // 64] |= np.uint64(1 << (cell % 64))
-    return state[0], blocked[0], trees[0]
+    return state[0], tree_at[0], trees[0]
 
 
 def layout(
     settings: PandaSettings, layout_seed: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
-    """One layout as the rows (state [S], blocked [cells], trees [words]) of an environment.
+    """One layout as the rows (state [S], tree_at [cells], trees [words]) of an environment.
 
     Raises:
         ConfigError: No layout was found: the grid is too small for what is to stand on it.
     """
     if settings.preset != "random":
         return article_layout(settings)
-    state, blocked, trees = empty_rows(settings, 1)
+    state, tree_at, trees = empty_rows(settings, 1)
     scratch = np.empty((2, settings.cells), np.int64)
     found = write_layout(
         layout_seed,
         state[0],
-        blocked[0],
+        tree_at[0],
         trees[0],
         settings.width,
         settings.height,
@@ -240,4 +240,4 @@ def layout(
             f"{settings.max_bananas} bananas on {settings.width} x {settings.height} cells; "
             "make the grid larger or ask for fewer trees"
         )
-    return state[0], blocked[0], trees[0]
+    return state[0], tree_at[0], trees[0]

@@ -35,11 +35,11 @@ _X, _Y, _X_FROM, _Y_FROM, _CARRYING, _STUNNED, _TIME_LEFT = range(_TYPES, _TYPES
 
 
 @njit(cache=True)
-def write_action_mask(state, blocked, action_mask, width, height):
+def write_action_mask(state, tree_at, action_mask, width, height):
     """Write what the panda may do now: bool [6]."""
     for action in range(ACTIONS):
         action_mask[action] = action_allowed(
-            action, state[S_PANDA], state[S_CARRYING], blocked, width, height
+            action, state[S_PANDA], state[S_CARRYING], tree_at, width, height
         )
 
 
@@ -94,7 +94,7 @@ def _write_condition(entities, state, step_limit):
 @njit(cache=True)
 def write_observation(
     state,
-    blocked,
+    tree_at,
     trees,
     between,
     entities,
@@ -114,7 +114,7 @@ def write_observation(
 
     Args:
         state: int32 [S].
-        blocked: bool [cells].
+        tree_at: bool [cells].
         trees: uint64 [words].
         between: uint64 [cells, cells, words] of `geometry.cells_between`.
         entities: float32 [E, F], overwritten.
@@ -157,13 +157,13 @@ def write_observation(
             _write_sight(slot, slot + 1, cells, trees, between, full_sight, visibility)
     if not plain_features:
         _write_condition(entities, state, step_limit)
-    write_action_mask(state, blocked, action_mask, width, height)
+    write_action_mask(state, tree_at, action_mask, width, height)
 
 
 @njit(cache=True)
 def update_observation(
     state,
-    blocked,
+    tree_at,
     trees,
     between,
     entities,
@@ -210,4 +210,4 @@ def update_observation(
                 )
     if not plain_features:
         _write_condition(entities, state, step_limit)
-    write_action_mask(state, blocked, action_mask, width, height)
+    write_action_mask(state, tree_at, action_mask, width, height)

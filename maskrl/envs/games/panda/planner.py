@@ -1,12 +1,10 @@
 """The best and the random expected return of a layout, by exact backward induction.
 
-The full state of a layout (cells of panda, scorpion and dragon, which bananas
-lie where, what is carried, who is stunned, steps left) is small enough to
-enumerate. Going backwards from the step limit, the planner computes for every
-state the undiscounted expected return of the best play, or of a player that
-picks uniformly among allowed actions. It sees everything, also under trees, so
-its value is a ceiling for every agent. Rules come from `rules`, shared with the
-environment.
+The full state of a layout (three cells, the bananas, who is stunned, steps left)
+is small enough to enumerate. Going backwards from the step limit, the planner
+computes the undiscounted expected return of the best play, or of uniformly random
+allowed actions. It sees everything, also behind trees, so its value is a ceiling
+for every agent. The rules are those of the environment, called and not restated.
 """
 
 from __future__ import annotations
@@ -94,7 +92,7 @@ def _after_pickup(ground, carrying, cell, banana_cells):
 
 
 @njit(cache=True, nogil=True)
-def _creature_tables(cells_of, index_of, watermelon, blocked, between, trees, width, height):
+def _creature_tables(cells_of, index_of, watermelon, tree_at, between, trees, width, height):
     """For every panda cell: where each creature may go, as indices with chances."""
     count = cells_of.shape[0]
     dragon_to = np.zeros((count, count), np.int64)
@@ -111,7 +109,7 @@ def _creature_tables(cells_of, index_of, watermelon, blocked, between, trees, wi
                 cells_of[c],
                 cells_of[p],
                 watermelon,
-                blocked,
+                tree_at,
                 between,
                 trees,
                 width,
@@ -122,7 +120,7 @@ def _creature_tables(cells_of, index_of, watermelon, blocked, between, trees, wi
                 dragon_to[p, c] = index_of[cells[1]]
                 dragon_chance[p, c] = chances[1]
             outcomes = scorpion_moves(
-                cells, chances, cells_of[c], cells_of[p], watermelon, blocked, width, height
+                cells, chances, cells_of[c], cells_of[p], watermelon, tree_at, width, height
             )
             for k in range(5):
                 scorpion_to[p, c, k] = c
@@ -220,13 +218,13 @@ def _throw(
 
 @njit(cache=True, nogil=True)
 def backward_induction(
-    state, blocked, trees, between, modes, cells_of, index_of, width, height, steps, best, policy
+    state, tree_at, trees, between, modes, cells_of, index_of, width, height, steps, best, policy
 ):
     """Expected return of a layout's start.
 
     Args:
         state: int32 [S], the start.
-        blocked: bool [cells].
+        tree_at: bool [cells].
         trees: uint64 [words].
         between: uint64 [cells, cells, words].
         modes: int64 [2**B, 2, 2, 2] of `item_modes`.
@@ -249,7 +247,7 @@ def backward_induction(
         bananas += 1
     banana_cells = state[S_BANANAS : S_BANANAS + bananas].copy()
     tables = _creature_tables(
-        cells_of, index_of, watermelon, blocked, between, trees, width, height
+        cells_of, index_of, watermelon, tree_at, between, trees, width, height
     )
     value = np.zeros((mode_count, count, count, count), np.float32)
     after = np.zeros((mode_count, count, count, count), np.float32)
@@ -304,7 +302,7 @@ def backward_induction(
                                     cell = cells_of[p]
                                     if action != WAIT:
                                         cell = neighbour(cell, action, width, height)
-                                        if cell < 0 or blocked[cell]:
+                                        if cell < 0 or tree_at[cell]:
                                             continue
                                     if cell == watermelon:
                                         wins = True
@@ -371,9 +369,9 @@ def plan(
     Returns:
         The plan. Values are exact up to float32 rounding (below 1e-5).
     """
-    state, blocked, trees = layout(settings, layout_seed)
+    state, tree_at, trees = layout(settings, layout_seed)
     bananas_here = int((state[S_BANANAS : S_BANANAS + settings.banana_slots] >= 0).sum())
-    standing = ~blocked
+    standing = ~tree_at
     standing[state[S_WATERMELON]] = False
     cells_of = np.flatnonzero(standing).astype(np.int64)
     index_of = np.full(settings.cells, -1, np.int64)
@@ -383,7 +381,7 @@ def plan(
     policy = np.full(shape if keep_policy else (0, 1, 1, 1, 1), NO_ACTION, np.int8)
     value = backward_induction(
         state,
-        blocked,
+        tree_at,
         trees,
         cells_between(settings.width, settings.height),
         modes,

@@ -71,18 +71,18 @@ def sees(a, b, between, trees):
 
 
 @njit(cache=True, inline="always")
-def action_allowed(action, panda, carrying, blocked, width, height):
+def action_allowed(action, panda, carrying, tree_at, width, height):
     """Whether the panda may take this action: no tree or border ahead; a banana to use."""
     if action == WAIT:
         return True
     if action == USE_ITEM:
         return carrying != 0
     cell = neighbour(panda, action, width, height)
-    return cell >= 0 and not blocked[cell]
+    return cell >= 0 and not tree_at[cell]
 
 
 @njit(cache=True)
-def step_towards(start, goal, watermelon, blocked, width, height):
+def step_towards(start, goal, watermelon, tree_at, width, height):
     """Cell after one greedy step: along the longer axis if free, else the other, else stay."""
     dx = goal % width - start % width
     dy = goal // width - start // width
@@ -92,17 +92,17 @@ def step_towards(start, goal, watermelon, blocked, width, height):
     shorter = min(abs(dx), abs(dy))
     if dx != 0 or dy != 0:
         cell = neighbour(start, first, width, height)
-        if cell >= 0 and not blocked[cell] and cell != watermelon:
+        if cell >= 0 and not tree_at[cell] and cell != watermelon:
             return cell
         if shorter > 0:
             cell = neighbour(start, second, width, height)
-            if cell >= 0 and not blocked[cell] and cell != watermelon:
+            if cell >= 0 and not tree_at[cell] and cell != watermelon:
                 return cell
     return start
 
 
 @njit(cache=True)
-def dragon_moves(cells, chances, dragon, panda, watermelon, blocked, between, trees, width, height):
+def dragon_moves(cells, chances, dragon, panda, watermelon, tree_at, between, trees, width, height):
     """Write where the dragon may be after its move, and how likely; return the count.
 
     `cells` and `chances` have room for 5 outcomes.
@@ -111,28 +111,28 @@ def dragon_moves(cells, chances, dragon, panda, watermelon, blocked, between, tr
     chances[0] = 1.0
     if not sees(dragon, panda, between, trees):
         return 1
-    cells[1] = step_towards(dragon, panda, watermelon, blocked, width, height)
+    cells[1] = step_towards(dragon, panda, watermelon, tree_at, width, height)
     chances[0] = 1.0 - DRAGON_CHASE
     chances[1] = DRAGON_CHASE
     return 2
 
 
 @njit(cache=True)
-def scorpion_moves(cells, chances, scorpion, panda, watermelon, blocked, width, height):
+def scorpion_moves(cells, chances, scorpion, panda, watermelon, tree_at, width, height):
     """Write where the scorpion may be after its move, and how likely; return the count.
 
     `cells` and `chances` have room for 5 outcomes.
     """
     cells[0] = scorpion
     if distance(scorpion, panda, width) <= SCORPION_REACH:
-        cells[1] = step_towards(scorpion, panda, watermelon, blocked, width, height)
+        cells[1] = step_towards(scorpion, panda, watermelon, tree_at, width, height)
         chances[0] = 1.0 - SCORPION_CREEP
         chances[1] = SCORPION_CREEP
         return 2
     chances[0] = 1.0 - SCORPION_WANDER
     for direction in range(4):
         cell = neighbour(scorpion, direction, width, height)
-        free = cell >= 0 and not blocked[cell] and cell != watermelon
+        free = cell >= 0 and not tree_at[cell] and cell != watermelon
         cells[1 + direction] = cell if free else scorpion
         chances[1 + direction] = SCORPION_WANDER / 4
     return 5

@@ -60,6 +60,17 @@ ARTICLE_CELLS: Final = {"panda": (3, 0), "watermelon": (2, 6), "scorpion": (6, 4
 ARTICLE_TREES: Final = ((5, 3), (6, 3), (5, 5))
 
 
+_WHOLE_NUMBERS: Final = (
+    "width",
+    "height",
+    "min_trees",
+    "max_trees",
+    "min_bananas",
+    "max_bananas",
+    "step_limit",
+)
+
+
 @dataclass(frozen=True)
 class PandaSettings:
     """One panda world: its size, what is on it, and what the panda gets to know.
@@ -103,6 +114,10 @@ class PandaSettings:
                 raise ConfigError(
                     f"panda: {name} must be one of {', '.join(allowed)}; got {value!r}"
                 )
+        for name in _WHOLE_NUMBERS:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ConfigError(f"panda: {name} must be a whole number; got {value!r}")
         for name, low, high in (
             ("width", 5, 16),
             ("height", 5, 16),
@@ -113,7 +128,7 @@ class PandaSettings:
             ("min_bananas", 0, self.max_bananas),
         ):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            if not low <= value <= high:
                 raise ConfigError(
                     f"panda: {name} must be a whole number from {low} to {high}; got {value!r}"
                 )
@@ -144,7 +159,7 @@ class PandaSettings:
         """Rows of the `entities` observation: 12 by default, the article's 4 with `xyt`."""
         if self.features == "xyt":
             return 4
-        return 4 + self.max_bananas + self.max_trees
+        return 4 + self.max_bananas + max(self.max_trees, self.tree_slots)
 
     @property
     def feature_count(self) -> int:

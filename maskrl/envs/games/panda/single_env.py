@@ -12,9 +12,12 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from maskrl.envs.games.panda.rules import throw_target
 from maskrl.envs.games.panda.scene import Scene
 from maskrl.envs.games.panda.settings import (
     ACTION_NAMES,
+    ACTIONS,
+    DRAGON,
     S_BANANAS,
     S_CARRYING,
     S_DRAGON,
@@ -25,6 +28,7 @@ from maskrl.envs.games.panda.settings import (
     S_STEP,
     S_TREES,
     S_WATERMELON,
+    SCORPION,
     USE_ITEM,
 )
 from maskrl.envs.games.panda.stepping import CAUGHT, GOES_ON, OUT_OF_TIME, WON
@@ -110,14 +114,22 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
         if self._outcome != GOES_ON:
             when = "before the first reset" if self._outcome is None else "after the episode's end"
             raise ConfigError(f"panda: step was called {when}; call reset first")
-        legal = bool(self._worlds._observation[3][0, int(action)]) if 0 <= action < 6 else True
-        awake = self._stunned()
-        observation, rewards, terminated, truncated, infos = self._worlds.step(
-            np.array([int(action)])
-        )
+        if (
+            isinstance(action, bool)
+            or not np.issubdtype(np.asarray(action).dtype, np.integer)
+            or np.asarray(action).size != 1
+            or not 0 <= int(action) < ACTIONS
+        ):
+            raise ConfigError(
+                f"panda: action must be a whole number from 0 to {ACTIONS - 1} "
+                f"({', '.join(ACTION_NAMES)}); got {action!r}"
+            )
+        chosen = int(action)
+        legal = bool(self._worlds._observation[3][0, chosen])
+        self._last_action = chosen if legal else None
+        self._thrown_at = self._throw_cell() if legal and chosen == USE_ITEM else None
+        observation, rewards, terminated, truncated, infos = self._worlds.step(np.array([chosen]))
         self._outcome = int(self._worlds._outcomes[0])
-        self._last_action = int(action) if legal else None
-        self._thrown_at = self._hit_cell(awake) if legal and action == USE_ITEM else None
         info = {"layout_id": int(infos["layout_id"][0])}
         return (
             _first(observation),
@@ -127,23 +139,29 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
             info,
         )
 
-    def _stunned(self) -> tuple[bool, bool]:
+    def _throw_cell(self) -> tuple[int, int] | None:
+        """Cell of the creature that a banana thrown now hits, None when it hits nobody."""
         state = self._worlds._state[0]
-        return bool(state[S_SCORPION_STUNNED]), bool(state[S_DRAGON_STUNNED])
-
-    def _hit_cell(self, before: tuple[bool, bool]) -> tuple[int, int] | None:
-        """Cell of the creature that the banana stunned in this step, if it is still stunned."""
-        state = self._worlds._state[0]
-        for was, now, column in zip(before, self._stunned(), (S_SCORPION, S_DRAGON), strict=True):
-            if now and not was:
-                return self._cell(int(state[column]))
-        return None
+        target = throw_target(
+            state[S_PANDA],
+            state[S_SCORPION],
+            state[S_DRAGON],
+            state[S_SCORPION_STUNNED],
+            state[S_DRAGON_STUNNED],
+            self._worlds._between,
+            self._worlds._trees[0],
+            self.settings.width,
+        )
+        columns = {SCORPION: S_SCORPION, DRAGON: S_DRAGON}
+        return self._cell(int(state[columns[target]])) if target in columns else None
 
     def _cell(self, cell: int) -> tuple[int, int]:
         return cell % self.settings.width, cell // self.settings.width
 
     def scene(self) -> Scene:
         """This moment as plain data, for pictures."""
+        if self._outcome is None:
+            raise ConfigError("panda: there is no scene before the first reset; call reset first")
         settings, state = self.settings, self._worlds._state[0]
         lying = [
             int(cell) for cell in state[S_BANANAS : S_BANANAS + settings.banana_slots] if cell >= 0
@@ -172,7 +190,7 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
             unseen_cells=tuple(self._cell(int(cell)) for cell in np.flatnonzero(~seen)),
             last_action=None if self._last_action is None else ACTION_NAMES[self._last_action],
             thrown_at=self._thrown_at,
-            outcome=_OUTCOME_NAMES[self._outcome or GOES_ON],  # type: ignore[arg-type]
+            outcome=_OUTCOME_NAMES[self._outcome],  # type: ignore[arg-type]
             step=int(state[S_STEP]),
             step_limit=settings.step_limit,
         )

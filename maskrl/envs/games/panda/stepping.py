@@ -86,7 +86,7 @@ def act(state, action, between, trees, banana_slots, width, height):
 
 @njit(cache=True)
 def creatures_move(
-    state, blocked, between, trees, u_dragon, u_scorpion, width, height, cells, chances
+    state, tree_at, between, trees, u_dragon, u_scorpion, width, height, cells, chances
 ):
     """Move the dragon and the scorpion, each by one uniform number."""
     panda = state[S_PANDA]
@@ -102,7 +102,7 @@ def creatures_move(
                 state[S_DRAGON],
                 panda,
                 watermelon,
-                blocked,
+                tree_at,
                 between,
                 trees,
                 width,
@@ -115,7 +115,7 @@ def creatures_move(
                 state[S_SCORPION_STUNNED] = 0
         else:
             count = scorpion_moves(
-                cells, chances, state[S_SCORPION], panda, watermelon, blocked, width, height
+                cells, chances, state[S_SCORPION], panda, watermelon, tree_at, width, height
             )
             state[S_SCORPION] = pick(cells, chances, count, u_scorpion)
 
@@ -124,7 +124,7 @@ def creatures_move(
 def advance(
     state,
     action,
-    blocked,
+    tree_at,
     between,
     trees,
     u_dragon,
@@ -144,7 +144,7 @@ def advance(
     if caught(state):
         return CAUGHT
     creatures_move(
-        state, blocked, between, trees, u_dragon, u_scorpion, width, height, cells, chances
+        state, tree_at, between, trees, u_dragon, u_scorpion, width, height, cells, chances
     )
     if caught(state):
         return CAUGHT
@@ -158,7 +158,7 @@ def begin_episode(
     index,
     count,
     state,
-    blocked,
+    tree_at,
     trees,
     keys,
     counters,
@@ -169,7 +169,7 @@ def begin_episode(
     seed_bits,
     fixed_scene,
     scene_state,
-    scene_blocked,
+    scene_tree_at,
     scene_trees,
     limits,
     scratch,
@@ -177,7 +177,7 @@ def begin_episode(
     """Put environment `index` at the start of its next episode; False when no layout fits."""
     if fixed_scene:
         state[index] = scene_state
-        blocked[index] = scene_blocked
+        tree_at[index] = scene_tree_at
         trees[index] = scene_trees
         layout_ids[index] = 0
         episodes[index] += 1
@@ -193,7 +193,7 @@ def begin_episode(
     return write_layout(
         layout_ids[index],
         state[index],
-        blocked[index],
+        tree_at[index],
         trees[index],
         limits[0],
         limits[1],
@@ -232,10 +232,10 @@ def step_all(
 
     Args:
         actions: int64 [N].
-        world: Arrays that change: state [N, S], blocked [N, cells], trees [N, words],
+        world: Arrays that change: state [N, S], tree_at [N, cells], trees [N, words],
             keys [N], counters [N], layout_ids [N], episodes [N].
         source: Where layouts come from: layout_list, first_seed, seed_bits, fixed_scene.
-        scene: The fixed scene's state, blocked and trees rows.
+        scene: The fixed scene's state, tree_at and trees rows.
         between: uint64 [cells, cells, words].
         observation: entities, entity_mask, visibility, action_mask of the step before,
             brought up to date.
@@ -255,7 +255,7 @@ def step_all(
     Returns:
         Number of disallowed actions, and -1 or the first environment for which no layout fits.
     """
-    state, blocked, trees, keys, counters, layout_ids, episodes = world
+    state, tree_at, trees, keys, counters, layout_ids, episodes = world
     layout_list, first_seed, seed_bits, fixed_scene = source
     entities, entity_mask, visibility, action_mask = observation
     final_entities, final_entity_mask, final_visibility, final_action_mask = final
@@ -265,13 +265,13 @@ def step_all(
     cells = np.empty(5, np.int64)
     chances = np.empty(5, np.float64)
     slots = np.empty(entities.shape[1], np.int64)
-    scratch = np.empty((2, blocked.shape[1]), np.int64)
+    scratch = np.empty((2, tree_at.shape[1]), np.int64)
     illegal = 0
     failed = -1
     for i in range(count):
         action = actions[i]
         if not action_allowed(
-            action, state[i, S_PANDA], state[i, S_CARRYING], blocked[i], width, height
+            action, state[i, S_PANDA], state[i, S_CARRYING], tree_at[i], width, height
         ):
             illegal += 1
             action = WAIT
@@ -282,7 +282,7 @@ def step_all(
         outcome = advance(
             state[i],
             action,
-            blocked[i],
+            tree_at[i],
             between,
             trees[i],
             u_dragon,
@@ -300,7 +300,7 @@ def step_all(
         truncated[i] = outcome == OUT_OF_TIME
         update_observation(
             state[i],
-            blocked[i],
+            tree_at[i],
             trees[i],
             between,
             entities[i],
@@ -328,7 +328,7 @@ def step_all(
             i,
             count,
             state,
-            blocked,
+            tree_at,
             trees,
             keys,
             counters,
@@ -347,7 +347,7 @@ def step_all(
             failed = i
         write_observation(
             state[i],
-            blocked[i],
+            tree_at[i],
             trees[i],
             between,
             entities[i],

@@ -76,15 +76,15 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         layout_seeds: Layouts to play, in this order: world i plays number i, then
             i + num_envs, and so on, around. A number n means the first n of the split.
             By default random ones of the split.
-        copy: Whether returned observations are copies (True) or views of arrays
-            that the next step overwrites.
+        copy: Whether returned observations are copies (True) or read-only views of
+            arrays that the next step overwrites.
         **settings: Fields of `PandaSettings`.
 
     Raises:
         ConfigError: A setting is out of range or unknown; the message names it.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array", "ansi"]}
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
     action_names = ACTION_NAMES
 
     def __init__(
@@ -94,7 +94,6 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         seed: int = 0,
         layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None = None,
         copy: bool = True,
-        render_mode: str | None = None,
         **settings: Any,
     ) -> None:
         if not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
@@ -107,14 +106,13 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
             )
         self.settings = PandaSettings(**settings)
         self.num_envs = int(num_envs)
-        self.render_mode = render_mode
         self.single_observation_space, self.single_action_space = panda_spaces(self.settings)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.illegal_actions = 0
         self._copy = copy
         self._autoreset = True
-        self._seed = seed
+        self._seed = _whole_seed(seed)
         self._between = cells_between(self.settings.width, self.settings.height)
         self._allocate(layout_seeds)
 
@@ -123,14 +121,12 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         settings, count = self.settings, self.num_envs
         if isinstance(layout_seeds, int):
             layout_seeds = split_seeds(settings.split, layout_seeds)
-        self._state, self._blocked, self._trees = empty_rows(settings, count)
+        self._state, self._tree_at, self._trees = empty_rows(settings, count)
         self._counters = np.zeros(count, np.uint64)
         self._keys = stream_keys(self._seed, count)
         self._layout_ids = np.zeros(count, np.int64)
         self._episodes = np.zeros(count, np.int64)
-        seeds = np.asarray([] if layout_seeds is None else layout_seeds, dtype=np.int64)
-        if seeds.ndim != 1 or (seeds < 0).any():
-            raise ConfigError("panda: layout_seeds must be a list of whole numbers from 0 on")
+        seeds = _layout_list([] if layout_seeds is None else layout_seeds)
         fixed = settings.preset != "random"
         self._source = (seeds, FIRST_SEED[settings.split], _SEED_BITS, fixed)
         self._scene = (
@@ -150,7 +146,10 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         )
         plain = settings.features == "xyt"
         self._shown = np.array(
-            [0, 0] if plain else [settings.max_bananas, settings.max_trees], np.int64
+            [0, 0]
+            if plain
+            else [settings.max_bananas, settings.entity_slots - 4 - settings.max_bananas],
+            np.int64,
         )
         self._full_sight = settings.sight == "full"
         self._plain = plain
@@ -174,7 +173,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
     def _as_dict(self, arrays: tuple[npt.NDArray[Any], ...]) -> Observation:
         names = ("entities", "entity_mask", "visibility", "action_mask")
         return {
-            name: array.copy() if self._copy else array
+            name: array.copy() if self._copy else _read_only(array)
             for name, array in zip(names, arrays, strict=True)
         }
 
@@ -191,13 +190,12 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
             The batched observation, and infos with `layout_id` int64 [num_envs].
         """
         if seed is not None:
-            self._seed = int(seed)
+            self._seed = _whole_seed(seed)
             self._keys = stream_keys(self._seed, self.num_envs)
             self._counters[:] = 0
             self._episodes[:] = 0
         if options and "layout_seeds" in options:
-            listed = np.asarray(options["layout_seeds"], dtype=np.int64)
-            self._source = (listed, *self._source[1:])
+            self._source = (_layout_list(options["layout_seeds"]), *self._source[1:])
             self._episodes[:] = 0
         scratch = np.empty((2, self.settings.cells), np.int64)
         for index in range(self.num_envs):
@@ -217,7 +215,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
     def _world(self) -> tuple[npt.NDArray[Any], ...]:
         return (
             self._state,
-            self._blocked,
+            self._tree_at,
             self._trees,
             self._keys,
             self._counters,
@@ -238,7 +236,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         for i in range(self.num_envs):
             write_observation(
                 self._state[i],
-                self._blocked[i],
+                self._tree_at[i],
                 self._trees[i],
                 self._between,
                 *(array[i] for array in self._observation),
@@ -331,7 +329,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future depends on, as copies: continuing from it is exact."""
-        names = ("state", "blocked", "trees", "keys", "counters", "layout_ids", "episodes")
+        names = ("state", "tree_at", "trees", "keys", "counters", "layout_ids", "episodes")
         saved: dict[str, Any] = {
             name: array.copy() for name, array in zip(names, self._world(), strict=True)
         }
@@ -351,7 +349,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
                 f"panda: the saved state is of rules version {state['rules_version']}, "
                 f"this is version {RULES_VERSION}: start the run anew"
             )
-        names = ("state", "blocked", "trees", "keys", "counters", "layout_ids", "episodes")
+        names = ("state", "tree_at", "trees", "keys", "counters", "layout_ids", "episodes")
         for name, array in zip(names, self._world(), strict=True):
             saved = np.asarray(state[name])
             if saved.shape != array.shape:
@@ -367,3 +365,27 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
     def observation(self) -> Observation:
         """The current observation, as after the last `reset`, `step` or `set_state`."""
         return self._as_dict(self._observation)
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A view that cannot be written to: observations are updated in place, step by step."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
+def _layout_list(layout_seeds: Any) -> npt.NDArray[np.int64]:
+    seeds = np.asarray(layout_seeds)
+    whole = np.issubdtype(seeds.dtype, np.integer) or seeds.size == 0
+    if seeds.ndim != 1 or not whole or (seeds < 0).any():
+        raise ConfigError(
+            "panda: layout_seeds must be a list of whole numbers from 0 on; got "
+            f"{seeds.dtype} of shape {seeds.shape}: {str(layout_seeds)[:60]}"
+        )
+    return seeds.astype(np.int64)
+
+
+def _whole_seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ConfigError(f"panda: seed must be a whole number from 0 on; got {seed!r}")
+    return int(seed)

@@ -25,7 +25,7 @@ from maskrl.errors import ConfigError
 from maskrl.geometry import cell_bits
 
 
-def _reached(start: int, blocked: np.ndarray, size: int) -> set[int]:
+def _reached(start: int, tree_at: np.ndarray, size: int) -> set[int]:
     """Cells that free cells connect to start, by a search that shares nothing with the code."""
     seen, frontier = {start}, [start]
     while frontier:
@@ -34,7 +34,7 @@ def _reached(start: int, blocked: np.ndarray, size: int) -> set[int]:
         for dx, dy in ((0, 1), (0, -1), (1, 0), (-1, 0)):
             if 0 <= x + dx < size and 0 <= y + dy < size:
                 ahead = (y + dy) * size + x + dx
-                if not blocked[ahead] and ahead not in seen:
+                if not tree_at[ahead] and ahead not in seen:
                     seen.add(ahead)
                     frontier.append(ahead)
     return seen
@@ -44,20 +44,20 @@ def test_every_layout_can_be_won_and_starts_in_peace() -> None:
     settings = PandaSettings()
     counts = set()
     for seed in split_seeds("train", 300):
-        state, blocked, trees = layout(settings, int(seed))
+        state, tree_at, trees = layout(settings, int(seed))
         panda, watermelon = int(state[S_PANDA]), int(state[S_WATERMELON])
         bananas = state[S_BANANAS : S_BANANAS + 2]
         lying = [int(cell) for cell in bananas if cell >= 0]
         standing = [int(cell) for cell in state[S_BANANAS + 2 :][: state[S_TREES]]]
-        reached = _reached(panda, blocked, 7)
+        reached = _reached(panda, tree_at, 7)
         assert watermelon in reached and set(lying) <= reached
         everything = [panda, watermelon, int(state[S_SCORPION]), int(state[S_DRAGON])]
         everything += lying + standing
         assert len(set(everything)) == len(everything)
         for column in (S_WATERMELON, S_SCORPION, S_DRAGON):
             assert distance(panda, int(state[column]), 7) >= 3
-        assert sorted(standing) == np.flatnonzero(blocked).tolist()
-        np.testing.assert_array_equal(trees, cell_bits(blocked))
+        assert sorted(standing) == np.flatnonzero(tree_at).tolist()
+        np.testing.assert_array_equal(trees, cell_bits(tree_at))
         counts.add((len(standing), len(lying)))
     assert counts == {(t, b) for t in (1, 2, 3, 4, 5, 6) for b in (1, 2)}
 
@@ -83,10 +83,10 @@ def test_splits_share_no_seed() -> None:
 
 
 def test_the_articles_scene_stands_where_the_article_says() -> None:
-    state, blocked, _ = layout(PandaSettings(preset="trees"), 0)
+    state, tree_at, _ = layout(PandaSettings(preset="trees"), 0)
     # Cells are y * 7 + x: panda (3, 0), watermelon (2, 6), scorpion (6, 4), dragon (6, 0).
     assert state[:4].tolist() == [3, 44, 34, 6]
-    assert np.flatnonzero(blocked).tolist() == [26, 27, 40]
+    assert np.flatnonzero(tree_at).tolist() == [26, 27, 40]
     assert not layout(PandaSettings(preset="open"), 0)[1].any()
 
 

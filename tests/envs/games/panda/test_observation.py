@@ -36,11 +36,11 @@ def _positions(env: PandaVectorEnv, row: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_visibility_is_the_line_of_sight_except_for_the_ambusher() -> None:
     env, observation = _played()
-    blocked = env.get_state()["blocked"].reshape(-1, 7, 7)
+    tree_at = env.get_state()["tree_at"].reshape(-1, 7, 7)
     for row in range(64):
         there, positions = _positions(env, row)
         expected = np.zeros((12, 12), bool)
-        expected[np.ix_(there, there)] = line_of_sight(positions, blocked[row])
+        expected[np.ix_(there, there)] = line_of_sight(positions, tree_at[row])
         expected[SCORPION, there] = True
         np.testing.assert_array_equal(observation["visibility"][row], expected)
         padding = np.setdiff1d(np.arange(12), there)

@@ -33,9 +33,9 @@ BETWEEN = cells_between(5, 5)
 
 
 def _trees(*cells: int) -> tuple[np.ndarray, np.ndarray]:
-    blocked = np.zeros(25, bool)
-    blocked[list(cells)] = True
-    return blocked, cell_bits(blocked)
+    tree_at = np.zeros(25, bool)
+    tree_at[list(cells)] = True
+    return tree_at, cell_bits(tree_at)
 
 
 def _moves(kind, *arguments) -> dict[int, float]:
@@ -55,46 +55,46 @@ def test_neighbours_stop_at_the_border() -> None:
 
 
 def test_trees_borders_and_empty_paws_disallow_actions() -> None:
-    blocked, _ = _trees(1)
-    allowed = [action_allowed(a, 0, 0, blocked, 5, 5) for a in range(6)]
+    tree_at, _ = _trees(1)
+    allowed = [action_allowed(a, 0, 0, tree_at, 5, 5) for a in range(6)]
     # In the corner (0, 0) with a tree to the right: only down and wait.
     assert allowed == [False, True, False, False, True, False]
-    assert action_allowed(USE_ITEM, 0, 1, blocked, 5, 5)
-    assert action_allowed(WAIT, 0, 0, blocked, 5, 5)
+    assert action_allowed(USE_ITEM, 0, 1, tree_at, 5, 5)
+    assert action_allowed(WAIT, 0, 0, tree_at, 5, 5)
 
 
 def test_the_dragon_chases_only_what_it_sees() -> None:
-    blocked, bits = _trees()
-    assert _moves(dragon_moves, 10, 14, 24, blocked, BETWEEN, bits, 5, 5) == {10: 0.5, 11: 0.5}
-    blocked, bits = _trees(12)
-    assert _moves(dragon_moves, 10, 14, 24, blocked, BETWEEN, bits, 5, 5) == {10: 1.0}
+    tree_at, bits = _trees()
+    assert _moves(dragon_moves, 10, 14, 24, tree_at, BETWEEN, bits, 5, 5) == {10: 0.5, 11: 0.5}
+    tree_at, bits = _trees(12)
+    assert _moves(dragon_moves, 10, 14, 24, tree_at, BETWEEN, bits, 5, 5) == {10: 1.0}
 
 
 def test_the_scorpion_creeps_when_near_and_trees_do_not_blind_it() -> None:
-    blocked, _ = _trees(11)
+    tree_at, _ = _trees(11)
     # Two steps away with the tree between: it is aware, but the tree is in its way.
-    assert _moves(scorpion_moves, 10, 12, 24, blocked, 5, 5) == {10: 1.0}
-    blocked, _ = _trees()
-    assert _moves(scorpion_moves, 10, 12, 24, blocked, 5, 5) == {10: 0.5, 11: 0.5}
+    assert _moves(scorpion_moves, 10, 12, 24, tree_at, 5, 5) == {10: 1.0}
+    tree_at, _ = _trees()
+    assert _moves(scorpion_moves, 10, 12, 24, tree_at, 5, 5) == {10: 0.5, 11: 0.5}
 
 
 def test_the_scorpion_wanders_when_far_and_stays_where_it_cannot_go() -> None:
-    blocked, _ = _trees(5)
+    tree_at, _ = _trees(5)
     # In the corner (0, 0): up and left leave the grid, down is a tree, right is free.
-    far = _moves(scorpion_moves, 0, 24, 20, blocked, 5, 5)
+    far = _moves(scorpion_moves, 0, 24, 20, tree_at, 5, 5)
     assert far == {0: 0.875, 1: 0.125}
     # Nor does it step on the watermelon.
-    assert _moves(scorpion_moves, 0, 24, 1, blocked, 5, 5) == {0: 1.0}
+    assert _moves(scorpion_moves, 0, 24, 1, tree_at, 5, 5) == {0: 1.0}
 
 
 def test_greedy_steps_prefer_the_longer_side_and_then_the_other() -> None:
-    blocked, _ = _trees()
-    assert step_towards(0, 14, 24, blocked, 5, 5) == 1  # 4 right, 2 down: right first
-    blocked, _ = _trees(1)
-    assert step_towards(0, 14, 24, blocked, 5, 5) == 5  # tree to the right: down
-    assert step_towards(0, 14, 5, blocked, 5, 5) == 0  # and the watermelon below: stay
-    assert step_towards(0, 4, 24, blocked, 5, 5) == 0  # a straight line has no other side
-    assert step_towards(7, 7, 24, blocked, 5, 5) == 7
+    tree_at, _ = _trees()
+    assert step_towards(0, 14, 24, tree_at, 5, 5) == 1  # 4 right, 2 down: right first
+    tree_at, _ = _trees(1)
+    assert step_towards(0, 14, 24, tree_at, 5, 5) == 5  # tree to the right: down
+    assert step_towards(0, 14, 5, tree_at, 5, 5) == 0  # and the watermelon below: stay
+    assert step_towards(0, 4, 24, tree_at, 5, 5) == 0  # a straight line has no other side
+    assert step_towards(7, 7, 24, tree_at, 5, 5) == 7
 
 
 def test_a_banana_hits_the_nearest_awake_creature_in_sight() -> None:

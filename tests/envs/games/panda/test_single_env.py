@@ -96,3 +96,32 @@ def test_wrong_use_is_named() -> None:
         PandaEnv(render_mode="human")
     with pytest.raises(ConfigError, match="before the first reset"):
         PandaEnv().step(0)
+    with pytest.raises(ConfigError, match="no scene before the first reset"):
+        PandaEnv().scene()
+    env = PandaEnv()
+    env.reset()
+    for wrong in (6, -1, 1.5, "up", True):
+        with pytest.raises(ConfigError, match="action must be a whole number from 0 to 5"):
+            env.step(wrong)
+
+
+def test_every_throw_that_hits_shows_where() -> None:
+    env = PandaEnv(seed=0)
+    generator = np.random.default_rng(0)
+    hits = throws = 0
+    for _ in range(400):
+        observation, _ = env.reset()
+        ended = False
+        while not ended:
+            before = env.scene()
+            allowed = np.flatnonzero(observation["action_mask"])
+            action = 5 if observation["action_mask"][5] else int(generator.choice(allowed))
+            observation, _, terminated, truncated, _ = env.step(action)
+            ended = terminated or truncated
+            after = env.scene()
+            throws += action == 5
+            stunned = after.dragon_stunned > before.dragon_stunned
+            stunned |= after.scorpion_stunned > before.scorpion_stunned
+            assert not stunned or after.thrown_at in (before.dragon, before.scorpion)
+            hits += after.thrown_at is not None
+    assert throws > hits > 20

@@ -137,7 +137,9 @@ def test_copies_stay_and_views_change() -> None:
     np.testing.assert_array_equal(first["entities"], kept)
     view = PandaVectorEnv(4, seed=0, copy=False)
     first, _ = view.reset()
-    assert view.step(np.full(4, 4))[0]["entities"] is first["entities"]
+    assert np.shares_memory(view.step(np.full(4, 4))[0]["entities"], first["entities"])
+    with pytest.raises(ValueError, match="read-only"):
+        first["entities"][0] = 0
 
 
 @pytest.mark.parametrize(
@@ -163,3 +165,7 @@ def test_unknown_settings_are_refused() -> None:
         PandaVectorEnv(0)
     with pytest.raises(ConfigError, match="layout_seeds"):
         PandaVectorEnv(1, layout_seeds=[-1])
+    with pytest.raises(ConfigError, match="layout_seeds must be a list of whole numbers"):
+        PandaVectorEnv(1).reset(options={"layout_seeds": [0.5]})
+    with pytest.raises(ConfigError, match="seed must be a whole number from 0 on; got -1"):
+        PandaVectorEnv(1, seed=-1)
