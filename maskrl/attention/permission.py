@@ -64,12 +64,13 @@ class Permission:
             rows: Entities that look, all if None.
 
         Returns:
-            bool [..., Q, E] or [..., 1, E].
+            bool [..., Q, E]; without `rows` also [..., 1, E], where every row is the same.
         """
         own = self.rows(rows)
         opened = own.opened
         if opened is None:
-            return torch.ones(1, x.shape[-2], dtype=torch.bool, device=x.device)
+            looking = rows.shape[-1] if isinstance(rows, Tensor) else 1
+            return torch.ones(looking, x.shape[-2], dtype=torch.bool, device=x.device)
         return opened if own.present is None else opened & own.present.unsqueeze(-1)
 
 

@@ -93,7 +93,8 @@ class EntityNetwork(nn.Module):
         Args:
             obs: "entities" [..., E, F]; "entity_mask" bool [..., E], False = padding; and, where
                 there is one, "visibility" bool [..., E, E], True = entity i sees j, or [..., E]
-                for the observer's row alone. Other entries are not read.
+                for the observer's row alone, with the leading dimensions of the entities. Other
+                entries are not read.
 
         Returns:
             [..., out_features].
@@ -113,10 +114,14 @@ class EntityNetwork(nn.Module):
         """What the observer sees, itself included: bool [..., E]."""
         size = entities.shape[-2]
         one_row = visibility.ndim == entities.ndim - 1
-        shape = entities.shape[:-1] if one_row else (*entities.shape[:-1], size)
+        shape = tuple(entities.shape[:-1]) if one_row else (*entities.shape[:-1], size)
         visibility = check_mask(
             "EntityNetwork", "visibility", visibility, shape, data="pairs of entities"
         )
+        if visibility.shape != shape:
+            raise MaskShapeError(
+                f"EntityNetwork: visibility has shape {tuple(visibility.shape)}; expected {shape}."
+            )
         if self.observer >= size:
             raise MaskShapeError(
                 f"EntityNetwork: observer is {self.observer}; expected an index from 0 to "
