@@ -220,6 +220,12 @@ class RolloutBuffer:
                 f"{OPERATION} has no entry {missing[0]!r}, which its space declares; "
                 f"its entries are {list(obs)}"
             )
+        for key, array in self.features.items():
+            if np.shape(obs[key]) != array.shape[1:]:
+                raise ConfigError(
+                    f"{OPERATION} has the entry {key!r} of shape {np.shape(obs[key])}; its space "
+                    f"and {self.num_envs} environments make {array.shape[1:]}"
+                )
         self._complete = True
 
 

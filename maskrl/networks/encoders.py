@@ -41,8 +41,7 @@ class NetworkConfig:
     shared: bool = False
     """Let policy and value share one network instead of having one each."""
     critic_sees: Literal["same", "everything"] = "same"
-    """What the value network sees of a scene: what the policy sees, or everything (then the
-    policy still acts under its own visibility)."""
+    """What the value network sees of a scene; the policy acts under its own visibility."""
     entity_dim: int = 64
     """Width of an entity's embedding."""
     entity_depth: int = 2

@@ -36,8 +36,7 @@ class PPOConfig:
     clip: float = 0.2
     """Trust region: how far the probability ratio may leave 1 and still be rewarded."""
     value_clip: float | None = None
-    """How far a value may move per update and still be rewarded, in units of return; None
-    does not clip."""
+    """How far, in units of return, an update may move a value; None does not clip."""
     value_coef: float = 0.5
     """Weight of the value loss."""
     entropy_coef: float = 0.01

@@ -19,7 +19,12 @@ from torch import Tensor, nn
 
 from maskrl.buffers.rollout import RolloutBuffer
 from maskrl.envs.contract import final_observations
-from maskrl.errors import NoAllowedActionError, RunFolderError
+from maskrl.errors import (
+    ConfigError,
+    NoAllowedActionError,
+    NonFiniteLogitsError,
+    RunFolderError,
+)
 from maskrl.objectives.advantages import successor_values
 from maskrl.policies.predict import obs_to_tensors
 from maskrl.policies.protocol import distribution_and_value
@@ -101,7 +106,10 @@ class RolloutCollector:
             for t in range(buffer.steps):
                 self._mark_idle(t)
                 distribution, value = distribution_and_value(self.policy, self._on_device(obs))
-                action = distribution.sample(generator=self.generator)
+                try:
+                    action = distribution.sample(generator=self.generator)
+                except NonFiniteLogitsError as error:
+                    raise NonFiniteLogitsError(self._diagnosis(t, error)) from error
                 log_prob = distribution.log_prob(action, reduce="none")
                 buffer.actions[t] = action.cpu().numpy()
                 buffer.log_probs[t] = log_prob.reshape(len(value), -1).cpu().numpy()
@@ -126,6 +134,13 @@ class RolloutCollector:
                 last_values,
                 final_index=torch.from_numpy(np.concatenate(final_index)) if finals else None,
                 final_values=final_values,
+            )
+        strange = np.argwhere(~np.isfinite(buffer.rewards))
+        if strange.size:
+            t, env = strange[0].tolist()
+            raise ConfigError(
+                f"environment {env} of {self.env.num_envs} gave the reward "
+                f"{buffer.rewards[t, env]} at step {t} of this rollout; expected a finite number"
             )
         illegal = buffer.illegal()
         if illegal is not None:
@@ -228,6 +243,23 @@ class RolloutCollector:
                 "set empty='idle'."
             )
         np.logical_not(some, out=self.buffer.idle[t])
+
+    def _diagnosis(self, t: int, error: NonFiniteLogitsError) -> str:
+        """Whether the environment or the training is to blame for logits that are no numbers."""
+        for key, array in self.buffer.features.items():
+            row = array[t].reshape(self.env.num_envs, -1)
+            # Padding of a scene may hold anything, so it proves nothing.
+            if key != "entities" and array.dtype.kind == "f" and not np.isfinite(row).all():
+                env = int(np.flatnonzero(~np.isfinite(row).all(axis=-1))[0])
+                return (
+                    f"environment {env} of {self.env.num_envs} gave an observation {key!r} with "
+                    f"values that are not finite at step {int(self._running_length[env])} of its "
+                    f"episode, and so the logits are not: {error}"
+                )
+        return (
+            f"the policy's logits are not finite any more; training has diverged. Lower "
+            f"learning_rate, or max_grad_norm, or normalise observations and rewards: {error}"
+        )
 
     def _finish(self, ended: np.ndarray) -> None:
         index = np.flatnonzero(ended)

@@ -166,9 +166,10 @@ def test_without_action_mask_everything_is_allowed():
         ({"action_mask": np.ones((B, A), np.int8)}, MaskDtypeError, "as_mask_array"),
         ({"action_mask": np.ones((B, A + 1), np.bool_)}, MaskShapeError, r"\(3, 12\)"),
         ({"visibility": None}, ConfigError, "no entry 'visibility'"),
+        ({"vector": np.zeros((1, 2))}, ConfigError, r"'vector' of shape \(1, 2\)"),
     ],
 )
-def test_wrong_masks_are_refused(change, error, message):
+def test_wrong_observations_are_refused(change, error, message):
     obs = observations(np.random.default_rng(0), 1)[0] | change
     obs = {key: value for key, value in obs.items() if value is not None}
     with pytest.raises(error, match=message):

@@ -2,7 +2,8 @@
 
 Of many actions only two do something in each cell: one step left, one step right. The
 right end pays 1, the left end 0; the optimum is 1. Random valid play gets about 0.5,
-and whoever does not know the mask mostly stands still until the time is up. Beside it a small finished run of the panda, to evaluate.
+and whoever does not know the mask mostly stands still until the time is up. Beside it:
+a small finished run of the panda, to evaluate.
 """
 
 from __future__ import annotations

@@ -12,7 +12,13 @@ from maskrl.buffers.rollout import RolloutBuffer
 from maskrl.distributions import MaskedCategorical
 from maskrl.envs.adapters.gymnasium_info import adapt
 from maskrl.envs.vectorize import GymnasiumVectorEnv
-from maskrl.errors import MaskDtypeError, NoAllowedActionError, RunFolderError
+from maskrl.errors import (
+    ConfigError,
+    MaskDtypeError,
+    NoAllowedActionError,
+    NonFiniteLogitsError,
+    RunFolderError,
+)
 from maskrl.trainers.rollout import RolloutCollector
 
 
@@ -180,6 +186,40 @@ def test_mask_that_is_not_boolean_is_refused(corridor):
 
     with pytest.raises(MaskDtypeError, match="as_mask_array"):
         collector(Bytes(2)).collect()
+
+
+def test_numbers_that_are_none_are_traced_to_their_source(corridor):
+    class Broken(corridor):
+        broken = ""
+
+        def step(self, actions):
+            obs, reward, *rest = super().step(actions)
+            if self.broken == "reward":
+                reward[1] = np.inf
+            if self.broken == "observation":
+                obs["observation"][2, 0] = np.nan
+            return obs, reward, *rest
+
+    acting = collector(Broken(3))
+    acting.env.broken = "reward"
+    with pytest.raises(ConfigError, match="environment 1 of 3 gave the reward inf at step 0"):
+        acting.collect()
+
+    class Linear(CellPolicy):
+        def distribution(self, obs):
+            logits = obs["observation"].sum(-1, keepdim=True) + self.logits_of_all
+            return MaskedCategorical(logits, obs["action_mask"], validate_args=False)
+
+    acting = collector(Broken(3))
+    acting.policy = Linear()
+    acting.env.broken = "observation"
+    with pytest.raises(NonFiniteLogitsError, match="environment 2 of 3 gave an observation"):
+        acting.collect()
+    acting = collector(corridor(3))
+    acting.policy = Linear()
+    acting.policy.logits_of_all.data[:] = torch.nan
+    with pytest.raises(NonFiniteLogitsError, match="training has diverged. Lower learning_rate"):
+        acting.collect()
 
 
 def test_state_continues_to_the_digit(corridor):
