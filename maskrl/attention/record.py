@@ -65,6 +65,7 @@ def record_attention(module: nn.Module) -> Iterator[AttentionMaps]:
         ConfigError: The module has no attention layer, or is being recorded already.
 
     Example:
+        >>> import torch
         >>> layer = EntityAttention(dim=8, heads=2)
         >>> with record_attention(layer) as maps:
         ...     _ = layer(torch.randn(1, 3, 8))
