@@ -55,7 +55,9 @@ class MaskedCategorical(Distribution):
             takes no decision there.
         idle_action: The action of an idle row.
         validate_args: Whether to look at values (logits, and actions that are
-            scored); the default of `torch.distributions` if None.
+            scored). None means yes wherever values can be looked at; torch's global
+            default is not asked, because the first `torch.compile` of a process
+            switches it off for all eager code too.
 
     Raises:
         NoAllowedActionError: A row allows nothing and `empty="raise"`.
@@ -98,7 +100,6 @@ class MaskedCategorical(Distribution):
         if action_mask is not None:
             mask = check_mask(_NAME, "action_mask", action_mask, logits.shape, device=logits.device)
         traced = is_traced(logits)
-        validate = Distribution._validate_args if validate_args is None else validate_args
         self._raw_logits = logits
         self._action_mask = mask
         self._actions = logits.shape[-1]
@@ -107,7 +108,7 @@ class MaskedCategorical(Distribution):
         self._rows: Rows | None = None
         self._unexpanded: MaskedCategorical | None = None
         super().__init__(logits.shape[:-1], validate_args=False)
-        self._validate_args = bool(validate) and not traced
+        self._validate_args = validate_args is not False and not traced
         # Without looking at values no empty row can be refused, and a GPU would have to wait.
         self._look = not traced and (self._validate_args or logits.device.type == "cpu")
         check_empty_choice(_NAME, empty, look=self._look or mask is None)
@@ -161,12 +162,12 @@ class MaskedCategorical(Distribution):
     @property
     def logits(self) -> Tensor:
         """Normalised log-probabilities `[..., A]`, -inf where disallowed and in idle rows."""
-        return self._prepared().log_probs().expand(self._raw_logits.shape)
+        return _wide(self._prepared().log_probs(), self._raw_logits.shape)
 
     @property
     def probs(self) -> Tensor:
         """Probabilities `[..., A]`, exactly 0 where disallowed and in idle rows."""
-        return self._prepared().probs().expand(self._raw_logits.shape)
+        return _wide(self._prepared().probs(), self._raw_logits.shape)
 
     @property
     def action_mask(self) -> Tensor:
@@ -197,7 +198,7 @@ class MaskedCategorical(Distribution):
             NonFiniteLogitsError: Allowed logits cannot be used (even if not validated).
         """
         rows = self._prepared()
-        return self._settled(rows, rows.argmax().expand(self._batch_shape))
+        return self._settled(rows, _wide(rows.argmax(), self._batch_shape))
 
     def sample(
         self,
@@ -296,7 +297,7 @@ class MaskedCategorical(Distribution):
                     f"integer actions."
                 )
             value = value.to(torch.int64)
-        if value.shape == self._batch_shape:
+        if value.ndim == len(self._batch_shape) and value.shape == self._batch_shape:
             return value
         try:
             shape = torch.broadcast_shapes(value.shape, self._batch_shape)
@@ -349,7 +350,7 @@ class MaskedCategorical(Distribution):
             raise ConfigError(
                 f'{_NAME}.entropy: reduce is {reduce!r}; expected "sum", "mean" or "none".'
             )
-        return self._prepared().entropy().expand(self._batch_shape)
+        return _wide(self._prepared().entropy(), self._batch_shape)
 
     def entropy_normalized(self) -> Tensor:
         """Entropy divided by log(number allowed), in [0, 1] `[...]`; 0 where that number is 1.
@@ -410,3 +411,9 @@ class MaskedCategorical(Distribution):
             f"{_NAME}(batch_shape={tuple(self._batch_shape)}, actions={self._actions}, "
             f"{masked}, empty={empty})"
         )
+
+
+def _wide(statistic: Tensor, shape: torch.Size) -> Tensor:
+    """Give a statistic the batch shape of an expanded distribution."""
+    same = statistic.ndim == len(shape) and statistic.shape == shape
+    return statistic if same else statistic.expand(shape)

@@ -180,7 +180,7 @@ def _check_uniform(operation: str, uniform: Any, batch: torch.Size, *, traced: b
     """Return uniforms as float64 after checking shape and range."""
     if not isinstance(uniform, Tensor) or not uniform.is_floating_point():
         raise MaskDtypeError(f"{operation}: uniform must be a floating point tensor in [0, 1).")
-    if uniform.shape[uniform.ndim - len(batch) :] != batch or uniform.ndim < len(batch):
+    if uniform.ndim < len(batch) or uniform.shape[uniform.ndim - len(batch) :] != batch:
         raise MaskShapeError(
             f"{operation}: uniform has shape {tuple(uniform.shape)}; expected {tuple(batch)}, or "
             f"further dimensions before these."

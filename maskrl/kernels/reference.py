@@ -152,7 +152,7 @@ def chosen(log_probs: Tensor, actions: Tensor) -> Tensor:
     where the rows have size 1.
     """
     batch = log_probs.shape[:-1]
-    if actions.shape == batch:
+    if actions.ndim == len(batch) and actions.shape == batch:
         picked = log_probs.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
     else:
         columns, restore = _by_row(actions, batch)
@@ -178,9 +178,10 @@ def sample(log_probs: Tensor, uniform: Tensor) -> Tensor:
         int64 actions of the shape of `uniform`; any index in empty or NaN rows.
     """
     in_parts = not torch.compiler.is_compiling() and log_probs.numel() > CDF_ENTRIES
-    if uniform.shape == log_probs.shape[:-1] and not in_parts:
+    batch = log_probs.shape[:-1]
+    if not in_parts and uniform.ndim == len(batch) and uniform.shape == batch:
         return _draw(log_probs, uniform.unsqueeze(-1)).squeeze(-1)
-    columns, restore = _by_row(uniform, log_probs.shape[:-1])
+    columns, restore = _by_row(uniform, batch)
     rows = log_probs.reshape(-1, log_probs.shape[-1])
     if not in_parts:
         return restore(_draw(rows, columns))
@@ -207,8 +208,6 @@ def _by_row(values: Tensor, batch: torch.Size) -> tuple[Tensor, Callable[[Tensor
     Returns the matrix and the function that gives such a matrix the shape of
     `values` again.
     """
-    if values.shape == batch:
-        return values.reshape(-1, 1), lambda matrix: matrix.reshape(batch)
     shape = values.shape
     padded = (1,) * (len(shape) - len(batch)) + tuple(batch)
     free = [i for i, size in enumerate(padded) if size == 1]

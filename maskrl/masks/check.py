@@ -50,7 +50,7 @@ def check_mask(
     if not isinstance(m, Tensor) or m.dtype is not torch.bool:
         raise MaskDtypeError(_dtype_message(operation, name, m))
     got = m.shape
-    if got != shape and not _broadcasts(got, shape):
+    if not _broadcasts(got, shape):
         raise MaskShapeError(_shape_message(operation, name, tuple(got), tuple(shape), data))
     if device is not None and m.device != device:
         raise MaskError(
@@ -61,6 +61,10 @@ def check_mask(
 
 def _broadcasts(got: Sequence[int], shape: Sequence[int]) -> bool:
     """Whether `got` expands to `shape` without touching the last dimension."""
+    # Numbers of dimensions first: comparing sizes of different dimensions would tie them
+    # together while exporting with a free batch size.
+    if len(got) == len(shape) and got == shape:
+        return True
     if not got or len(got) > len(shape) or got[-1] != shape[-1]:
         return False
     leading = zip(reversed(got[:-1]), reversed(shape[:-1]), strict=False)

@@ -66,3 +66,14 @@ def test_devices_are_compared():
     assert check(m, device=torch.device("cpu")) is m
     with pytest.raises(MaskError, match="action_mask is on meta, logits on cpu"):
         check(m.to("meta"), device=torch.device("cpu"))
+
+
+def test_a_shared_mask_leaves_the_batch_size_free():
+    class Checked(torch.nn.Module):
+        def forward(self, logits, m):
+            return logits + check_mask("f", "action_mask", m, logits.shape)
+
+    batch = torch.export.Dim("batch", min=2, max=64)
+    arguments = torch.zeros(5, 3), torch.ones(3, dtype=torch.bool)
+    program = torch.export.export(Checked(), arguments, dynamic_shapes=({0: batch}, None))
+    assert program.module()(torch.zeros(3, 3), arguments[1]).shape == (3, 3)
