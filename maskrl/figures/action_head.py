@@ -1,7 +1,7 @@
 """The head of one step: what the network said, what the mask allows, what comes out.
 
 Three bars for every action: the raw logit, the mask, and the probability that
-the agent acts on. A hollow diamond shows the probability that the same logits
+the agent acts on. A diamond shows the probability that the same logits
 would give without the mask, so that the mass the mask takes away is visible.
 """
 
@@ -36,7 +36,7 @@ def action_head_figure(
         action_mask: [A] bool, True = allowed.
         probs: [A] probabilities under the mask.
         unmasked_probs: [A] softmax of the logits without the mask, drawn as
-            hollow diamonds; None leaves them out.
+            diamonds; None leaves them out.
         action: the action that was taken; its name is bold.
         row_height: pixels per action.
 
@@ -145,6 +145,7 @@ def action_head_figure(
                     "color": "#ffffff",
                     "line": {"width": 2, "color": PALETTE.neutral},
                 },
+                cliponaxis=False,
                 hovertext=[
                     f"<b>{name}</b><br>without the mask {p:.4f}"
                     for name, p in zip(names, without, strict=True)

@@ -97,6 +97,7 @@ def attention_map_figure(
                 "ticktext": columns,
                 "side": "top",
                 "tickangle": -45,
+                "ticklabeloverflow": "allow",
             },
             yaxis={
                 **axis,
@@ -104,7 +105,7 @@ def attention_map_figure(
                 "ticktext": rows,
                 "autorange": "reversed",
             },
-            margin={"l": 8, "r": 8, "t": 8, "b": 8},
+            margin={"l": 8, "r": 28, "t": 8, "b": 8},
         )
     )
     return figure
@@ -121,21 +122,17 @@ def _cell_texts(z: np.ndarray, allowed: np.ndarray) -> list[list[str]]:
 def _cell_text(weight: float, permitted: bool) -> str:
     """A cross where forbidden, else two digits without the leading zero, or 1."""
     if not permitted:
-        return "×"
+        return "<b>×</b>"
     return "1" if weight >= 0.995 else f"{weight:.2f}"[1:]
 
 
 def _hover_texts(
     z: np.ndarray, allowed: np.ndarray, rows: Sequence[str], columns: Sequence[str], which: str
 ) -> list[list[str]]:
-    """One sentence per cell: who gives how much of its attention to whom."""
+    """Who attends to whom and how much, in short lines that fit beside a cell."""
 
-    def sentence(i: int, j: int) -> str:
-        if not allowed[i, j]:
-            return f"<b>{rows[i]}</b> may not attend to <b>{columns[j]}</b><br>exactly 0<br>{which}"
-        return (
-            f"<b>{rows[i]}</b> attends to <b>{columns[j]}</b>"
-            f"<br>{z[i, j]:.1%} of its attention<br>{which}"
-        )
+    def words(i: int, j: int) -> str:
+        share = f"{z[i, j]:.1%} of its attention" if allowed[i, j] else "masked: exactly 0"
+        return f"<b>{rows[i]} → {columns[j]}</b><br>{share}<br>{which}"
 
-    return [[sentence(i, j) for j in range(len(columns))] for i in range(len(rows))]
+    return [[words(i, j) for j in range(len(columns))] for i in range(len(rows))]

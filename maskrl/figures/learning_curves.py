@@ -76,8 +76,7 @@ def learning_curve(
             line={"color": colour, "width": 2},
             marker={"size": 7, "color": colour},
             name=escape(label),
-            hovertemplate=f"{escape(label)} <b>%{{y:.{digits}f}}</b><br>"
-            "after %{x:,} steps<extra></extra>",
+            hovertemplate=f"{escape(label)} <b>%{{y:.{digits}f}}</b><extra></extra>",
         )
     )
     shown = [line for line in lines if np.isfinite(line.value)]

@@ -102,10 +102,10 @@ def disallowed_mass_figure(step: np.ndarray, mass: np.ndarray, *, height: int = 
                 "size": 7,
                 "solidity": 0.2,
                 "fgcolor": PALETTE.disallowed,
+                "fgopacity": 0.5,
                 "bgcolor": "rgba(0,0,0,0)",
             },
-            hovertemplate="<b>%{y:.1%}</b> on disallowed actions<br>"
-            "after %{x:,} steps<extra></extra>",
+            hovertemplate="<b>%{y:.1%}</b> on disallowed actions<extra></extra>",
         )
     )
     figure.update_layout(

@@ -137,6 +137,7 @@ def step_axis(title: str = "environment steps") -> Mapping[str, Any]:
     return {
         "title": {"text": title},
         "tickformat": "~s",
+        "hoverformat": ",d",
         "nticks": 6,
         "fixedrange": True,
         "showgrid": False,

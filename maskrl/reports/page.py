@@ -15,6 +15,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import numpy as np
 from plotly.offline import get_plotlyjs
 
 from maskrl.errors import RunFolderError
@@ -81,7 +82,7 @@ def render_page(run: RunData, live: LivePolicy | None = None) -> str:
     return Template(_asset("page.html")).substitute(
         title=escape(f"{run.env_id}: maskrl report"),
         css=_asset("page.css"),
-        header=header_html(run) + notes,
+        header=header_html(run, _portrait(live)) + notes,
         contents="".join(
             f'<a href="#{escape(section.anchor)}">{escape(section.title)}</a>'
             for section in sections
@@ -92,6 +93,11 @@ def render_page(run: RunData, live: LivePolicy | None = None) -> str:
         plotly=get_plotlyjs().replace("</script", r"<\/script"),
         script=_scripts(),
     )
+
+
+def _portrait(live: LivePolicy) -> np.ndarray | None:
+    """A picture of the environment, where it draws pictures."""
+    return live.episodes[0].steps[0].frame if live.episodes else None
 
 
 def embedded_json(value: Any) -> str:

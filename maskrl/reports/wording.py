@@ -84,5 +84,5 @@ def plural(value: float, word: str, words: str | None = None) -> str:
 
 
 def readable(name: str) -> str:
-    """An identifier as words: "use_item" gives "use item"."""
-    return name.replace("_", " ")
+    """An identifier as words: "use_item" gives "use item", a bare number "action 3"."""
+    return f"action {name}" if name.isdigit() else name.replace("_", " ")

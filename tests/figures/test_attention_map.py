@@ -28,10 +28,10 @@ def test_one_trace_per_layer_and_head_with_the_mean_first():
 def test_hover_says_who_attends_to_whom_and_how_much():
     trace = attention_map_figure(weights(), NAMES, permitted=SEES).data[1]
     assert trace.hovertext[0][0] == (
-        "<b>panda</b> attends to <b>panda</b><br>50.0% of its attention<br>layer 1, head 1"
+        "<b>panda → panda</b><br>50.0% of its attention<br>layer 1, head 1"
     )
     assert trace.hovertext[0][1] == (
-        "<b>panda</b> may not attend to <b>scorpion</b><br>exactly 0<br>layer 1, head 1"
+        "<b>panda → scorpion</b><br>masked: exactly 0<br>layer 1, head 1"
     )
     assert "&lt;b&gt;" in trace.hovertext[0][2]
 
@@ -40,7 +40,7 @@ def test_nothing_and_little_never_look_alike():
     w = np.zeros((1, 1, 3, 3))
     w[..., 0] = 1.0
     text = attention_map_figure(w, NAMES, permitted=SEES).data[0].text
-    assert text[0] == ["1", "×", ".00"]
+    assert text[0] == ["1", "<b>×</b>", ".00"]
 
 
 def test_only_some_may_look():

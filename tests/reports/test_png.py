@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from maskrl.reports.png import png_bytes, png_data_uri
+from maskrl.reports.png import png_bytes, png_data_uri, with_few_colours
 
 
 def read_png(data: bytes) -> np.ndarray:
@@ -65,3 +65,26 @@ def test_few_colours_take_few_bytes():
 def test_other_arrays_are_refused(frame):
     with pytest.raises(ValueError, match="png_bytes: frame has shape"):
         png_bytes(frame)
+
+
+def test_a_drawing_with_soft_edges_becomes_small_and_stays_itself():
+    y, x = np.mgrid[:200, :200]
+    disc = np.clip(60 - np.hypot(x - 100, y - 100), 0, 1)[..., None]  # one pixel of soft edge
+    tint = (np.stack([x, y, x + y], axis=2) // 4) % 8
+    frame = (40 + 8 * (tint // 4) + disc * (180 + tint)).astype(np.uint8)
+    few = with_few_colours(frame)
+    assert (
+        len(np.unique(few.reshape(-1, 3), axis=0))
+        <= 256
+        < len(np.unique(frame.reshape(-1, 3), axis=0))
+    )
+    assert np.sqrt(((few.astype(float) - frame) ** 2).mean()) <= 3
+    assert len(png_bytes(few)) < len(png_bytes(frame))
+
+
+def test_photographs_and_simple_drawings_are_left_alone():
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert with_few_colours(noise) is noise
+    simple = np.zeros((8, 8, 3), np.uint8)
+    assert with_few_colours(simple) is simple

@@ -52,3 +52,4 @@ def test_words():
     assert wording.plural(1, "step") == "1 step"
     assert wording.plural(1200, "entity", "entities") == "1,200 entities"
     assert wording.readable("use_item") == "use item"
+    assert wording.readable("3") == "action 3"

@@ -45,7 +45,8 @@ def action_head_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
     caption = _caption(decision, names, shown=len(rows), episodes=len(episodes))
     html = paragraph(
         "The network gives every action a logit. The mask takes out what is impossible now, and "
-        "the probabilities are shared among what is left.",
+        "the probabilities are shared among what is left. Crosses and hatching mark what is "
+        "disallowed.",
         kind="intro",
     ) + figure_place("action-head", figure, caption=escape(caption))
     return Section("head", "One decision under the mask", html, {"action-head": figure})
@@ -121,7 +122,7 @@ def _caption(decision: Decision, names: Sequence[str], *, shown: int, episodes: 
     if decision.mass > 0:
         parts.append(
             "Of all the steps recorded this is the one where the network alone would have erred "
-            f"most: without the mask (hollow diamonds) {wording.percent(decision.mass)} of the "
+            f"most: without the mask (diamonds) {wording.percent(decision.mass)} of the "
             "probability would lie on disallowed actions; with it, exactly none does."
         )
     else:

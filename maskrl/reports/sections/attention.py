@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from maskrl.figures import attention_map_figure
 from maskrl.reports import wording
 from maskrl.reports.attention_scenes import AttentionView, SceneMaps
-from maskrl.reports.png import png_data_uri
+from maskrl.reports.png import png_data_uri, with_few_colours
 from maskrl.reports.section import Section, figure_place, paragraph
 
 _VIEWS = (("sight", "each one's own sight"), ("observer", "the panda's view"))
@@ -41,15 +41,23 @@ def attention_section(scenes: Sequence[SceneMaps]) -> Section | None:
             "weight is exactly 0. Hover or tap a cell to read it.",
             kind="intro",
         ),
+        paragraph(
+            "The mask is either each one's own sight, or the panda's view: only what the panda "
+            "sees, which is what its policy acts on. Under their own sight, entities are cut off "
+            "from the second layer on from everybody who sees what they do not, so that nothing "
+            "leaks through a third.",
+            kind="intro",
+        ),
         _choices(scenes[0].unmasked.weights.shape),
     ]
     for scene in scenes:
         without, under = f"map-{scene.scene}-without", f"map-{scene.scene}-with"
         figures[without] = _map(scene, {"none": scene.unmasked})
         figures[under] = _map(scene, {"sight": scene.sight, "observer": scene.observer})
+        uri = png_data_uri(with_few_colours(scene.picture))
         parts.append(
-            f'<div class="scene card"><div class="scene-head">'
-            f'<img src="{png_data_uri(scene.picture)}" alt="The scene {escape(scene.scene)}">'
+            '<div class="scene card"><div class="scene-head">'
+            f'<img src="{uri}" alt="The scene {escape(scene.scene)}">'
             f"<div><h3>Scene {escape(scene.scene)}</h3>{paragraph(_caption(scene))}</div></div>"
             f'<div class="maps">{_place(without, figures[without], "Without mask")}'
             f"{_place(under, figures[under], 'With mask')}</div></div>"

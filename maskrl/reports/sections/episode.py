@@ -16,7 +16,7 @@ import numpy as np
 from maskrl.policies.episode import EpisodeRecord, EpisodeStep
 from maskrl.reports import wording
 from maskrl.reports.ansi_html import ansi_to_html
-from maskrl.reports.png import png_data_uri
+from maskrl.reports.png import png_data_uri, with_few_colours
 from maskrl.reports.section import Section, paragraph
 
 MAX_ACTIONS = 16
@@ -46,14 +46,13 @@ def episode_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
     if not episodes:
         return None
     first = episodes[0]
-    has_attention = any(step.attention for step in first.steps)
     html = (
-        paragraph(_intro(first, has_attention), kind="intro")
+        paragraph(_intro(episodes), kind="intro")
         + '<div class="card" id="viewer">'
         + _choice(episodes)
         + '<div class="viewer"><div class="panel">'
         + '<img class="frame" data-part="picture" alt="" hidden>'
-        + '<pre class="screen" data-part="screen" hidden></pre>'
+        + '<div class="screen" hidden><pre data-part="screen"></pre></div>'
         + _transport()
         + '</div><div class="panel"><dl class="facts" data-part="facts"></dl>'
         + _tables()
@@ -82,7 +81,7 @@ def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
     def picture(frame: np.ndarray | None) -> int | None:
         if frame is None:
             return None
-        return pictures.place(frame.tobytes(), lambda: png_data_uri(frame))
+        return pictures.place(frame.tobytes(), lambda: png_data_uri(with_few_colours(frame)))
 
     def screen(text: str | None) -> int | None:
         if text is None:
@@ -193,15 +192,19 @@ def _summary(episode: EpisodeRecord, number: int) -> str:
     return sentence
 
 
-def _intro(episode: EpisodeRecord, has_attention: bool) -> str:
+def _intro(episodes: Sequence[EpisodeRecord]) -> str:
     """What there is to see."""
-    unseen = ", on layouts that it never saw in training" if episode.layout_id is not None else ""
-    sentence = (
-        f"The trained agent plays with its likeliest action at every step{unseen}. Beside each "
-        "picture: what the mask allowed there, how the probabilities fell"
-    )
-    if has_attention:
-        return sentence + ", and how the agent spread its attention over the scene."
+    first = episodes[0]
+    many = len(episodes) > 1
+    sentence = "The trained agent plays with its likeliest action at every step"
+    if first.layout_id is not None:
+        sentence += ", on layouts" if many else ", on a layout"
+        sentence += " that it never saw in training"
+    if many:
+        sentence += f"; {len(episodes)} episodes, played once and not selected"
+    sentence += ". Beside each picture: what the mask allowed there, and how the probabilities fell"
+    if any(step.attention for step in first.steps):
+        sentence += ", and how the agent spread its attention over the scene"
     return sentence + "."
 
 

@@ -8,35 +8,56 @@ from __future__ import annotations
 
 import math
 from html import escape
+from typing import Any
+
+import numpy as np
 
 from maskrl.reports import wording
+from maskrl.reports.png import png_data_uri, with_few_colours
 from maskrl.reports.run_data import RunData
 from maskrl.reports.section import paragraph, tiles
 
 
-def header_html(run: RunData) -> str:
+def header_html(run: RunData, picture: np.ndarray | None = None) -> str:
     """The page's header: title, what was trained, a verdict, the main figures.
 
     Args:
         run: what the run left behind.
+        picture: uint8 [H, W, 3], the environment, to the right of the title.
 
     Returns:
         HTML for the inside of `header`.
     """
+    env_id, env_kwargs = _named(run)
     settings = "".join(
         f'<span class="chip">{escape(str(name))} = {escape(str(value))}</span>'
-        for name, value in run.env_kwargs.items()
+        for name, value in env_kwargs.items()
     )
+    image = ""
+    if picture is not None:
+        uri = png_data_uri(with_few_colours(picture))
+        image = f'<img class="portrait" src="{uri}" alt="The environment">'
     return "".join(
         (
+            '<div class="banner"><div>',
             '<p class="eyebrow">maskrl training report</p>',
-            f"<h1>{escape(run.env_id)}</h1>",
+            f"<h1>{escape(env_id)}</h1>",
             f'<p class="chips">{settings}</p>' if settings else "",
             paragraph(_what_was_trained(run), kind="lead"),
             _verdict(run),
+            f"</div>{image}</div>",
             tiles(_entries(run)),
         )
     )
+
+
+def _named(run: RunData) -> tuple[str, dict[str, Any]]:
+    """The environment's id without its query, and all its settings."""
+    base_id, query, rest = run.env_id.partition("?")
+    if not query:
+        return base_id, run.env_kwargs
+    pairs = (part.partition("=") for part in rest.split("&"))
+    return base_id, {**{name: value for name, _, value in pairs}, **run.env_kwargs}
 
 
 def _what_was_trained(run: RunData) -> str:

@@ -73,7 +73,9 @@ def _entries(run: RunData) -> list[tuple[str, str, str]]:
     entries = []
     if math.isfinite(run.illegal_actions):
         illegal = run.illegal_actions
-        remark = "impossible while the mask is in force" if illegal == 0 else "must be 0: see below"
+        remark = (
+            "impossible while the mask is in force" if illegal == 0 else "done against the mask"
+        )
         entries.append(("Illegal actions executed", wording.count(illegal), remark))
     for name, label, remark in (
         ("allowed_share", "Actions allowed", "mean share per step"),
@@ -117,6 +119,6 @@ def _mass_caption(mass: np.ndarray) -> str:
     return (
         "The probability that the same network, with its mask removed, would put on disallowed "
         f"actions: {wording.percent(first, 1)} at the start, {wording.percent(last, 1)} at the "
-        "end. A masked action gets no gradient, so nothing pushes this number down; with the "
-        "mask it is exactly 0 at every step."
+        "end. Masked actions get no gradient, so the network is never taught to avoid them, and "
+        "it need not be: with the mask this probability is exactly 0 at every step."
     )

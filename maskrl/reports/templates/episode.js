@@ -92,7 +92,7 @@
     if (step.picture !== null) part.picture.src = episode.pictures[step.picture];
     part.picture.hidden = step.picture === null;
     part.picture.alt = `Step ${state.step} of the episode`;
-    part.screen.hidden = step.screen === null;
+    part.screen.parentElement.hidden = step.screen === null;
     part.screen.innerHTML = step.screen === null ? "" : episode.screens[step.screen];
     part.slider.max = episode.steps.length - 1;
     part.slider.value = state.step;
@@ -101,7 +101,7 @@
     part.summary.textContent = episode.summary;
     const facts = [];
     if (step.action === null) facts.push(fact("The end", episode.ending));
-    else facts.push(fact("Action", actions[step.action]), fact("Reward", fixed(step.reward, 2)));
+    else facts.push(fact("Chosen", actions[step.action]), fact("Reward", fixed(step.reward, 2)));
     if (step.value !== null) facts.push(fact("Predicted return", fixed(step.value, 2)));
     part.facts.replaceChildren(...facts);
     part.actions.replaceChildren(...step.rows.map((row) => actionRow(row, step.action)));

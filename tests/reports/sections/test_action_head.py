@@ -35,7 +35,7 @@ def test_the_hardest_decision_is_found(make_episode):
 
 def test_section_says_which_step_and_why(make_episode):
     section = action_head_section([make_episode()])
-    assert "of the episode above" in section.html and "hollow diamonds" in section.html
+    assert "of the episode above" in section.html and "(diamonds)" in section.html
     assert len(section.figures["action-head"].data[0].x) == 6
 
 

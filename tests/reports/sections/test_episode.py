@@ -56,5 +56,6 @@ def test_section(make_episode):
     assert 'data-part="slider"' in section.html and 'data-episode="1"' in section.html
     assert section.data["episodes"]["actions"][-1] == "use item"
     alone = episode_section([make_episode(text=True, entities=False)])
+    assert "2 episodes" in section.html and "not selected" not in alone.html
     assert "data-episode" not in alone.html and "attention over the scene" not in alone.html
     assert episode_section([]) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from maskrl.reports.sections.header import header_html
 
 
@@ -25,6 +27,12 @@ def test_an_unevaluated_run_shows_the_training_return(make_run):
     html = header_html(make_run(evaluation={}))
     assert "last 100 episodes of training" in html
     assert "nan" not in html and "not measured" not in html
+
+
+def test_settings_in_the_id_become_chips_and_a_picture_is_shown(make_run):
+    html = header_html(make_run(config={"env": "panda?sight=full"}), np.zeros((4, 4, 3), np.uint8))
+    assert "<h1>panda</h1>" in html and "sight = full" in html
+    assert 'class="portrait" src="data:image/png;base64,' in html
 
 
 def test_scores_outside_the_track_stay_on_the_page(make_run):
