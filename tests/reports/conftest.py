@@ -169,6 +169,14 @@ def made_up_scene(scene: str) -> SceneMaps:
     )
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why browser tests were left out: a letter among dots would not be read."""
+    left_out = terminalreporter.getreports("skipped")
+    reasons = {r.longrepr[2] for r in left_out if "in_browser" in r.nodeid}
+    for reason in reasons:
+        terminalreporter.write_line(reason, yellow=True)
+
+
 @pytest.fixture(scope="session")
 def make_episode() -> Callable[..., EpisodeRecord]:
     return made_up_episode

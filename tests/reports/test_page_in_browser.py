@@ -6,6 +6,7 @@ line that says how to get them; with MASKRL_BROWSER=required, as in CI, they fai
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import time
@@ -17,8 +18,8 @@ import pytest
 from maskrl.reports.page import render_page
 
 MISSING = (
-    "no {} to open the report in: apt-get install chromium chromium-driver, or put both on the "
-    "PATH. Then pip install -e '.[dev]'."
+    "the report is not opened in a browser: {} or selenium is missing. "
+    "apt-get install chromium chromium-driver; pip install -e '.[dev]'"
 )
 FLAGS = (
     "--headless=new",
@@ -44,7 +45,7 @@ FIGURES_OFF_THEIR_PLACE = """
 
 def find_program(*names: str) -> str:
     found = next((path for path in map(shutil.which, names) if path), None)
-    if found is not None:
+    if found is not None and importlib.util.find_spec("selenium") is not None:
         return found
     if os.environ.get("MASKRL_BROWSER") == "required":
         pytest.fail(MISSING.format(names[0]))
