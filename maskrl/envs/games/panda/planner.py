@@ -147,40 +147,53 @@ def _world_answers(value, after, modes, tables, from_dragon):
                         if mode < 0:
                             continue
                         awake_mode = modes[ground, carrying, scorpion_stunned, 0]
-                        for s in range(count):
-                            here = value[mode, p, s]
-                            out = from_dragon[scorpion_stunned, s]
-                            if dragon_stunned:
-                                awake = value[awake_mode, p, s]
+                        here = value[mode, p]
+                        out = from_dragon[scorpion_stunned]
+                        if dragon_stunned:
+                            awake = value[awake_mode, p]
+                            for s in range(count):
                                 for d in range(count):
-                                    out[d] = asleep * here[d] + wake * awake[d]
-                            else:
+                                    out[s, d] = asleep * here[s, d] + wake * awake[s, d]
+                        else:
+                            to = dragon_to[p]
+                            chance = dragon_chance[p]
+                            for s in range(count):
                                 for d in range(count):
-                                    chance = dragon_chance[p, d]
-                                    out[d] = (np.float32(1.0) - chance) * here[d] + chance * here[
-                                        dragon_to[p, d]
-                                    ]
+                                    out[s, d] = (np.float32(1.0) - chance[d]) * here[s, d] + chance[
+                                        d
+                                    ] * here[s, to[d]]
                     # Then the scorpion.
                     for scorpion_stunned in range(2):
                         mode = modes[ground, carrying, scorpion_stunned, dragon_stunned]
                         if mode < 0:
                             continue
-                        for s in range(count):
-                            out = after[mode, p, s]
-                            if scorpion_stunned:
-                                here = from_dragon[1, s]
-                                awake = from_dragon[0, s]
+                        out = after[mode, p]
+                        here = from_dragon[scorpion_stunned]
+                        awake = from_dragon[0]
+                        if scorpion_stunned:
+                            for s in range(count):
                                 for d in range(count):
-                                    out[d] = asleep * here[d] + wake * awake[d]
-                            else:
+                                    out[s, d] = asleep * here[s, d] + wake * awake[s, d]
+                        else:
+                            to = scorpion_to[p]
+                            chance = scorpion_chance[p]
+                            for s in range(count):
+                                a, b, c, e, f = to[s, 0], to[s, 1], to[s, 2], to[s, 3], to[s, 4]
+                                q, r, t, u, v = (
+                                    chance[s, 0],
+                                    chance[s, 1],
+                                    chance[s, 2],
+                                    chance[s, 3],
+                                    chance[s, 4],
+                                )
                                 for d in range(count):
-                                    out[d] = np.float32(0.0)
-                                for k in range(5):
-                                    chance = scorpion_chance[p, s, k]
-                                    if chance > np.float32(0.0):
-                                        there = from_dragon[0, scorpion_to[p, s, k]]
-                                        for d in range(count):
-                                            out[d] += chance * there[d]
+                                    out[s, d] = (
+                                        q * here[a, d]
+                                        + r * here[b, d]
+                                        + t * here[c, d]
+                                        + u * here[e, d]
+                                        + v * here[f, d]
+                                    )
                         if not scorpion_stunned:
                             after[mode, p, p, :] = np.float32(-1.0)
                         if not dragon_stunned:
@@ -189,31 +202,71 @@ def _world_answers(value, after, modes, tables, from_dragon):
 
 
 @njit(cache=True, nogil=True)
-def _throw(
-    after,
-    modes,
-    ground,
-    scorpion_stunned,
-    dragon_stunned,
-    p,
-    s,
-    out,
-    cells_of,
-    banana_cells,
-    between,
-    trees,
-    width,
-):
-    """Value of throwing the carried banana, for every dragon cell, into `out` [D]."""
-    panda = cells_of[p]
-    new_ground, new_carrying = _after_pickup(ground, 0, panda, banana_cells)
-    for d in range(cells_of.shape[0]):
-        target = throw_target(
-            panda, cells_of[s], cells_of[d], scorpion_stunned, dragon_stunned, between, trees, width
-        )
-        hit_scorpion = 1 if target == SCORPION else scorpion_stunned
-        hit_dragon = 1 if target == DRAGON else dragon_stunned
-        out[d] = after[modes[new_ground, new_carrying, hit_scorpion, hit_dragon], p, s, d]
+def _throw_targets(cells_of, between, trees, width):
+    """Whom a throw hits: int8 [scorpion stunned, dragon stunned, P, S, D]."""
+    count = cells_of.shape[0]
+    targets = np.empty((2, 2, count, count, count), np.int8)
+    for scorpion_stunned in range(2):
+        for dragon_stunned in range(2):
+            for p in range(count):
+                for s in range(count):
+                    for d in range(count):
+                        targets[scorpion_stunned, dragon_stunned, p, s, d] = throw_target(
+                            cells_of[p],
+                            cells_of[s],
+                            cells_of[d],
+                            scorpion_stunned,
+                            dragon_stunned,
+                            between,
+                            trees,
+                            width,
+                        )
+    return targets
+
+
+@njit(cache=True, nogil=True)
+def _throw(after, targets, hit_modes, scorpion_stunned, dragon_stunned, p, out):
+    """Value of throwing the carried banana, for every place of the creatures, into `out` [S, D].
+
+    `hit_modes` [2, 2] is the mode after the throw by who is then stunned.
+    """
+    count = out.shape[0]
+    target = targets[scorpion_stunned, dragon_stunned, p]
+    missed = after[hit_modes[scorpion_stunned, dragon_stunned], p]
+    scorpion_hit = after[hit_modes[1, dragon_stunned], p]
+    dragon_hit = after[hit_modes[scorpion_stunned, 1], p]
+    for s in range(count):
+        for d in range(count):
+            if target[s, d] == SCORPION:
+                out[s, d] = scorpion_hit[s, d]
+            elif target[s, d] == DRAGON:
+                out[s, d] = dragon_hit[s, d]
+            else:
+                out[s, d] = missed[s, d]
+
+
+@njit(cache=True, nogil=True)
+def _take_in(gain, out, first, best, action, policy):
+    """Fold one action's value [S, D] into the state's: the larger one, or the sum."""
+    count = out.shape[0]
+    if first:
+        for s in range(count):
+            for d in range(count):
+                out[s, d] = gain[s, d]
+        policy[:] = action
+    elif best:
+        if policy.shape[0] > 0:
+            for s in range(count):
+                for d in range(count):
+                    if gain[s, d] > out[s, d]:
+                        policy[s, d] = action
+        for s in range(count):
+            for d in range(count):
+                out[s, d] = max(out[s, d], gain[s, d])
+    else:
+        for s in range(count):
+            for d in range(count):
+                out[s, d] += gain[s, d]
 
 
 @njit(cache=True, nogil=True)
@@ -252,7 +305,11 @@ def backward_induction(
     value = np.zeros((mode_count, count, count, count), np.float32)
     after = np.zeros((mode_count, count, count, count), np.float32)
     from_dragon = np.zeros((2, count, count), np.float32)
-    option = np.zeros(count, np.float32)
+    option = np.zeros((count, count), np.float32)
+    won = np.ones((count, count), np.float32)
+    hit_modes = np.zeros((2, 2), np.int64)
+    targets = _throw_targets(cells_of, between, trees, width)
+    kept = np.empty((0, 0), np.int8)
     for ground in range(modes.shape[0]):
         for carrying in range(2):
             for flags in range(4):
@@ -274,72 +331,51 @@ def backward_induction(
                     if mode < 0:
                         continue
                     for p in range(count):
-                        for s in range(count):
-                            out = value[mode, p, s]
-                            allowed = np.float32(0.0)
-                            for action in range(USE_ITEM + 1):
-                                wins = False
-                                if action == USE_ITEM:
-                                    if not carrying:
+                        out = value[mode, p]
+                        if policy.shape[0] > 0:
+                            kept = policy[step, mode, p]
+                        allowed = 0
+                        for action in range(USE_ITEM + 1):
+                            gain = option
+                            if action == USE_ITEM:
+                                if not carrying:
+                                    continue
+                                new_ground, new_carrying = _after_pickup(
+                                    ground, 0, cells_of[p], banana_cells
+                                )
+                                hit_modes[:] = modes[new_ground, new_carrying]
+                                _throw(
+                                    after,
+                                    targets,
+                                    hit_modes,
+                                    scorpion_stunned,
+                                    dragon_stunned,
+                                    p,
+                                    option,
+                                )
+                            else:
+                                cell = cells_of[p]
+                                if action != WAIT:
+                                    cell = neighbour(cell, action, width, height)
+                                    if cell < 0 or tree_at[cell]:
                                         continue
-                                    _throw(
-                                        after,
-                                        modes,
-                                        ground,
-                                        scorpion_stunned,
-                                        dragon_stunned,
-                                        p,
-                                        s,
-                                        option,
-                                        cells_of,
-                                        banana_cells,
-                                        between,
-                                        trees,
-                                        width,
+                                if cell == watermelon:
+                                    gain = won
+                                else:
+                                    new_ground, new_carrying = _after_pickup(
+                                        ground, carrying, cell, banana_cells
                                     )
-                                    gain = option
-                                else:
-                                    cell = cells_of[p]
-                                    if action != WAIT:
-                                        cell = neighbour(cell, action, width, height)
-                                        if cell < 0 or tree_at[cell]:
-                                            continue
-                                    if cell == watermelon:
-                                        wins = True
-                                        option[:] = np.float32(1.0)
-                                        gain = option
-                                    else:
-                                        new_ground, new_carrying = _after_pickup(
-                                            ground, carrying, cell, banana_cells
-                                        )
-                                        next_mode = modes[
-                                            new_ground,
-                                            new_carrying,
-                                            scorpion_stunned,
-                                            dragon_stunned,
-                                        ]
-                                        gain = after[next_mode, index_of[cell], s]
-                                if allowed == np.float32(0.0):
-                                    for d in range(count):
-                                        out[d] = gain[d]
-                                    if policy.shape[0] > 0:
-                                        policy[step, mode, p, s, :] = action
-                                elif best:
-                                    if policy.shape[0] > 0:
-                                        for d in range(count):
-                                            if gain[d] > out[d]:
-                                                policy[step, mode, p, s, d] = action
-                                    for d in range(count):
-                                        out[d] = max(out[d], gain[d])
-                                else:
-                                    for d in range(count):
-                                        out[d] += gain[d]
-                                allowed += np.float32(1.0)
-                                if wins and best:
-                                    break
-                            if not best:
+                                    next_mode = modes[
+                                        new_ground, new_carrying, scorpion_stunned, dragon_stunned
+                                    ]
+                                    gain = after[next_mode, index_of[cell]]
+                            _take_in(gain, out, allowed == 0, best, action, kept)
+                            allowed += 1
+                        if not best:
+                            share = np.float32(1.0) / np.float32(allowed)
+                            for s in range(count):
                                 for d in range(count):
-                                    out[d] /= allowed
+                                    out[s, d] *= share
                         if not scorpion_stunned:
                             value[mode, p, p, :] = np.float32(-1.0)
                         if not dragon_stunned:
