@@ -6,6 +6,7 @@ planner, on the same episodes, and says how many illegal actions were executed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,8 @@ from rich.table import Table
 from maskrl.runs.run_dir import RunDir
 from maskrl.trainers.evaluate import Evaluation, Tell, score
 from maskrl.trainers.final_evaluation import FinalEvaluation, Which, evaluate_run
+
+_A_MOMENT = 1.0
 
 
 def conclude(folder: RunDir, *, episodes: int, report: bool, which: Which = "best") -> None:
@@ -47,31 +50,26 @@ def planning(what: str) -> Iterator[Tell]:
     Args:
         what: Which layouts: "validation" or "test".
     """
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        said: list[bool] = []
-
-        def say(count: int, total: int) -> None:
-            if not said and total > 1:
-                said.append(True)
-                console.print(
-                    f"planner's returns on {total} {what} layouts (computed once, kept on disk)"
-                )
-
-        yield say
-        return
+    console = Console(stderr=True, highlight=False)
+    text = f"planning {what} layouts (once; kept on disk)"
     bar = Progress(
-        TextColumn(f"planning {what} layouts (once; kept on disk)"),
+        TextColumn(text),
         BarColumn(),
         TextColumn("{task.completed:.0f} of {task.total:.0f}"),
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
     task = bar.add_task("", total=None, visible=False)
+    began: list[float] = []
 
     def tell(count: int, total: int) -> None:
-        bar.update(task, completed=count, total=total, visible=True)
+        began.append(time.monotonic())
+        slow = began[-1] - began[0] > _A_MOMENT
+        if slow and not console.is_terminal and not bar.tasks[task].visible:
+            console.print(f"{text}: {total}")
+        bar.update(task, completed=count, total=total, visible=slow)
 
     with bar:
         yield tell
@@ -82,8 +80,9 @@ def print_table(result: FinalEvaluation) -> None:
     greedy = result.greedy
     has_score = greedy.score is not None
     what = "layouts never seen in training" if greedy.layout_ids is not None else "episodes"
+    agent = f"{result.checkpoint} checkpoint, step {result.step:,}"
     table = Table(
-        title=f"{greedy.env}: {greedy.episodes} test {what}",
+        title=f"{greedy.env}: {agent}, on {greedy.episodes} test {what}",
         title_justify="left",
         title_style="bold",
     )
@@ -100,8 +99,8 @@ def print_table(result: FinalEvaluation) -> None:
         cells += [f"{played.lengths.mean():.1f}", f"{played.illegal_actions:,}"]
         table.add_row(name, *cells, style="bold" if bold else None)
 
-    add(f"agent ({result.checkpoint} checkpoint, step {result.step:,})", greedy, bold=True)
-    add("agent, actions sampled", result.sampled)
+    add("agent", greedy, bold=True)
+    add("agent, sampling actions", result.sampled)
     if result.untrained is not None:
         add("untrained agent", result.untrained)
     if greedy.random_mean is None:

@@ -195,7 +195,6 @@ def _decide(
     batch = obs_to_tensors({key: value[None] for key, value in seen.items()}, device)
     with _attention_maps(policy) as maps:
         distribution = policy.distribution(batch)  # type: ignore[operator]
-    attention = tuple(maps)
     action = distribution.mode if deterministic else distribution.sample(generator=generator)
     raw = policy.logits(batch) if hasattr(policy, "logits") else distribution.logits  # type: ignore[operator]
     return {
@@ -203,17 +202,18 @@ def _decide(
         "logits": raw[0].float().cpu().numpy(),
         "probs": distribution.probs[0].float().cpu().numpy(),
         "value": float(policy.value(batch)[0]),  # type: ignore[operator]
-        "attention": attention,
+        "attention": tuple(maps),
     }
 
 
 @contextlib.contextmanager
 def _attention_maps(policy: nn.Module) -> Iterator[list[np.ndarray]]:
     """Collect `[heads, Q, E]` of every attention layer that runs inside the block."""
-    from maskrl.attention import AttentionPool, EntityAttention, record_attention
+    from maskrl.attention.entity_attention import EntityAttention
+    from maskrl.attention.record import record_attention
 
     collected: list[np.ndarray] = []
-    if not any(isinstance(layer, (EntityAttention, AttentionPool)) for layer in policy.modules()):
+    if not any(isinstance(layer, EntityAttention) for layer in policy.modules()):
         yield collected
         return
     with record_attention(policy) as maps:

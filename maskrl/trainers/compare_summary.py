@@ -99,9 +99,7 @@ def summarize(contenders: Sequence[Contender], jobs: Sequence[Job]) -> list[EnvS
             untrained=_mean([u for u in untrained if u is not None]),
             random=float(_mean([e["random_mean"] for _, e in found]) or 0.0),
             planner=_mean([e["planner_mean"] for _, e in found if "planner_mean" in e]),
-            illegal_actions=sum(
-                int(e["illegal_actions"]) + int(e["sampled"]["illegal_actions"]) for _, e in found
-            ),
+            illegal_actions=sum(_illegal_actions(e) for _, e in found),
         )
         first = first or summary
         summaries.append(summary)
@@ -151,6 +149,16 @@ def _untrained(evaluation: dict[str, Any], has_score: bool) -> float | None:
         return mean
     planner, random = evaluation["planner_mean"], evaluation["random_mean"]
     return float((mean - random) / (planner - random))
+
+
+def _illegal_actions(evaluation: dict[str, Any]) -> int:
+    """In training and in both tests of the agent."""
+    counts = (
+        evaluation["illegal_actions"],
+        evaluation["sampled"]["illegal_actions"],
+        evaluation.get("training_illegal_actions", 0),
+    )
+    return sum(map(int, counts))
 
 
 def _mean(values: Sequence[float]) -> float | None:

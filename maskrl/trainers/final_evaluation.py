@@ -102,7 +102,7 @@ def evaluate_run(
     untrained: nn.Module | None = None
     if policy is None:
         untrained = _fresh(state["policy"], int(config["seed"]))
-        policy = ActorCritic.from_json(state["policy"])
+        policy = _fresh(state["policy"], int(config["seed"]))
     fill(policy, tensors, prefix=PREFIX, source=str(folder))
     env_id = str(config["env"])
     settings: dict[str, Any] = {

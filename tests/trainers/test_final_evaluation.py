@@ -1,0 +1,58 @@
+"""The final evaluation: the agent beside everything it should be compared with."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from maskrl.errors import ConfigError, RunFolderError
+from maskrl.runs.json_file import to_json
+from maskrl.runs.run_dir import RunDir
+from maskrl.trainers.final_evaluation import evaluate_run
+
+
+@pytest.fixture(scope="module")
+def result(small_run):
+    return evaluate_run(small_run, episodes=6)
+
+
+def test_all_play_the_same_number_of_test_episodes(result):
+    for played in (result.greedy, result.sampled, result.untrained, result.random):
+        assert played.episodes == 6
+        assert played.env_kwargs["split"] == "test"
+        assert played.illegal_actions == 0
+    assert result.greedy.deterministic and not result.sampled.deterministic
+    assert (result.checkpoint, result.step) in {("best", 64), ("best", 128)}
+    assert result.training_illegal_actions == 0
+
+
+def test_the_file_has_the_figures_that_reports_and_summaries_read(result):
+    figures = result.to_json()
+    assert to_json(figures)
+    assert figures["mean"] == result.greedy.mean
+    assert figures["score"] == result.greedy.score
+    assert figures["untrained_mean"] == result.untrained.mean
+    assert figures["random_mean"] == result.greedy.random_mean
+    assert figures["planner_mean"] > 0.9
+    assert figures["sampled"]["mean"] == result.sampled.mean
+    assert figures["illegal_actions"] == figures["training_illegal_actions"] == 0
+
+
+def test_the_last_checkpoint_may_be_asked_for(small_run):
+    last = evaluate_run(small_run, episodes=2, which="last")
+    assert (last.checkpoint, last.step) == ("last", 128)
+
+
+def test_the_global_random_stream_stays(small_run):
+    before = torch.get_rng_state()
+    evaluate_run(small_run, episodes=2)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_cannot_be_evaluated_is_named(small_run, tmp_path):
+    with pytest.raises(ConfigError, match="episodes must be at least 1"):
+        evaluate_run(small_run, episodes=0)
+    empty = RunDir.create(tmp_path / "run")
+    empty.write_config({"env": "panda-open", "seed": 0})
+    with pytest.raises(RunFolderError, match="there is no checkpoint"):
+        evaluate_run(empty, episodes=1)
