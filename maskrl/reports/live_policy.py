@@ -8,7 +8,10 @@ need the policy leave themselves out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from torch import nn
 
 from maskrl.errors import MaskrlError
 from maskrl.policies.episode import EpisodeRecord, record_episode
@@ -20,6 +23,8 @@ EPISODES = 4
 """Episodes on a page; beyond a few, nobody steps through them."""
 MAX_STEPS = 200
 """Steps of each: with a picture per step, more would make the page heavy."""
+MAX_PICTURE_BYTES = 100_000_000
+"""Once the pictures so far take this much, before compression, no further episode is played."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,7 @@ class LivePolicy:
         # An environment is foreign code and may raise anything; the rest of the page is
         # worth having all the same, with the reason on it.
         try:
-            played = tuple(
-                record_episode(policy, run.env_id, run.env_kwargs, seed=k, max_steps=MAX_STEPS)
-                for k in range(episodes)
-            )
+            played = tuple(_play(policy, run, episodes))
         except Exception as error:
             notes.append(f"No episode could be played: {_reason(error)}")
         scenes: tuple[SceneMaps, ...] = ()
@@ -72,6 +74,17 @@ class LivePolicy:
         except MaskrlError as error:
             notes.append(f"There are no attention maps: {_reason(error)}")
         return cls(played, scenes, tuple(notes))
+
+
+def _play(policy: nn.Module, run: RunData, episodes: int) -> Iterator[EpisodeRecord]:
+    """Episodes with the seeds 0, 1, ..., fewer where pictures are large."""
+    size = 0
+    for seed in range(episodes):
+        if size > MAX_PICTURE_BYTES:
+            return
+        episode = record_episode(policy, run.env_id, run.env_kwargs, seed=seed, max_steps=MAX_STEPS)
+        size += sum(step.frame.nbytes for step in episode.steps if step.frame is not None)
+        yield episode
 
 
 def _reason(error: BaseException) -> str:

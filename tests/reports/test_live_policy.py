@@ -60,3 +60,8 @@ def test_foreign_errors_become_notes(folder_with_policy, monkeypatch):
         "No episode could be played: RuntimeError: the engine is not there",
         "There are no attention maps: other features",
     )
+
+
+def test_large_pictures_mean_fewer_episodes(folder_with_policy, monkeypatch):
+    monkeypatch.setattr(live_policy, "MAX_PICTURE_BYTES", 1)
+    assert len(LivePolicy.watch(RunData.read(folder_with_policy)).episodes) == 1

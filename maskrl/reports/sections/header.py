@@ -72,7 +72,11 @@ def _what_was_trained(run: RunData) -> str:
     if math.isfinite(run.episodes):
         episodes = wording.plural(run.episodes, "episode")
         unseen = " on layouts that it never saw in training" if run.has_reference else ""
-        parts.append(f"; judged in {episodes}{unseen}")
+        agent = ""
+        if math.isfinite(run.evaluated("step")) and run.evaluated("step") < run.steps:
+            steps = wording.large(run.evaluated("step"))
+            agent = f"its best checkpoint, after {steps} steps, "
+        parts.append(f"; {agent}judged in {episodes}{unseen}")
     return "".join(parts) + "."
 
 

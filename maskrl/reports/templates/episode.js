@@ -52,8 +52,8 @@
       element("td", { class: "number" }, seen ? share(weight) : "0"));
   }
 
-  function fact(name, value) {
-    return element("div", {}, element("dt", {}, name), element("dd", {}, value));
+  function fact(name, value, title = null) {
+    return element("div", { title }, element("dt", {}, name), element("dd", {}, value));
   }
 
   function drawChoice(step) {
@@ -102,7 +102,9 @@
     const facts = [];
     if (step.action === null) facts.push(fact("The end", episode.ending));
     else facts.push(fact("Chosen", actions[step.action]), fact("Reward", fixed(step.reward, 2)));
-    if (step.value !== null) facts.push(fact("Predicted return", fixed(step.value, 2)));
+    if (step.value !== null) {
+      facts.push(fact("Value", fixed(step.value, 2), "What the value network predicts: discounted, in the scale of rewards that it was trained on"));
+    }
     part.facts.replaceChildren(...facts);
     part.actions.replaceChildren(...step.rows.map((row) => actionRow(row, step.action)));
     part.actions.closest("table").hidden = step.rows.length === 0;

@@ -14,7 +14,13 @@ def test_a_panda_run_has_its_score_between_random_and_planner(make_run):
         assert part in html
     assert 'style="width:87.25%"' in html
     assert "Illegal actions</dt><dd>0</dd>" in html
-    assert "never saw in training" in html
+    assert "never saw in training" in html and "best checkpoint" not in html
+
+
+def test_an_earlier_checkpoint_is_named(make_run):
+    run = make_run()
+    html = header_html(make_run(evaluation={**run.evaluation, "step": 800_000}))
+    assert "; its best checkpoint, after 800,000 steps, judged in 200 episodes" in html
 
 
 def test_a_run_without_reference_has_no_track(make_run):
