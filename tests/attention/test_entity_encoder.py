@@ -222,6 +222,19 @@ def test_whole_numbers_are_features_too():
     torch.testing.assert_close(encoder(x, observer=0), encoder(x.float(), observer=0))
 
 
+def test_it_can_be_exported():
+    """Tracing takes the fused kernel and looks at no value; the numbers stay the same."""
+    encoder = make("mean", torch.float32)
+
+    class FirstObserver(torch.nn.Module):
+        def forward(self, x, entity_mask, visibility):
+            return encoder(x, entity_mask, visibility, observer=0)
+
+    inputs = (scene(torch.float32)[0], PRESENT, scene()[1])
+    exported = torch.export.export(FirstObserver(), inputs).module()
+    torch.testing.assert_close(exported(*inputs), FirstObserver()(*inputs), rtol=1e-5, atol=1e-6)
+
+
 def test_gradients_are_right():
     encoder = make("attention", depth=2)
     x, visibility = scene()
