@@ -228,7 +228,10 @@ def test_each_step_shows_mask_probabilities_and_attention(page):
     page.execute_script("document.querySelector('[data-episode=\"1\"]').click()")
     count = "return document.querySelector('[data-part=count]').textContent"
     assert page.execute_script(count) == "step 0 of 4"
+    height = "return document.querySelector('#viewer').offsetHeight"
+    before = page.execute_script(height)
     page.execute_script("document.querySelector('[data-move=last]').click()")
+    assert page.execute_script(height) == before  # nothing jumps when the tables go
     assert page.execute_script("return document.querySelector('[data-part=attention]').hidden")
 
 

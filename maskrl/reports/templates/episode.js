@@ -89,6 +89,9 @@
   function draw() {
     const episode = episodes[state.episode];
     const step = episode.steps[state.step];
+    // After the last action there is nothing to list; the page keeps its height all the same.
+    const side = part.facts.parentElement;
+    side.style.minHeight = step.action === null ? `${side.offsetHeight}px` : "";
     if (step.picture !== null) part.picture.src = episode.pictures[step.picture];
     part.picture.hidden = step.picture === null;
     part.picture.alt = `Step ${state.step} of the episode`;
