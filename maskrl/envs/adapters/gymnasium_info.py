@@ -146,7 +146,9 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
             row = raw_mask.flat_row(raw, self._heads) if key == "action_mask" else raw
             keep = as_mask_array(row, allowed=self.allowed, name=key)
         except MaskError as error:
-            raise type(error)(f"{self._place()}, {self._source(key)}: {error}") from error
+            hint = raw_mask.ids_hint(raw, sum(self._heads)) if key == "action_mask" else ""
+            place = f"{self._place()}, {self._source(key)}"
+            raise type(error)(f"{place}: {error}{hint}") from error
         if keep.shape != shape:
             hint = raw_mask.shape_hint(raw, sum(self._heads)) if key == "action_mask" else ""
             raise MaskShapeError(
@@ -323,7 +325,9 @@ def _dict_keys(env: gymnasium.Env[Any, Any]) -> set[str]:
 
 
 def _seen(keys: set[str], env: gymnasium.Env[Any, Any]) -> str:
-    return f"it has {sorted(keys)}" if keys else f"the observation is {env.observation_space}"
+    space = env.observation_space
+    kind = f"{type(space).__name__}{space.shape or ''}"
+    return f"it has {sorted(keys)}" if keys else f"the observation is no Dict but a {kind}"
 
 
 def _has_method(env: gymnasium.Env[Any, Any], name: str) -> bool:

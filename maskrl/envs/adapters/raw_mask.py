@@ -77,22 +77,40 @@ def flat_row(raw: Any, heads: Sequence[int]) -> Any:
     return raw
 
 
-def shape_hint(raw: Any, n_actions: int) -> str:
-    """What a mask of the wrong shape probably is, as the end of a message."""
-    row = np.asarray(raw) if _is_row(raw) and not isinstance(raw, Mapping) else None
-    if row is None or row.dtype == object:
+def ids_hint(raw: Any, n_actions: int) -> str:
+    """Says so where a mask looks like a list of allowed actions; the end of a message."""
+    row = _plain_row(raw)
+    if row is None or row.ndim != 1 or row.dtype.kind not in "iu":
         return ""
-    whole = row.dtype == np.bool_ or np.issubdtype(row.dtype, np.integer)
-    if row.ndim == 1 and row.dtype != np.bool_ and whole and 0 < row.size < n_actions:
-        ids = len(set(row.tolist())) == row.size and row.min() >= 0 and row.max() < n_actions
-        if ids:
-            return (
-                " It looks like a list of allowed action ids: give one flag per action instead "
-                "(mask = np.zeros(n, bool); mask[ids] = True)."
-            )
+    ids = row.tolist()
+    if not 0 < len(ids) < n_actions or len(set(ids)) < len(ids):
+        return ""
+    if min(ids) < 0 or max(ids) >= n_actions:
+        return ""
+    return (
+        " It looks like a list of allowed action ids: give one flag per action instead "
+        "(mask = np.zeros(n, bool); mask[ids] = True)."
+    )
+
+
+def shape_hint(raw: Any, n_actions: int) -> str:
+    """What a mask of the wrong shape probably is; the end of a message."""
+    row = _plain_row(raw)
+    if row is None:
+        return ""
     if row.ndim > 1 and row.size == n_actions:
         return " It has the right number of entries: flatten it in the order of the actions."
-    return " Expected one entry per action."
+    return ids_hint(raw, n_actions) or " Expected one entry per action."
+
+
+def _plain_row(raw: Any) -> np.ndarray | None:
+    if not _is_row(raw):
+        return None
+    try:
+        row = np.asarray(raw)
+    except ValueError:  # rows of uneven lengths
+        return None
+    return None if row.dtype == object else row
 
 
 def _is_row(value: Any) -> bool:

@@ -112,6 +112,9 @@ def test_a_mask_of_wrong_length_is_refused_with_a_hint(corridor):
     ids = corridor(give=lambda flags: [0, 1])
     with pytest.raises(MaskShapeError, match="list of allowed action ids"):
         MaskFromInfo(ids).reset()
+    ids = corridor(give=lambda flags: [3, 0])
+    with pytest.raises(MaskDtypeError, match="holds 3 .*list of allowed action ids"):
+        MaskFromInfo(ids).reset()
 
 
 def test_a_mask_that_marks_what_is_forbidden_is_turned_round_on_request(corridor):
@@ -219,6 +222,8 @@ def test_an_environment_without_masks_is_told_what_was_looked_for(corridor):
         adapt(corridor(where="nowhere", observe="dict"), name="mine:Env")
     for part in ("'mine:Env'", "['position', 't']", "info has no keys", "action_masks()"):
         assert part in str(raised.value)
+    with pytest.raises(NoMaskError, match=r"a Box\(2,\)"):
+        adapt(corridor(where="nowhere", observe="box"))
     with pytest.raises(NoMaskError, match=r"\['action_mask'\].*\?mask_key=NAME"):
         adapt(corridor(), mask_key="legal")
 
