@@ -132,6 +132,7 @@ def _train(options: TrainOptions) -> int:
     from maskrl.trainers.ppo import PPO
 
     trainer = PPO(entry.id, options.ppo, seed=options.seed, env_kwargs=env_kwargs)
+    trainer.collector.begin()  # a mask that cannot be used shows at the first reset
     if options.out is None:
         folder = RunDir.next_free(f"{env_slug(env_id)}-{options.seed}")
     else:

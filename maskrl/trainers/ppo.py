@@ -112,6 +112,7 @@ class PPO:
             device=self.device,
             empty=config.empty,
             seed=env_seed,
+            name=self.env_name,
         )
         self.update = PPOUpdate(
             self.policy, config, device=self.device, shuffle=self.seeds.torch("minibatches")

@@ -47,6 +47,7 @@ class RolloutCollector:
         device: Of the policy.
         empty: What a row that allows nothing means.
         seed: Of the first reset.
+        name: What messages call the environment.
 
     Attributes:
         episodes: Finished ones.
@@ -64,6 +65,7 @@ class RolloutCollector:
         device: torch.device,
         empty: Literal["raise", "idle"] = "raise",
         seed: int = 0,
+        name: str = "the environment",
     ) -> None:
         self.env = env
         self.buffer = buffer
@@ -72,6 +74,7 @@ class RolloutCollector:
         self.device = device
         self.empty = empty
         self.seed = seed
+        self.name = name
         self.started = False
         self.episodes = 0
         self.illegal_actions = 0
@@ -235,7 +238,7 @@ class RolloutCollector:
         if self.empty == "raise":
             env = int(np.flatnonzero(~some)[0])
             raise NoAllowedActionError(
-                f"environment {env} of {self.env.num_envs} allows no action at step "
+                f"{self.name}: environment {env} of {self.env.num_envs} allows no action at step "
                 f"{int(self._running_length[env])} of its episode (episode return so far "
                 f"{self._running_return[env]:g}): action_mask is all False. If the mask marks "
                 "what is forbidden, it must be inverted: True = allowed. If the episode is over "
