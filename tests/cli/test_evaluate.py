@@ -1,0 +1,57 @@
+"""`maskrl evaluate`: the table, kept unless the environment was changed."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from maskrl.cli import main
+from maskrl.runs.run_dir import RunDir
+
+
+@pytest.fixture
+def run(here, trained):
+    shutil.copytree(trained, "run")
+    return RunDir.open("run")
+
+
+def test_the_result_is_printed_and_kept(run, capsys):
+    assert main(["evaluate", "run", "--episodes", "5", "--seed", "3", "--which", "last"]) == 0
+    out = capsys.readouterr().out
+    assert "ownenvs:Steps: last checkpoint, step 128, on 5 test episodes" in out
+    assert "random valid agent" in out
+    evaluation = run.read_evaluation()
+    assert (evaluation["episodes"], evaluation["seed"]) == (5, 3)
+    assert evaluation["checkpoint"] == "last"
+
+
+def test_another_environment_is_for_the_eyes_only(run, capsys):
+    before = run.read_evaluation()
+    assert main(["evaluate", "run", "--episodes", "5", "--env", "limit=2"]) == 0
+    out = capsys.readouterr().out
+    assert "2.0" in out and "not kept" in out
+    assert run.read_evaluation() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["nowhere"], "there is no run folder nowhere. Runs near it: run"),
+        (["run", "--episodes", "0"], "--episodes: expected a positive number"),
+        (["run", "--env", "limit"], "expected key=value"),
+        (["run", "--env", "lymit=3"], "lymit"),
+        (["run", "--seed", "-2"], "seed: expected a whole number"),
+    ],
+)
+def test_what_cannot_be_done_is_one_message(run, capsys, words, complaint):
+    assert main(["evaluate", *words]) == 2
+    assert complaint in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_damaged_checkpoint_is_named_with_the_other(run, capsys):
+    (run.best_checkpoint / "state.json").unlink()
+    assert main(["evaluate", "run"]) == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert "state.json is missing" in err and "last is there too" in err
+    assert main(["evaluate", "run", "--which", "last", "--episodes", "2"]) == 0

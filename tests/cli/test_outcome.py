@@ -1,0 +1,82 @@
+"""The end of a run: a table that can be read at a glance, and what takes time is shown."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from maskrl.cli import outcome
+from maskrl.cli.outcome import planning, print_table
+from maskrl.trainers.evaluate import Evaluation
+from maskrl.trainers.final_evaluation import FinalEvaluation
+
+
+def played(mean, *, reference=True, illegal=0, cut=0):
+    count = 4
+    extra = {}
+    if reference:
+        extra = {
+            "layout_ids": np.arange(count),
+            "planner": np.ones(count),
+            "random": np.full(count, -1.0),
+        }
+    return Evaluation(
+        "panda",
+        {},
+        0,
+        True,
+        returns=mean + np.array([-0.1, 0.1, -0.1, 0.1]),
+        lengths=np.array([9, 10, 9, 10]),
+        illegal_actions=illegal,
+        cut_episodes=cut,
+        **extra,
+    )
+
+
+def rows(capsys):
+    out = capsys.readouterr().out
+    return {
+        cells[0].strip(): [cell.strip() for cell in cells[1:]]
+        for line in out.splitlines()
+        if "│" in line and (cells := line.strip("│ ").split("│"))
+    }, out
+
+
+def test_the_agent_stands_beside_its_references(capsys):
+    print_table(
+        FinalEvaluation(played(0.8), played(0.6), played(-0.9), played(-0.95), "best", 5000, 0)
+    )
+    table, out = rows(capsys)
+    assert "panda: best checkpoint, step 5,000, on 4 test layouts never seen in training" in out
+    # Standard error: 0.1 * sqrt(4 / 3) / sqrt(4) = 0.058; score: (0.8 + 1) / 2.
+    assert table["agent"] == ["0.800 ± 0.058", "0.900", "9.5", "0"]
+    assert table["agent, sampling actions"][1] == "0.800"
+    assert table["untrained agent"][1] == "0.050"
+    assert table["random valid agent"] == ["-1.000", "0.000", "9.5", "0"]
+    assert table["planner's ceiling"][:2] == ["1.000", "1.000"]
+    assert "illegal actions executed in training: 0" in out
+
+
+def test_without_a_planner_there_is_no_score(capsys):
+    agent = played(7.5, reference=False, illegal=3, cut=2)
+    random = played(-200.0, reference=False)
+    print_table(FinalEvaluation(agent, agent, None, random, "last", 10))
+    table, out = rows(capsys)
+    assert table["agent"] == ["7.500 ± 0.058", "9.5", "3"]
+    assert table["random valid agent"][0] == "-200.000 ± 0.058"
+    assert "planner" not in out and "untrained" not in out and "score" not in out
+    assert "2 episodes were cut off" in out
+
+
+@pytest.mark.parametrize(("moment", "said"), [(60.0, False), (-1.0, True)])
+def test_planning_is_only_mentioned_when_it_takes_time(monkeypatch, capsys, moment, said):
+    monkeypatch.setattr(outcome, "_A_MOMENT", moment)
+    with planning("test") as tell:
+        for count in (0, 20, 40):
+            tell(count, 40)
+            time.sleep(0.001)
+    err = capsys.readouterr().err
+    assert ("planning test layouts (once; kept on disk): 40" in err) == said
+    assert err.count("planning") == said
