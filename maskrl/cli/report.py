@@ -1,4 +1,7 @@
-"""`maskrl report RUN`: writes a run's report and says where it lies."""
+"""`maskrl report RUN`: writes a run's report and says where it lies.
+
+The page itself is made by `maskrl.reports`; nothing is trained or changed here.
+"""
 
 from __future__ import annotations
 

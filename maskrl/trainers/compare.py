@@ -76,7 +76,8 @@ def plan_jobs(
             with other settings.
     """
     labels = [contender.label for contender in contenders]
-    for name, values in (("environment", labels), ("seed", list(seeds))):
+    named: tuple[tuple[str, list[Any]], ...] = (("environment", labels), ("seed", list(seeds)))
+    for name, values in named:
         if not values:
             raise ConfigError(f"compare: needs at least one {name}")
         for value in values:

@@ -234,10 +234,9 @@ def evaluate_random(
         keep = obs.get("action_mask")
         if keep is None:
             count = next(iter(obs.values())).shape[0]
-            return rng.integers(0, plan.n_actions, size=count)
+            return np.asarray(rng.integers(0, plan.n_actions, size=count))
         draws = np.where(keep, rng.random(keep.shape), -1.0)
-        chosen: np.ndarray = draws.argmax(axis=-1)
-        return chosen
+        return np.asarray(draws.argmax(axis=-1))
 
     return _evaluate(
         choose, plan, deterministic=False, idles=True, tell=None, with_reference=with_reference
