@@ -6,6 +6,7 @@ way, saved; a worker whose parent is gone does the same by itself.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import traceback
@@ -72,6 +73,7 @@ def work(job: Job, pipe: Connection, parent: int) -> None:
     """
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C in the terminal reaches the parent alone, which decides
+    logging.getLogger("maskrl").setLevel(logging.ERROR)  # the parent's display tells the rest
     from maskrl.trainers.interrupt import TrainingInterrupted
 
     def tell(state: str, message: str = "", **facts: float) -> None:

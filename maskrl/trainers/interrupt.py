@@ -6,10 +6,13 @@ continues exactly as if nothing had happened. A second one ends at once.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any
+
+logger = logging.getLogger("maskrl")
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -60,3 +63,4 @@ class InterruptWatch:
         if self.received is not None:
             raise KeyboardInterrupt(f"second signal ({name}): ended without saving")
         self.received = name
+        logger.warning("%s: finishing this update, then saving; once more ends at once", name)

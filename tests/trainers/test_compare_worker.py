@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 
@@ -95,7 +96,14 @@ def test_a_worker_without_its_parent_saves_and_ends(job):
     assert RunDir(job.folder).read_evaluation() is None
 
 
-def test_errors_become_messages(job, monkeypatch):
+@pytest.fixture
+def quiet_afterwards():
+    """A worker silences maskrl's warnings in its process, which here is the tests'."""
+    yield
+    logging.getLogger("maskrl").setLevel(logging.NOTSET)
+
+
+def test_errors_become_messages(job, monkeypatch, quiet_afterwards):
     monkeypatch.setattr(os, "setpgrp", lambda: None)
     tell = Listener()
     work(Job(**{**vars(job), "env_kwargs": {"sight": "half"}}), tell, os.getppid())
