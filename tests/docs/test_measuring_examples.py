@@ -1,0 +1,39 @@
+"""The examples that measure something run as they say, here in their smallest size."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def _main(name: str):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_panda_speed_prints_both_ways(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["panda_speed.py", "--num-envs", "4", "--rounds", "1"])
+    _main("panda_speed").main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["copies", "read-only views"]
+    assert all("million environment steps a second" in line for line in lines)
+
+
+def test_attention_paths_prints_a_line_per_size(monkeypatch, capsys) -> None:
+    module = _main("attention_paths")
+    monkeypatch.setattr(module, "QUERIES", 64)
+    monkeypatch.setattr("sys.argv", ["attention_paths.py", "--repeats", "1"])
+    module.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [int(line.split()[0]) for line in lines[1:]] == [4, 8, 12, 16, 24, 32, 64]
+
+
+@pytest.mark.parametrize("name", ["panda_speed", "attention_paths", "taxi_all_starts"])
+def test_the_introduction_gives_the_command(name: str) -> None:
+    assert f"python examples/{name}.py" in (EXAMPLES / f"{name}.py").read_text()
