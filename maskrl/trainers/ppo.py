@@ -400,11 +400,18 @@ class PPO:
         return max(self.collector.illegal_actions, int(getattr(self.env, "illegal_actions", 0)))
 
     def _choose_threads(self) -> None:
-        if self.config.threads is None:
-            index = np.zeros(self.config.minibatch_size, np.int64)
+        config = self.config
+        if config.threads is None:
+            index = np.zeros(config.minibatch_size, np.int64)
             obs = self.buffer.observations_at(index, self.device)
             obs = {k: torch.ones_like(x) if x.dtype == torch.bool else x for k, x in obs.items()}
-            self.config = self.config.replace(threads=choose_threads(self.policy, obs))
+            threads = choose_threads(
+                self.policy,
+                obs,
+                num_envs=config.num_envs,
+                acts_per_step=config.minibatch_size / (config.num_envs * config.epochs),
+            )
+            self.config = config.replace(threads=threads)
 
     def _evaluator(self) -> Evaluator | None:
         if self.env_id is None:

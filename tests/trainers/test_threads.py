@@ -25,22 +25,90 @@ class Own(nn.Module):
 OBS = {"x": torch.ones(8, 2)}
 
 
-def test_small_networks_get_one_thread_without_measuring(monkeypatch):
-    monkeypatch.setattr(threads, "available_cores", lambda: 8)
-    monkeypatch.setattr(threads, "_fastest", None)
+@pytest.fixture
+def cores(monkeypatch):
+    """Pretend to have so many cores, with no limit from environment variables."""
+
+    def pretend(number):
+        monkeypatch.setattr(threads, "available_cores", lambda: number)
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            monkeypatch.delenv(name, raising=False)
+
+    return pretend
+
+
+def test_small_networks_get_one_thread_without_measuring(cores, monkeypatch):
+    cores(8)
+    monkeypatch.setattr(threads, "_time", None)
     assert threads.choose_threads(Own(), OBS) == 1
 
 
-@pytest.mark.parametrize(("times", "chosen"), [((1.0, 0.7), 8), ((1.0, 0.9), 1), ((1.0, 3.0), 1)])
-def test_more_threads_must_be_worth_it(monkeypatch, times, chosen):
-    monkeypatch.setattr(threads, "available_cores", lambda: 8)
+def test_tables_of_embeddings_are_no_computation(cores, monkeypatch):
+    cores(8)
+    monkeypatch.setattr(threads, "_time", None)
+    policy = Own()
+    policy.table = nn.Embedding(1_000_000, 64)
+    assert threads.multiplied_weights(policy) == 12
+    assert threads.choose_threads(policy, OBS) == 1
+
+
+LATE = ((1.0, 0.5), (1.0, 0.5), (1.0, 0.5), (1.0, 0.5), (1.0, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("rounds", "chosen"),
+    [([(1.0, 0.7)] * 5, 8), ([(1.0, 0.9)] * 5, 1), ([(1.0, 3.0)] * 5, 1), (LATE, 1)],
+)
+def test_more_threads_must_be_worth_it_in_every_round(cores, monkeypatch, rounds, chosen):
+    cores(8)
     monkeypatch.setattr(threads, "SMALL", 0)
-    monkeypatch.setattr(threads, "_fastest", lambda step, choices: list(times))
+    times = iter([seconds for one, several in rounds for seconds in (one, 0.0, several, 0.0)])
+    monkeypatch.setattr(threads, "_time", lambda work, number: next(times))
     assert threads.choose_threads(Own(), OBS) == chosen
 
 
-def test_measuring_changes_neither_policy_nor_generator_nor_threads(monkeypatch):
-    monkeypatch.setattr(threads, "available_cores", lambda: 2)
+def test_acting_counts_by_how_often_it_happens(cores, monkeypatch):
+    """A gradient step twice as fast, but each of 100 acting steps slower by a little."""
+    cores(8)
+    monkeypatch.setattr(threads, "SMALL", 0)
+    seconds = {("learn", 1): 1.0, ("learn", 8): 0.5, ("act", 1): 0.01, ("act", 8): 0.02}
+    monkeypatch.setattr(threads, "_time", lambda work, n: seconds[work.__name__, n])
+    assert threads.choose_threads(Own(), OBS, num_envs=2, acts_per_step=1) == 8
+    assert threads.choose_threads(Own(), OBS, num_envs=2, acts_per_step=100) == 1
+
+
+@pytest.mark.parametrize(("text", "limit"), [("3", 3), ("1,4", 1), ("99", 8), ("", 8), ("many", 8)])
+def test_environment_variables_limit_the_threads(cores, monkeypatch, text, limit):
+    cores(8)
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert threads.thread_limit() == limit
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu.max": "150000 100000"}, 1.5),
+        ({"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2.0),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
+    ],
+)
+def test_a_containers_quota_limits_the_cores(tmp_path, monkeypatch, files, quota):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(threads, "_CGROUP", tmp_path)
+    assert threads._quota() == quota
+    if quota is not None:
+        monkeypatch.setattr(
+            threads.os, "sched_getaffinity", lambda _: set(range(64)), raising=False
+        )
+        assert threads.available_cores() == int(quota)
+
+
+def test_measuring_changes_neither_policy_nor_generator_nor_threads(cores, monkeypatch):
+    cores(2)
     monkeypatch.setattr(threads, "SMALL", 0)
     policy = Own()
     before, state = torch.get_num_threads(), torch.get_rng_state()
