@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from maskrl.trainers.compare_summary import EnvSummary
 from maskrl.trainers.compare_worker import FAILED, FINISHED, TRAINING, WAITING, Job, Report
 from maskrl.trainers.progress import clock
 
+_BAR = 10
 _STYLES = {FINISHED: "green", FAILED: "red", TRAINING: "bold"}
 
 
@@ -85,27 +87,31 @@ class CompareDisplay:
             )
 
     def table(self) -> RenderableType:
-        """One row per run."""
-        table = Table(box=None, padding=(0, 2), header_style="dim")
+        """One row per run, and below it why a run failed."""
+        table = Table(box=None, padding=(0, 1), header_style="dim")
         table.add_column("run", no_wrap=True)
-        table.add_column("state")
-        table.add_column("", width=20)
+        table.add_column("state", no_wrap=True, min_width=8)
+        table.add_column("", width=_BAR)
         for name in ("steps", "steps/s", "return", "score", "left"):
             table.add_column(name, justify="right", no_wrap=True)
         for number, (name, report) in enumerate(zip(self.names, self.reports, strict=True)):
             facts = report.facts
-            state = report.message if report.state == FAILED else report.state
             table.add_row(
                 name,
-                f"[{_STYLES.get(report.state, 'dim')}]{state}[/]",
-                ProgressBar(total=1.0, completed=self._fraction(report), width=20),
+                f"[{_STYLES.get(report.state, 'dim')}]{report.state}[/]",
+                ProgressBar(total=1.0, completed=self._fraction(report), width=_BAR),
                 _number(facts.get("steps"), ",.0f"),
                 _number(facts.get("speed"), ",.0f") if report.state == TRAINING else "",
                 _number(facts.get("mean"), ".3f"),
                 _number(facts.get("score"), ".3f"),
                 self._left(number) if report.state == TRAINING else "",
             )
-        return table
+        reasons = [
+            Text(f"{name}: {report.message}")
+            for name, report in zip(self.names, self.reports, strict=True)
+            if report.state == FAILED and report.message
+        ]
+        return Group(table, *reasons)
 
     def _fraction(self, report: Report) -> float:
         return 1.0 if report.state == FINISHED else float(report.facts.get("fraction", 0.0))

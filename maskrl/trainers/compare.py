@@ -22,7 +22,16 @@ from typing import Any
 from maskrl.errors import ConfigError, RunFolderError
 from maskrl.runs.json_file import read_json, to_json, write_json
 from maskrl.runs.run_dir import RunDir, env_slug
-from maskrl.trainers.compare_worker import FAILED, FINISHED, STARTING, STOPPED, Job, Report, work
+from maskrl.trainers.compare_worker import (
+    FAILED,
+    FINISHED,
+    STARTING,
+    STOPPED,
+    STOPPING,
+    Job,
+    Report,
+    work,
+)
 
 SETTINGS_FILE = "compare.json"
 Listener = Callable[[int, Report], None]
@@ -149,8 +158,9 @@ def run_jobs(jobs: Sequence[Job], *, workers: int, listen: Listener) -> list[str
                 pipe, process = _start(jobs[number])
                 active[pipe] = (number, process)
                 hear(number, Report(STARTING))
-            for _, process in active.values():
-                _stop(process, len(signals))
+            for number, process in active.values():
+                if _stop(process, len(signals)):
+                    hear(number, Report(STOPPING))
             for ready in connection.wait(list(active), timeout=0.2):
                 pipe = ready  # type: ignore[assignment]
                 number, process = active[pipe]
@@ -177,15 +187,15 @@ def _start(job: Job) -> tuple[connection.Connection, Any]:
     return ours, process
 
 
-def _stop(process: Any, wishes: int) -> None:
-    """Once asked, let a worker save and end; asked again, end it."""
-    if wishes == 0:
-        return
+def _stop(process: Any, wishes: int) -> bool:
+    """Once asked, let a worker save and end; asked again, end it. Whether this was news."""
     if wishes > 1:
         process.kill()
-    elif not getattr(process, "asked_to_stop", False):
-        process.asked_to_stop = True
-        process.terminate()
+    if wishes == 0 or getattr(process, "asked_to_stop", False):
+        return False
+    process.asked_to_stop = True
+    process.terminate()
+    return True
 
 
 def _last_word(state: str, exitcode: int | None, stopping: bool) -> Report:

@@ -23,7 +23,7 @@ from maskrl.runs.run_lock import hold_run
 from maskrl.trainers.callbacks import Callback
 
 WAITING, STARTING, TRAINING, TESTING = "waiting", "starting", "training", "testing"
-FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
+STOPPING, STOPPED, FINISHED, FAILED = "stopping", "stopped", "finished", "failed"
 _SECONDS_BETWEEN_MESSAGES = 0.5
 _SECONDS_FOR_A_PREDECESSOR = 60.0  # one that lost its parent ends after its update
 ERROR_FILE = "error.txt"

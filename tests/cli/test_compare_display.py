@@ -29,13 +29,14 @@ def fill(display):
 def test_a_terminal_gets_a_row_per_run():
     with CompareDisplay(NAMES, console=console(True)) as display:
         fill(display)
-        text = Console(width=120, file=io.StringIO(), record=True)
+        text = Console(width=80, file=io.StringIO(), record=True)
         text.print(display.table())
     rows = {line.strip().split("  ")[0]: line for line in text.export_text().splitlines()}
     assert "training" in rows["panda, seed 0"] and "5,000" in rows["panda, seed 0"]
     assert "0.250" in rows["panda, seed 0"] and "0.600" in rows["panda, seed 0"]
     assert "finished" in rows["panda, seed 1"] and "0.950" in rows["panda, seed 1"]
-    assert "a reason" in rows["panda, seed 2"]
+    assert "failed" in rows["panda, seed 2"]
+    assert "panda, seed 2: a reason" in rows
 
 
 def test_a_log_gets_a_line_per_change():
