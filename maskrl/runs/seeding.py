@@ -64,6 +64,7 @@ class Seeds:
             "seed": self.seed,
             "numpy": {name: g.bit_generator.state for name, g in self._numpy.items()},
             "torch": {name: _pack(g.get_state()) for name, g in self._torch.items()},
+            "global_python": list(random.getstate()),
             "global_numpy": _global_numpy_state(),
             "global_torch": _pack(torch.get_rng_state()),
         }
@@ -85,6 +86,9 @@ class Seeds:
             self.numpy(name).bit_generator.state = numpy_state
         for name, torch_state in state["torch"].items():
             self.torch(name).set_state(_unpack(torch_state))
+        if "global_python" in state:
+            version, numbers, gauss = state["global_python"]
+            random.setstate((version, tuple(numbers), gauss))
         kind, packed, position, has_gauss, cached = state["global_numpy"]
         keys = np.frombuffer(base64.b64decode(packed), dtype=np.uint32)
         np.random.set_state((kind, keys, position, has_gauss, cached))  # noqa: NPY002

@@ -19,6 +19,7 @@ def draw(seeds):
         torch.rand(3, generator=seeds.torch("policy")).tolist(),
         np.random.random(2).tolist(),  # noqa: NPY002
         torch.rand(2).tolist(),
+        random.random(),
     )
 
 
