@@ -117,7 +117,10 @@ class RolloutCollector:
                 buffer.actions[t] = action.cpu().numpy()
                 buffer.log_probs[t] = log_prob.reshape(len(value), -1).cpu().numpy()
                 buffer.values[t] = value.cpu().numpy()
-                given, reward, terminated, truncated, infos = self.env.step(buffer.actions[t])
+                # A copy, because some environments write into the actions they are given.
+                given, reward, terminated, truncated, infos = self.env.step(
+                    buffer.actions[t].copy()
+                )
                 obs = buffer.write_observation(t + 1, given)
                 buffer.rewards[t] = reward
                 buffer.terminated[t] = terminated

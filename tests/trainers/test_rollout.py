@@ -82,6 +82,19 @@ def test_what_is_stored_happened(corridor):
     assert acting.illegal_actions == 0
 
 
+def test_an_environment_that_writes_into_its_actions_changes_no_record(corridor):
+    class Overwriting(corridor):
+        def step(self, actions):
+            answer = super().step(actions)
+            actions[...] = -1
+            return answer
+
+    first, second = collector(corridor(3)), collector(Overwriting(3))
+    first.collect()
+    second.collect()
+    np.testing.assert_array_equal(second.buffer.actions, first.buffer.actions)
+
+
 def test_rollouts_join_without_a_seam(corridor):
     long, short = collector(corridor(3), 20), collector(corridor(3), 10)
     long.collect()
