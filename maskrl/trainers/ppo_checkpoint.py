@@ -80,6 +80,9 @@ def restore_training(
     arrays = _under("rollout.", tensors)
     if state["env_state"] is None:
         trainer.collector.set_counters(state["rollout"])
+        steps = int(state["progress"]["steps"])
+        if steps:  # other episodes than those that training began with
+            trainer.collector.seed = trainer.seeds.integer(f"environment.{steps}") & 0x7FFFFFFF
     else:
         if not can_save_state(trainer.env):
             raise RunFolderError(

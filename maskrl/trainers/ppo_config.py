@@ -74,7 +74,8 @@ class PPOConfig:
     evaluation_episodes: int = 100
     """Episodes of each of these evaluations."""
     checkpoint_every: int = 100_000
-    """Steps between checkpoints, with one every two minutes at least; 0 saves only at the end."""
+    """Steps between checkpoints, with one at the start and one every two minutes at least; 0 saves
+    only at the end."""
 
     def __post_init__(self) -> None:
         if isinstance(self.network, Mapping):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import numbers
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from maskrl.runs.checkpoint import checkpoint_exists
 from maskrl.runs.metrics import MetricsWriter
 from maskrl.runs.run_dir import RunDir
 from maskrl.trainers.callbacks import Callback, Callbacks
@@ -70,6 +72,7 @@ class TrainingLoop:
             trainer.run_dir = self.run_dir
             try:
                 trainer.collector.begin()
+                self._save_if_new()
                 self.hooks.start(trainer)
                 if self._train(watch) and trainer.last_evaluation != trainer.steps:
                     self._evaluate()
@@ -126,7 +129,8 @@ class TrainingLoop:
         if self.writer is not None and numbers:
             self.writer.write(trainer.steps, numbers)
         figure = numbers.get("eval_score", numbers.get("eval_return"))
-        if figure is not None and (trainer.best is None or figure > trainer.best):
+        # Of equals the later one has learned more.
+        if figure is not None and (trainer.best is None or figure >= trainer.best):
             trainer.best = figure
             if self.run_dir is not None:
                 trainer.save(self.run_dir.best_checkpoint)
@@ -138,6 +142,13 @@ class TrainingLoop:
             self.trainer.save(self.run_dir.last_checkpoint)
             self.trainer.last_checkpoint = self.trainer.steps
             self._saved_at = self.trainer.elapsed
+
+    def _save_if_new(self) -> None:
+        """Save before the first step too, so that a run killed early is resumed like any other."""
+        if self.run_dir is None or not self.trainer.config.checkpoint_every:
+            return
+        if not checkpoint_exists(self.run_dir.last_checkpoint):
+            self._save()
 
     def _open(self, run_dir: RunDir | str | Path | None) -> RunDir | None:
         if run_dir is None or isinstance(run_dir, RunDir):
@@ -186,7 +197,7 @@ def evaluation_metrics(result: Any) -> dict[str, float]:
         result: A mapping of numbers, or an `Evaluation` with `mean` (return) and `score`.
     """
     if isinstance(result, Mapping):
-        numbers = {f"eval_{name}": value for name, value in result.items()}
+        found = {f"eval_{name}": value for name, value in result.items()}
     else:
         names = {
             "eval_return": "mean",
@@ -195,9 +206,9 @@ def evaluation_metrics(result: Any) -> dict[str, float]:
             "eval_random": "random_mean",
             "eval_illegal_actions": "illegal_actions",
         }
-        numbers = {ours: getattr(result, theirs, None) for ours, theirs in names.items()}
+        found = {ours: getattr(result, theirs, None) for ours, theirs in names.items()}
     return {
         name: float(value)
-        for name, value in numbers.items()
-        if isinstance(value, (int, float)) and not math.isnan(value)
+        for name, value in found.items()
+        if isinstance(value, numbers.Real) and not math.isnan(value)
     }

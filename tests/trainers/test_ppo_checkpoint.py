@@ -133,6 +133,7 @@ def test_environment_that_cannot_save_its_state_begins_anew(corridor, tmp_path, 
     resumed = PPO.load(tmp_path / "saved", env=Forgetful(4))
     assert not resumed.collector.started
     assert resumed.collector.episodes == trainer.collector.episodes
+    assert resumed.collector.seed != trainer.collector.seed  # not the first episodes once more
     resumed.learn(3 * SMALL.batch_size)
     assert resumed.updates == 3
 

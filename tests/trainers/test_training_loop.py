@@ -101,6 +101,27 @@ def test_order_of_events_and_files(corridor, tmp_path):
     assert (read_metrics(run.timings_path)["elapsed"] > 0).all()
 
 
+def test_of_equal_evaluations_the_later_is_best(corridor, tmp_path):
+    trainer = PPO(corridor(4), SMALL)
+    trainer.learn(6 * BATCH, run_dir=tmp_path / "run", evaluator=scores(0.5, 0.5, 0.4))
+    assert saved_steps(trainer.run_dir.best_checkpoint) == 4 * BATCH
+
+
+def test_a_run_can_be_resumed_from_its_first_moment(corridor, tmp_path):
+    """Killed within the first update: the same run follows, to the digit."""
+    straight, run = tmp_path / "straight", tmp_path / "run"
+    PPO(corridor(4), SMALL).learn(2 * BATCH, run_dir=straight, evaluator=scores(1))
+
+    class Killed(Callback):
+        def on_start(self, trainer):
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        PPO(corridor(4), SMALL).learn(2 * BATCH, run_dir=run, callbacks=[Killed()])
+    PPO.load(run, env=corridor(4)).learn(2 * BATCH, run_dir=run, evaluator=scores(1))
+    assert (run / "metrics.csv").read_bytes() == (straight / "metrics.csv").read_bytes()
+
+
 def test_metrics_files_of_equal_runs_are_equal(corridor, tmp_path):
     for name in ("a", "b"):
         PPO(corridor(4), SMALL).learn(3 * BATCH, run_dir=tmp_path / name)
@@ -213,4 +234,5 @@ def test_numbers_of_an_evaluation():
         "eval_illegal_actions": 0.0,
     }
     assert evaluation_metrics({"return": 2, "name": "x", "gap": math.nan}) == {"eval_return": 2.0}
+    assert evaluation_metrics({"score": np.float32(0.5)}) == {"eval_score": 0.5}
     assert evaluation_metrics(None) == {}
