@@ -159,13 +159,15 @@ class DictEncoder(nn.Module):
         out_features: Width of the output.
 
     Raises:
-        ConfigError: An entry has a space that no part reads, or there is no entry.
+        ConfigError: An entry has a space that no part reads, there is no entry, or a mask of
+            entities has no scene to act on.
     """
 
     def __init__(
         self, observation_space: spaces.Dict, config: NetworkConfig, *, see: Sees = "observer"
     ) -> None:
         super().__init__()
+        _require_scene(observation_space)
         self.keys: list[str] = []
         self.entity_key: str | None = None
         parts: list[nn.Module] = []
@@ -216,6 +218,31 @@ def make_encoder(
     if not isinstance(observation_space, spaces.Dict):
         raise ConfigError(f"make_encoder: expected a Dict space, got {observation_space}")
     return DictEncoder(observation_space, config, see=see)
+
+
+def _require_scene(observation_space: spaces.Dict) -> None:
+    """Refuse a mask of entities that nothing would obey: hidden things would be seen."""
+    entries = observation_space.spaces
+    present = [key for key in ("entity_mask", "visibility") if key in entries]
+    if not present:
+        return
+    if "entities" not in entries or "entity_mask" not in entries:
+        features = [key for key in entries if key not in MASK_KEYS]
+        raise ConfigError(
+            f"{present[0]}: the observation has no scene for it to act on, so it would be ignored. "
+            "A scene is an entry 'entities' [E, F] together with 'entity_mask' [E]; the features "
+            f"here are {features}. Rename them, add what is missing, or leave the mask out."
+        )
+    if len(entries["entities"].shape or ()) != 2:
+        return  # named by the part that reads it
+    size = (entries["entities"].shape or ())[0]
+    fitting = {"entity_mask": [(size,)], "visibility": [(size, size), (size,)]}
+    for key in present:
+        if entries[key].shape not in fitting[key]:
+            raise ConfigError(
+                f"{key}: the space has shape {entries[key].shape}, expected "
+                f"{' or '.join(map(str, fitting[key]))} for {size} entities"
+            )
 
 
 def _width(part: nn.Module) -> int:

@@ -109,9 +109,9 @@ class FeatureNormalizer(nn.Module):
 
 
 class ObservationNormalizer(nn.Module):
-    """Normalises the real-valued entries of a Dict observation; others pass untouched.
+    """Normalises the numbers (`Box`) of a Dict observation; other entries pass untouched.
 
-    Bytes (pictures) and whole-number spaces (`Discrete` and its kin) are left alone: the
+    Pictures of bytes and whole-number spaces (`Discrete` and its kin) are left alone: the
     encoders give them a scale of their own.
 
     Args:
@@ -128,9 +128,11 @@ class ObservationNormalizer(nn.Module):
         self.entity_key: str | None = None
         normalizers = []
         for key, space in observation_space.spaces.items():
-            if not isinstance(space, spaces.Box) or space.dtype in (np.bool_, np.uint8):
+            if not isinstance(space, spaces.Box) or space.dtype == np.bool_:
                 continue
             shape = tuple(space.shape)
+            if space.dtype == np.uint8 and len(shape) == 3:
+                continue
             if key == "entities" and "entity_mask" in observation_space.spaces:
                 self.entity_key = key
                 shape = shape[-1:]
@@ -139,7 +141,7 @@ class ObservationNormalizer(nn.Module):
         if not normalizers:
             raise ConfigError(
                 "normalize_observations: no real-valued entry to normalise among "
-                f"{list(observation_space.spaces)}; bytes and whole numbers need none"
+                f"{list(observation_space.spaces)}; pictures and whole numbers need none"
             )
         self.normalizers = nn.ModuleList(normalizers)
 

@@ -140,6 +140,34 @@ def test_embedding_begins_at_the_spaces_start():
             spaces.Dict({"entities": spaces.Box(0, 1, (4,)), "entity_mask": mask_space(4)}),
             r"\[entities, features\]",
         ),
+        (
+            spaces.Dict({"scene": spaces.Box(0, 1, (4, 3)), "entity_mask": mask_space(4)}),
+            "entity_mask: .* no scene .*'scene'",
+        ),
+        (
+            spaces.Dict(
+                {
+                    "entities": spaces.Box(0, 1, (4, 3)),
+                    "visibility": mask_space(4, 4),
+                    "action_mask": mask_space(2),
+                }
+            ),
+            "visibility: .* no scene",
+        ),
+        (
+            spaces.Dict({"entities": spaces.Box(0, 1, (4, 3)), "entity_mask": mask_space(5)}),
+            r"entity_mask: .* shape \(5,\), expected \(4,\)",
+        ),
+        (
+            spaces.Dict(
+                {
+                    "entities": spaces.Box(0, 1, (4, 3)),
+                    "entity_mask": mask_space(4),
+                    "visibility": mask_space(4, 5),
+                }
+            ),
+            r"visibility: .* shape \(4, 5\), expected \(4, 4\) or \(4,\)",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_named(space, message):

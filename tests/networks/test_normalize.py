@@ -119,23 +119,28 @@ def test_bytes_and_whole_numbers_pass():
     space = spaces.Dict(
         {
             "picture": spaces.Box(0, 255, (4, 4, 3), np.uint8),
+            "memory": spaces.Box(0, 255, (2,), np.uint8),
             "index": spaces.Discrete(5),
             "vector": spaces.Box(-1, 1, (2,), np.float64),
             "action_mask": mask_space(2),
         }
     )
     normalizer = ObservationNormalizer(space)
-    assert normalizer.keys == ["vector"]
+    assert normalizer.keys == ["memory", "vector"]  # no encoder scales bytes but in pictures
     obs = {
         "picture": torch.ones(1, 4, 4, 3, dtype=torch.uint8),
+        "memory": torch.tensor([[0, 20]], dtype=torch.uint8),
         "index": torch.ones(1, dtype=torch.int64),
         "vector": torch.ones(1, 2),
     }
-    normalizer.update({**obs, "vector": torch.tensor([[1.0, 3.0], [3.0, 1.0]])})
+    memory = torch.tensor([[0, 0], [20, 20]], dtype=torch.uint8)
+    vector = torch.tensor([[1.0, 3.0], [3.0, 1.0]])
+    normalizer.update({**obs, "memory": memory, "vector": vector})
     out = normalizer(obs)
     assert out["picture"] is obs["picture"]
     assert out["index"] is obs["index"]
     assert out["vector"].tolist() == [[-1.0, -1.0]]
+    assert out["memory"].tolist() == [[-1.0, 1.0]]
 
 
 def test_nothing_to_normalise_is_refused():
