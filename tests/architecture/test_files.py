@@ -32,12 +32,19 @@ def not_introduced(sources):
     ]
 
 
+def introduction(source):
+    """The opening lines of a file's docstring; a list of rules may follow them."""
+    lines = (ast.get_docstring(source.tree) or "").splitlines()
+    items = [number for number, line in enumerate(lines) if line.startswith("- ")]
+    return lines[: items[0]] if items else lines
+
+
 def introduced_too_briefly_or_at_length(sources):
     complaints = []
     for source in sources:
         if source.path.endswith(("__init__.py", "__main__.py")):
             continue
-        length = len((ast.get_docstring(source.tree) or "").splitlines())
+        length = len(introduction(source))
         if length not in INTRODUCTION:
             complaints.append(f"{source.path}: {length} lines of introduction, expected 3 to 8")
     return complaints
