@@ -236,7 +236,10 @@ def _require_scene(observation_space: spaces.Dict) -> None:
     if len(entries["entities"].shape or ()) != 2:
         return  # named by the part that reads it
     size = (entries["entities"].shape or ())[0]
-    fitting = {"entity_mask": [(size,)], "visibility": [(size, size), (size,)]}
+    fitting: dict[str, list[tuple[int, ...]]] = {
+        "entity_mask": [(size,)],
+        "visibility": [(size, size), (size,)],
+    }
     for key in present:
         if entries[key].shape not in fitting[key]:
             raise ConfigError(

@@ -152,6 +152,15 @@ class ObservationNormalizer(nn.Module):
             out[key] = normalizer(out[key])
         return out
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether there are any statistics yet."""
+        return any(
+            bool(part.moments.count > 0)
+            for part in self.normalizers
+            if isinstance(part, FeatureNormalizer)
+        )
+
     def update(self, obs: Mapping[str, Tensor]) -> None:
         """Merge a batch of observations `[M, ...]` with their masks.
 

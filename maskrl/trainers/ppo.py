@@ -28,7 +28,6 @@ from maskrl.objectives import explained_variance, generalized_advantages
 from maskrl.policies.actor_critic import ActorCritic, trusted
 from maskrl.policies.load import checkpoint_folder
 from maskrl.policies.predict import predict_action
-from maskrl.policies.protocol import require_policy
 from maskrl.runs.checkpoint import load_checkpoint
 from maskrl.runs.run_dir import RunDir
 from maskrl.runs.seeding import seed_everything
@@ -36,6 +35,7 @@ from maskrl.trainers.callbacks import Callback
 from maskrl.trainers.evaluate import evaluate
 from maskrl.trainers.ppo_checkpoint import restore_training, save_training
 from maskrl.trainers.ppo_config import PPOConfig
+from maskrl.trainers.ppo_policy import policy_for
 from maskrl.trainers.ppo_update import PPOUpdate
 from maskrl.trainers.rollout import RolloutCollector
 from maskrl.trainers.threads import choose_threads
@@ -102,7 +102,10 @@ class PPO:
         self.action_space = opened.action_space
         self.config = config = _fit(config, self.env.num_envs)
         self.device = _device(config.device)
-        self.policy = self._policy(policy).to(self.device)
+        self.policy = policy_for(config, self.observation_space, self.action_space, policy)
+        self.policy.to(self.device)
+        if isinstance(self.policy, ActorCritic):
+            self.config = config = config.replace(network=self.policy.config)
         self.buffer = RolloutBuffer(self.observation_space, config.num_envs, config.rollout_steps)
         self.collector = RolloutCollector(
             self.env,
@@ -340,28 +343,6 @@ class PPO:
         self.elapsed = float(saved["elapsed"])
         self.best = saved["best"]
         self.last_evaluation = int(saved["last_evaluation"])
-
-    def _policy(self, policy: nn.Module | None) -> nn.Module:
-        config = self.config
-        if policy is None:
-            return ActorCritic.from_spaces(
-                self.observation_space,
-                self.action_space,
-                config.network,
-                normalize_observations=config.normalize_observations,
-                empty=config.empty,
-                idle_action=config.idle_action,
-            )
-        if not isinstance(policy, ActorCritic) and config.network != NetworkConfig():
-            raise ConfigError("network: these settings have no effect on a policy of one's own")
-        normalizer = getattr(policy, "normalizer", None)
-        if config.normalize_observations and not isinstance(normalizer, ObservationNormalizer):
-            raise ConfigError(
-                "normalize_observations: a policy of one's own normalises for itself; give it an "
-                "attribute normalizer of type maskrl.networks.normalize.ObservationNormalizer and "
-                "apply it to what it reads"
-            )
-        return require_policy(policy)
 
     def _judge(self, successors: Tensor) -> float:
         """Fill in advantages and returns; the share of variance that the values explain."""
