@@ -18,7 +18,10 @@ from maskrl.runs.run_dir import RunDir
 def evaluate(
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
     *,
-    episodes: Annotated[int, tyro.conf.arg(metavar="N")] = 200,
+    episodes: Annotated[
+        int | None,
+        tyro.conf.arg(metavar="N", help_behavior_hint="(default: 500 with a planner, else 200)"),
+    ] = None,
     which: Literal["best", "last"] = "best",
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
     env: Annotated[

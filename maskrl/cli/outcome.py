@@ -22,7 +22,7 @@ from maskrl.trainers.final_evaluation import FinalEvaluation, Which, evaluate_ru
 _A_MOMENT = 1.0
 
 
-def conclude(folder: RunDir, *, episodes: int, report: bool, which: Which = "best") -> None:
+def conclude(folder: RunDir, *, episodes: int | None, report: bool, which: Which = "best") -> None:
     """Evaluate a trained run, print the table, write evaluation and report."""
     result = judge(folder, episodes=episodes, which=which)
     folder.write_evaluation(result.to_json())
@@ -38,8 +38,9 @@ def conclude(folder: RunDir, *, episodes: int, report: bool, which: Which = "bes
 def judge(folder: RunDir, **settings: Any) -> FinalEvaluation:
     """Evaluate a run as `evaluate_run` does, showing what takes time."""
     episodes = settings["episodes"]
+    many = "" if episodes is None else f": {episodes} episodes each"
     console = Console(stderr=True)
-    with planning("test") as tell, console.status(f"testing: {episodes} episodes each"):
+    with planning("test") as tell, console.status(f"testing{many}"):
         return evaluate_run(folder, tell=tell, **settings)
 
 

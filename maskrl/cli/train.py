@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -24,13 +24,15 @@ from maskrl.cli.settings import (
     versions,
 )
 from maskrl.envs.registry import find_entry, parse_env_id
-from maskrl.errors import ConfigError
+from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError, NoAllowedActionError
 from maskrl.runs.checkpoint import checkpoint_exists
 from maskrl.runs.run_dir import RunDir, env_slug
 from maskrl.runs.run_lock import hold_run
 from maskrl.runs.seeding import Seeds
-from maskrl.trainers.final_evaluation import EPISODES
 from maskrl.trainers.ppo_config import PPOConfig
+
+if TYPE_CHECKING:
+    from maskrl.trainers.validation import Validator
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ class TrainOptions:
     ] = None
     """Go on with the run in this folder, with its own settings; only --total-steps and
     --max-minutes can be changed."""
-    episodes: int = EPISODES
+    episodes: Annotated[
+        int | None,
+        tyro.conf.arg(metavar="N", help_behavior_hint="(default: 500 with a planner, else 200)"),
+    ] = None
     """Test episodes after training."""
     report: bool = True
     """Write report.html after training."""
@@ -133,12 +138,22 @@ def _train(options: TrainOptions) -> int:
 
     trainer = PPO(entry.id, options.ppo, seed=options.seed, env_kwargs=env_kwargs)
     trainer.collector.begin()  # a mask that cannot be used shows at the first reset
+    validator = _validator(trainer)
     if options.out is None:
         folder = RunDir.next_free(f"{env_slug(env_id)}-{options.seed}")
     else:
         folder = RunDir.create(options.out)
     folder.write_config({"env": entry.id, "versions": versions()})
-    return _learn(trainer, folder, total_steps, options.max_minutes, options)
+    try:
+        return _learn(trainer, validator, folder, total_steps, options.max_minutes, options)
+    except Exception as error:
+        unsaved = trainer.last_checkpoint == 0
+        if trainer.updates == 0 or (unsaved and isinstance(error, _MASK_IS_WRONG)):
+            folder.discard()  # so that the same command works once the cause is mended
+        raise
+
+
+_MASK_IS_WRONG = (MaskShapeError, MaskDtypeError, NoAllowedActionError)
 
 
 def _resume(options: TrainOptions, argv: Sequence[str]) -> int:
@@ -169,31 +184,39 @@ def _resume(options: TrainOptions, argv: Sequence[str]) -> int:
             f"maskrl report {folder.path}"
         )
     print(f"going on with {folder.path} after {trainer.steps:,} steps")
-    return _learn(trainer, folder, total_steps, max_minutes, options)
+    return _learn(trainer, _validator(trainer), folder, total_steps, max_minutes, options)
+
+
+def _validator(trainer: Any) -> Validator | None:
+    """The evaluations during training, their layouts planned; None if there are to be none."""
+    from maskrl.trainers.validation import Validator
+
+    config: PPOConfig = trainer.config
+    if not config.evaluate_every:
+        return None
+    validator = Validator(
+        trainer.env_id,
+        episodes=config.evaluation_episodes,
+        env_kwargs=trainer.env_kwargs,
+        seed=trainer.seeds.seed,
+    )
+    with planning("validation") as tell:
+        validator.prepare(tell)
+    return validator
 
 
 def _learn(
     trainer: Any,
+    validator: Validator | None,
     folder: RunDir,
     total_steps: int,
     max_minutes: float | None,
     options: TrainOptions,
 ) -> int:
     from maskrl.trainers.progress import ProgressDisplay
-    from maskrl.trainers.validation import Validator
 
     config: PPOConfig = trainer.config
     env_id, seed = trainer.env_id, trainer.seeds.seed
-    validator: Validator | None = None
-    if config.evaluate_every:
-        validator = Validator(
-            env_id,
-            episodes=config.evaluation_episodes,
-            env_kwargs=trainer.env_kwargs,
-            seed=seed,
-        )
-        with planning("validation") as tell:
-            validator.prepare(tell)
     print_settings(env_id, trainer.env_kwargs, seed, total_steps, max_minutes, config, folder.path)
     display = ProgressDisplay(
         f"{env_id}, seed {seed}",

@@ -8,6 +8,7 @@ the final evaluation, `report.html` the pictures.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from maskrl.errors import ConfigError, RunFolderError
 from maskrl.runs.json_file import read_json, write_json
 
 FORMAT = 1
+LOCK = ".lock"
 _DAMAGED_CONFIG = (
     "A run folder has its settings there; if another file system copy exists, restore it, "
     "else train anew into another folder (--out DIR)."
@@ -169,6 +171,13 @@ class RunDir:
             self.report_path,
         ):
             path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Delete the folder of a run that never began; what others put there stays."""
+        self.clear()
+        (self.path / LOCK).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the resolved settings, a JSON-able mapping.

@@ -14,9 +14,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from maskrl.errors import RunFolderError
-from maskrl.runs.run_dir import RunDir
-
-FILE = ".lock"
+from maskrl.runs.run_dir import LOCK, RunDir
 
 
 @contextlib.contextmanager
@@ -30,7 +28,7 @@ def hold_run(run: RunDir, *, wait_seconds: float = 0.0) -> Iterator[None]:
     Raises:
         RunFolderError: Another process holds it, or it cannot be written.
     """
-    path = run.path / FILE
+    path = run.path / LOCK
     try:
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (closed below, with the lock)
     except OSError as error:

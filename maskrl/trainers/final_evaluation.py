@@ -14,6 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from maskrl.envs.registry import find_entry
+from maskrl.errors import ConfigError
 from maskrl.policies.actor_critic import ActorCritic
 from maskrl.policies.load import PREFIX, checkpoint_folder, fill
 from maskrl.runs.checkpoint import load_checkpoint
@@ -23,6 +25,11 @@ from maskrl.runs.seeding import Seeds
 from maskrl.trainers.evaluate import Evaluation, Tell, evaluate, evaluate_random
 
 EPISODES = 200
+"""Test episodes, unless said otherwise."""
+
+EPISODES_WITH_REFERENCE = 500
+"""The same where each is a layout with a planner's return, which is compared layout by layout."""
+
 Which = Literal["best", "last"]
 
 
@@ -71,10 +78,15 @@ class FinalEvaluation:
         return figures
 
 
+def standard_episodes(env_id: str) -> int:
+    """How many test episodes an environment gets, unless said otherwise."""
+    return EPISODES if find_entry(env_id).reference is None else EPISODES_WITH_REFERENCE
+
+
 def evaluate_run(
     run: RunDir,
     *,
-    episodes: int = EPISODES,
+    episodes: int | None = None,
     which: Which = "best",
     seed: int = 0,
     env_kwargs: Mapping[str, Any] | None = None,
@@ -85,7 +97,8 @@ def evaluate_run(
 
     Args:
         run: The run's folder, with its settings.
-        episodes: How many, one per layout where there are layouts.
+        episodes: How many, one per layout where there are layouts; None for
+            `standard_episodes`.
         which: The best checkpoint (the last where there is no best), or the last.
         seed: Of the environments and of sampled actions.
         env_kwargs: Arguments over those of the run.
@@ -94,9 +107,16 @@ def evaluate_run(
 
     Raises:
         RunFolderError: No checkpoint, or a damaged one.
-        ConfigError: `episodes` is below 1, or a policy of one's own is missing.
+        ConfigError: `episodes` is below 1, a policy of one's own is missing, or the run
+            was not trained on an environment's id.
     """
     config = run.read_config()
+    if config.get("env") is None:
+        raise ConfigError(
+            f"{run.path} was trained on {config.get('env_name')}, an environment given as an "
+            "object, which a folder cannot hold. Load the policy with "
+            "maskrl.policies.load_policy and play it there."
+        )
     folder = checkpoint_folder(run, which)
     tensors, state = load_checkpoint(folder)
     untrained: nn.Module | None = None
@@ -106,7 +126,7 @@ def evaluate_run(
     fill(policy, tensors, prefix=PREFIX, source=str(folder))
     env_id = str(config["env"])
     settings: dict[str, Any] = {
-        "episodes": episodes,
+        "episodes": standard_episodes(env_id) if episodes is None else episodes,
         "env_kwargs": {**(config.get("env_kwargs") or {}), **(env_kwargs or {})},
         "seed": seed,
     }

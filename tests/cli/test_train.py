@@ -149,6 +149,23 @@ def test_a_row_that_allows_nothing_names_environment_and_step(here, quick, capsy
     assert "ownenvs:Steps" in err and "step 2" in err and "all False" in err
 
 
+def test_after_a_failure_of_the_mask_the_same_command_works(here, quick):
+    assert train("--env=kind=stuck", "--total-steps=64", "--out=run", *quick) == 2
+    assert not (here / "run").exists()
+    assert train("--total-steps=64", "--no-report", "--out=run", *quick) == 0
+
+
+def test_a_run_stopped_before_its_first_update_is_resumed(here, quick, monkeypatch):
+    def stopped(trainer):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("maskrl.trainers.ppo.PPO.step", stopped)
+        assert train("--total-steps=64", "--no-report", "--out=run", *quick) == 130
+    assert main(["train", "--resume=run", "--no-report", "--episodes=2"]) == 0
+    assert RunDir.open("run").read_evaluation()["step"] == 64
+
+
 def test_an_existing_run_is_kept(here, trained, capsys):
     shutil.copytree(trained, "run")
     assert train("--out=run") == 2

@@ -107,3 +107,16 @@ def test_clearing_leaves_nothing_of_a_run(tmp_path):
     (run.path / "notes.txt").touch()
     run.clear()
     assert [path.name for path in run.path.iterdir()] == ["notes.txt"]
+
+
+def test_discarding_takes_what_the_run_wrote_and_nothing_else(tmp_path):
+    for name, notes in (("a", False), ("b", True)):
+        run = RunDir.create(tmp_path / name)
+        run.write_config({"env": "x"})
+        (run.path / ".lock").touch()
+        (run.path / "checkpoints" / "last").mkdir(parents=True)
+        if notes:
+            (run.path / "notes.txt").touch()
+        run.discard()
+    assert not (tmp_path / "a").exists()
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["notes.txt"]

@@ -8,7 +8,7 @@ import torch
 from maskrl.errors import ConfigError, RunFolderError
 from maskrl.runs.json_file import to_json
 from maskrl.runs.run_dir import RunDir
-from maskrl.trainers.final_evaluation import evaluate_run
+from maskrl.trainers.final_evaluation import evaluate_run, standard_episodes
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +56,11 @@ def test_what_cannot_be_evaluated_is_named(small_run, tmp_path):
     empty.write_config({"env": "panda-open", "seed": 0})
     with pytest.raises(RunFolderError, match="there is no checkpoint"):
         evaluate_run(empty, episodes=1)
+    empty.write_config({"env": None, "env_name": "Corridor", "seed": 0})
+    with pytest.raises(ConfigError, match="Corridor, .* given as an object"):
+        evaluate_run(empty, episodes=1)
+
+
+def test_more_test_episodes_where_layouts_have_a_reference():
+    assert standard_episodes("panda?sight=full") == 500
+    assert standard_episodes("gymnasium:Taxi-v4") == 200
