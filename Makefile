@@ -56,6 +56,7 @@ setup: $(VENV)/.with-dev
 
 train: $(VENV)/.with-maskrl
 	@$(BIN)/maskrl train $(ENV) --max-minutes $(MINUTES) $(ARGS)
+	@echo "to use the command \`maskrl\` in this shell: source $(BIN)/activate"
 
 test: $(VENV)/.with-dev
 	@$(BIN)/python -m pytest $(TESTS) -m "not slow"
