@@ -165,15 +165,15 @@ class _Events:
         self._summary: Any = summary_pb2.Summary
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            continued = any(folder.iterdir())
             self._writer = EventFileWriter(os.fspath(folder))
         except OSError as error:
             raise RunFolderError(f"cannot write {folder}: {error.strerror or error}.") from error
-        if resume_step:
+        if continued:
             # Tells TensorBoard to forget what an interrupted run wrote past this step.
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            self._writer.add_event(
-                self._event(wall_time=time.time(), step=resume_step + 1, session_log=start)
-            )
+            step = (resume_step or 0) + 1
+            self._writer.add_event(self._event(wall_time=time.time(), step=step, session_log=start))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Add one scalar per name; NaN and infinities are left out."""

@@ -99,6 +99,22 @@ def test_damage_names_its_line(run, text, complaint):
         read_metrics(run.metrics_path)
 
 
+@pytest.mark.parametrize(("resume", "purged"), [(10, 11), (0, 1), (None, 1)])
+def test_tensorboard_forgets_what_is_learned_again(run, resume, purged):
+    """Also where a run begins anew, because it was killed before it had learned anything."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    with MetricsWriter(run) as first:
+        first.write(10, {"a": 1.0})
+        first.write(20, {"a": 1.0})
+    (old,) = run.tensorboard_path.iterdir()
+    with MetricsWriter(run, resume_step=resume) as second:
+        second.write(30, {"a": 2.0})
+    (new,) = set(run.tensorboard_path.iterdir()) - {old}
+    starts = [e.step for e in EventFileLoader(str(new)).Load() if e.HasField("session_log")]
+    assert starts == [purged]
+
+
 def test_tensorboard_gets_the_same_numbers(run):
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
