@@ -97,15 +97,14 @@ def load_checkpoint(
         RunFolderError: there is none, or it is damaged; says which file, and what to do.
     """
     folder = Path(folder)
-    source = folder
-    if not folder.is_dir() and _previous(folder).is_dir():
-        source = _previous(folder)  # killed between the two renames of a save
-    if not source.is_dir():
+    if not checkpoint_exists(folder):
         raise RunFolderError(
             f"there is no checkpoint {folder}. The run was stopped before its first one, or "
             "the folder was moved; train anew."
         )
     for attempt in (1, 2):
+        # Without the folder itself: killed, or caught, between the two renames of a save.
+        source = folder if folder.is_dir() else _previous(folder)
         try:
             return _load(source, folder)
         except RunFolderError:
