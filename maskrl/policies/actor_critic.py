@@ -73,6 +73,11 @@ class ActorCritic(nn.Module):
                 f"ActorCritic: the action space {action_space} has several heads; expected "
                 "Discrete. Give PPO a policy of your own for others."
             )
+        if "agent_mask" in description.masks:
+            raise ConfigError(
+                "agent_mask: this policy decides for one agent at every step, so the mask would be "
+                "ignored. Leave it out of the observation, or give PPO a policy of your own."
+            )
         if not 0 <= idle_action < description.n_actions:
             raise ConfigError(
                 f"idle_action: {idle_action} is not one of the {description.n_actions} actions"

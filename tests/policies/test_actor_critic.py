@@ -177,6 +177,13 @@ def test_trusted_leaves_out_the_checks_and_puts_them_back(vector_space, action_s
             ConfigError,
             "no scene of entities",
         ),
+        (
+            {"x": spaces.Box(0, 1, (2,)), "agent_mask": mask_space(3)},
+            spaces.Discrete(5),
+            {},
+            ConfigError,
+            "agent_mask: .* would be ignored",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(entries, actions, settings, error, message):
