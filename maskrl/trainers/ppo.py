@@ -136,8 +136,11 @@ class PPO:
 
     @property
     def fraction(self) -> float:
-        """How far the present call of `learn` is, 0 to 1: by steps or by time, the further."""
-        by_steps = self.steps / max(self.total_steps, 1)
+        """How far the present call of `learn` is, 0 to 1: by steps or by time, the further.
+
+        0 before the first call.
+        """
+        by_steps = self.steps / self.total_steps if self.total_steps else 0.0
         by_time = self.elapsed / self.max_seconds if self.max_seconds else 0.0
         return min(1.0, max(by_steps, by_time))
 

@@ -117,6 +117,13 @@ def test_learning_in_two_calls_goes_on(corridor):
     assert trainer.updates == 3
 
 
+def test_steps_outside_of_learn_are_not_annealed_away(corridor):
+    """There is no end then that a rate could fall towards."""
+    trainer = PPO(corridor(4), SMALL)
+    rates = [trainer.step()[0]["learning_rate"] for _ in range(3)]
+    assert rates == [SMALL.learning_rate] * 3
+
+
 def test_annealing_follows_the_steps(corridor):
     config = SMALL.replace(learning_rate=0.4, entropy_coef=0.1, entropy_coef_final=0.0)
     _, rows = train(corridor(4), updates=4, config=config)
