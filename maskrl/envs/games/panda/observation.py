@@ -18,6 +18,7 @@ from maskrl.envs.games.panda.settings import (
     ACTIONS,
     BANANA,
     DRAGON,
+    NEAR_STEPS,
     PANDA,
     S_BANANAS,
     S_CARRYING,
@@ -31,7 +32,9 @@ from maskrl.envs.games.panda.settings import (
 )
 
 _TYPES = 6
-_X, _Y, _X_FROM, _Y_FROM, _CARRYING, _STUNNED, _TIME_LEFT = range(_TYPES, _TYPES + 7)
+_X, _Y, _X_FROM, _Y_FROM, _CARRYING, _STUNNED, _TIME_LEFT, _X_STEPS = range(_TYPES, _TYPES + 8)
+_Y_STEPS = _X_STEPS + 2 * NEAR_STEPS + 1
+_END = _Y_STEPS + 2 * NEAR_STEPS + 1
 
 
 @njit(cache=True)
@@ -78,8 +81,13 @@ def _write_place(row, cell, panda_cell, width, height):
     y = cell // width
     row[_X] = np.float32(2 * x) * scale_x - np.float32(1.0)
     row[_Y] = np.float32(2 * y) * scale_y - np.float32(1.0)
-    row[_X_FROM] = np.float32(x - panda_cell % width) * scale_x
-    row[_Y_FROM] = np.float32(y - panda_cell // width) * scale_y
+    x_steps = x - panda_cell % width
+    y_steps = y - panda_cell // width
+    row[_X_FROM] = np.float32(x_steps) * scale_x
+    row[_Y_FROM] = np.float32(y_steps) * scale_y
+    row[_X_STEPS:_END] = np.float32(0.0)
+    row[_X_STEPS + min(max(x_steps, -NEAR_STEPS), NEAR_STEPS) + NEAR_STEPS] = np.float32(1.0)
+    row[_Y_STEPS + min(max(y_steps, -NEAR_STEPS), NEAR_STEPS) + NEAR_STEPS] = np.float32(1.0)
 
 
 @njit(cache=True)

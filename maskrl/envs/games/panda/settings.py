@@ -31,6 +31,8 @@ WAKE: Final = 0.25
 SCORPION_REACH: Final = 2
 THROW_RANGE: Final = 4
 START_DISTANCE: Final = 3
+# Offsets from the panda that the features tell apart exactly, in steps along each axis.
+NEAR_STEPS: Final = 4
 
 # Columns of the state table, int32 [num_envs, S]. Cells are y * width + x, -1 = not there.
 S_PANDA, S_WATERMELON, S_SCORPION, S_DRAGON = range(4)
@@ -47,6 +49,10 @@ DEFAULT_FEATURES: Final = (
     "carrying",
     "stunned",
     "time_left",
+    # Offsets from the panda once more, one-hot, those beyond the last step at its end: nearby
+    # cells decide, and a network reads them from here at once instead of learning to round.
+    *(f"x_from_panda_is_{step:+d}" for step in range(-NEAR_STEPS, NEAR_STEPS + 1)),
+    *(f"y_from_panda_is_{step:+d}" for step in range(-NEAR_STEPS, NEAR_STEPS + 1)),
 )
 
 Preset = Literal["random", "open", "trees"]

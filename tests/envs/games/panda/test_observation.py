@@ -64,6 +64,9 @@ def test_features_say_type_position_and_what_the_panda_must_know() -> None:
     np.testing.assert_allclose(entities[:, 1, COLUMN["y"]], state[:, 1] // 7 / 3 - 1, atol=1e-6)
     offset = (state[:, 3] % 7 - state[:, 0] % 7) / 6
     np.testing.assert_allclose(entities[:, 3, COLUMN["x_from_panda"]], offset, atol=1e-6)
+    steps = np.clip(state[:, 3] // 7 - state[:, 0] // 7, -4, 4)
+    first = COLUMN["y_from_panda_is_-4"]
+    np.testing.assert_array_equal(entities[:, 3, first : first + 9], np.eye(9)[steps + 4])
     # Columns of the state: 4 carrying, 5 and 6 stunned, 7 steps taken of 40.
     np.testing.assert_array_equal(entities[:, 0, COLUMN["carrying"]], state[:, 4])
     np.testing.assert_array_equal(entities[:, 3, COLUMN["stunned"]], state[:, 6])

@@ -8,8 +8,11 @@ from gymnasium.vector import AutoresetMode
 
 from maskrl.envs.contract import can_save_state, describe, final_observations, require_same_step
 from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT
+from maskrl.envs.games.panda.settings import DEFAULT_FEATURES
 from maskrl.envs.games.panda.vector_env import PandaVectorEnv
 from maskrl.errors import ConfigError
+
+TIME_LEFT = DEFAULT_FEATURES.index("time_left")
 
 
 def _valid(observation: dict[str, np.ndarray], generator: np.random.Generator) -> np.ndarray:
@@ -89,8 +92,8 @@ def test_an_ended_episode_gives_its_last_observation_and_the_next_ones_first() -
             continue
         ended_somewhere += len(ended)
         final = final_observations(infos, ended)
-        assert (final["entities"][truncated[ended], 0, -1] == 0).all()  # no time left
-        np.testing.assert_allclose(observation["entities"][ended, 0, -1], 1)
+        assert (final["entities"][truncated[ended], 0, TIME_LEFT] == 0).all()  # no time left
+        np.testing.assert_allclose(observation["entities"][ended, 0, TIME_LEFT], 1)
         np.testing.assert_array_equal(infos["final_info"]["layout_id"][ended], before[ended])
         assert (infos["layout_id"][ended] != before[ended]).all()
     assert ended_somewhere > 100
