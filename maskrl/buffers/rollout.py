@@ -9,7 +9,7 @@ that is where a wrong mask shows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,11 +183,21 @@ class RolloutBuffer:
             keep=~rows(self.idle) if self.idle.any() else None,
         )
 
-    def observations_at(self, index: np.ndarray, device: torch.device) -> dict[str, Tensor]:
-        """Observations at the flat positions `index` `[M]`, masks unpacked."""
+    def observations_at(
+        self, index: np.ndarray, device: torch.device, *, leave_out: Collection[str] = ()
+    ) -> dict[str, Tensor]:
+        """Observations at the flat positions `index` `[M]`, masks unpacked.
+
+        Args:
+            index: `[M]` int64.
+            device: Where the tensors go.
+            leave_out: Masks that are not needed: unpacked they take eight times their memory.
+        """
         where = torch.from_numpy(index)
         out = {key: flat.index_select(0, where).to(device) for key, flat in self._flat.items()}
         for key, bits in self.bits.items():
+            if key in leave_out:
+                continue
             chosen = bits.reshape(-1, *bits.shape[2:])[index]
             mask = unpack_bits(chosen, self.mask_shapes[key][-1])
             out[key] = torch.from_numpy(mask).to(device)

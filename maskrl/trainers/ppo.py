@@ -378,7 +378,8 @@ class PPO:
         normalizer = getattr(self.policy, "normalizer", None)
         if isinstance(normalizer, ObservationNormalizer) and self.config.normalize_observations:
             everything = np.arange(buffer.num_envs * buffer.steps)
-            normalizer.update(buffer.observations_at(everything, self.device))
+            obs = buffer.observations_at(everything, self.device, leave_out=("action_mask",))
+            normalizer.update(obs)
 
     def _illegal_actions(self) -> int:
         return max(self.collector.illegal_actions, int(getattr(self.env, "illegal_actions", 0)))

@@ -90,6 +90,15 @@ def test_masks_take_an_eighth(filled):
     assert buffer.bits["visibility"].shape == (T, B, 4, 1)
 
 
+def test_masks_that_are_not_needed_stay_packed(filled):
+    buffer, _ = filled
+    index, cpu = np.arange(3), torch.device("cpu")
+    whole = buffer.observations_at(index, cpu)
+    part = buffer.observations_at(index, cpu, leave_out=("action_mask",))
+    assert part.keys() == whole.keys() - {"action_mask"}
+    assert all(torch.equal(part[key], whole[key]) for key in part)
+
+
 def test_observations_are_written_in_place(filled):
     buffer, rows = filled
     places = {key: array.ctypes.data for key, array in buffer.features.items()}
