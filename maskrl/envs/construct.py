@@ -13,6 +13,7 @@ import inspect
 import os
 import sys
 import types
+import typing
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -73,6 +74,9 @@ def call(operation: str, factory: Callable[..., T], kwargs: Mapping[str, Any]) -
 def find_class(path: str) -> Callable[..., Any]:
     """Import the environment class (or factory function) named "package.module:Class".
 
+    A function must declare that it returns an environment: names and arguments also come
+    from run folders, and `os:system` is a function too.
+
     Raises:
         UnknownEnvError: The module or the name is not there.
         ConfigError: It is no Gymnasium environment, or importing it fails.
@@ -84,12 +88,11 @@ def find_class(path: str) -> Callable[..., Any]:
         if not hasattr(found, part):
             raise UnknownEnvError(_no_such_class(path, module, name))
         found = getattr(found, part)
-    is_env = inspect.isclass(found) and issubclass(found, gymnasium.Env | VectorEnv)
-    if not is_env and (inspect.isclass(found) or not callable(found)):
+    if not _is_env_class(found) and not _declares_env(found):
         what = f"a class with the bases {_bases(found)}" if inspect.isclass(found) else repr(found)
         raise ConfigError(
-            f"environment {path!r}: expected a class derived from gymnasium.Env (or a function "
-            f"that returns one), got {what}."
+            f"environment {path!r}: expected a class derived from gymnasium.Env, or a function "
+            f"annotated as returning one (def {name}(...) -> gymnasium.Env), got {what}."
         )
     return found
 
@@ -197,6 +200,21 @@ def _import_module(module_name: str, path: str) -> types.ModuleType:
 def _mask_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Take the arguments that are for the adapter out of those for the environment."""
     return {name: kwargs.pop(name) for name in ("mask_key", "mask_allowed") if name in kwargs}
+
+
+def _is_env_class(found: Any) -> bool:
+    return inspect.isclass(found) and issubclass(found, gymnasium.Env | VectorEnv)
+
+
+def _declares_env(found: Any) -> bool:
+    """Whether this is a function whose annotation says that it returns an environment."""
+    if not inspect.isroutine(found):
+        return False
+    try:
+        declared = typing.get_type_hints(found).get("return")
+    except Exception:  # an annotation that cannot be resolved says nothing
+        return False
+    return _is_env_class(typing.get_origin(declared) or declared)
 
 
 def _nearest(name: str, known: list[str]) -> list[str]:

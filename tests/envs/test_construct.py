@@ -11,6 +11,7 @@ from gymnasium.vector import SyncVectorEnv
 
 from maskrl.envs import construct
 from maskrl.envs.adapters.gymnasium_info import MaskFromInfo
+from maskrl.envs.registry import make
 from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.errors import ConfigError, NoMaskError, UnknownEnvError
 
@@ -42,11 +43,17 @@ class VectorOfWalks(SyncVectorEnv):
     def __init__(self, num_envs, mode="SameStep"):
         super().__init__([Walk] * num_envs, autoreset_mode=mode)
 
-def build(length=8):
+def build(length=8) -> Walk:
     return Walk(length)
 
-def build_other():
+def build_late(length=8) -> "gymnasium.Env[int, int]":
+    return Walk(length)
+
+def build_other() -> gymnasium.Env:
     return "no environment"
+
+def says_nothing():
+    return Walk()
 
 number = 3
 """
@@ -69,7 +76,8 @@ def test_a_class_in_the_current_directory_is_found(my_module):
     assert isinstance(env, MaskFromInfo) and env.unwrapped.length == 3
     assert env.name == f"{my_module}:Walk"
     assert env.reset()[0]["action_mask"].tolist() == [False, True]
-    assert construct.make_class(f"{my_module}:build").reset()[0]["observation"] == 0
+    for function in ("build", "build_late"):
+        assert construct.make_class(f"{my_module}:{function}").reset()[0]["observation"] == 0
 
 
 def test_the_mask_key_and_polarity_can_be_named(my_module):
@@ -102,12 +110,21 @@ def test_a_vector_class_is_taken_as_it_is(my_module):
         ("mymodule_of_this_test:Wolk", UnknownEnvError, "no 'Wolk'. Its environments: Walk"),
         ("json:Walk", UnknownEnvError, "defines no environment"),
         ("mymodule_of_this_test:NoEnv", ConfigError, "derived from gymnasium.Env.*object"),
+        ("mymodule_of_this_test:says_nothing", ConfigError, "annotated as returning one"),
         ("mymodule_of_this_test:number", ConfigError, "derived from gymnasium.Env.*got 3"),
     ],
 )
 def test_names_that_lead_nowhere(my_module, path, kind, message):
     with pytest.raises(kind, match=message):
         construct.find_class(path)
+
+
+@pytest.mark.parametrize("path", ["os:system", "subprocess:run", "numpy:load", "builtins:exec"])
+def test_functions_that_build_no_environment_are_never_called(path, tmp_path):
+    trace = tmp_path / "trace"
+    with pytest.raises(ConfigError, match="annotated as returning one"):
+        make(path, command=f"touch {trace}")
+    assert not trace.exists()
 
 
 def test_a_constructor_that_fails_is_named_with_its_arguments(my_module):
