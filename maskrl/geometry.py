@@ -117,13 +117,16 @@ def line_of_sight(
         bool [E, E], symmetric, True on the diagonal: entity i has a free line to j.
 
     Raises:
-        ValueError: A position lies outside the grid, with its index.
+        ValueError: A position is no integer or lies outside the grid, with its index.
 
     >>> trees = np.array([[False, True, False]])
     >>> line_of_sight(np.array([[0, 0], [2, 0]]), trees)[0, 1]
     np.False_
     """
     height, width = occluders.shape
+    positions = np.asarray(positions)
+    if not np.issubdtype(positions.dtype, np.integer):
+        raise ValueError(f"line_of_sight: positions must be integers, got {positions.dtype}")
     outside = (positions < 0) | (positions >= np.array([width, height]))
     if outside.any():
         index = int(np.argwhere(outside.any(axis=1))[0, 0])
@@ -131,6 +134,7 @@ def line_of_sight(
             f"line_of_sight: positions[{index}] = {positions[index].tolist()} lies outside "
             f"the grid of width {width} and height {height}"
         )
-    cells = positions[:, 1] * width + positions[:, 0]
+    places = positions.astype(np.int64)  # y * width would overflow an int8
+    cells = places[:, 1] * width + places[:, 0]
     between = cells_between(width, height)[cells[:, None], cells[None, :]]
     return np.asarray((between & cell_bits(occluders.reshape(-1))).max(axis=-1) == 0)

@@ -73,3 +73,18 @@ def test_messages_name_what_is_wrong() -> None:
         cells_between(0, 3)
     with pytest.raises(ValueError, match="more than 1 GiB"):
         cells_between(100, 100)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint64])
+def test_narrow_positions_do_not_overflow(dtype: type) -> None:
+    trees = np.zeros((30, 10), dtype=bool)
+    trees[29, 5] = True
+    places = np.array([[0, 29], [9, 29], [0, 0]])
+    expected = line_of_sight(places, trees)
+    assert not expected[0, 1] and expected[0, 2]
+    np.testing.assert_array_equal(line_of_sight(places.astype(dtype), trees), expected)
+
+
+def test_positions_are_integers() -> None:
+    with pytest.raises(ValueError, match="must be integers, got float64"):
+        line_of_sight(np.array([[0.5, 0.0]]), np.zeros((3, 3), dtype=bool))
