@@ -45,7 +45,10 @@ _INDEX = {
     "EnvEntry": "maskrl.envs.registry",
     "env_ids": "maskrl.envs.registry",
     "MaskFromInfo": "maskrl.envs.adapters.gymnasium_info",
+    "MaskFromObservation": "maskrl.envs.adapters.gymnasium_info",
+    "MaskFromMethod": "maskrl.envs.adapters.gymnasium_info",
     # Policies
+    "NetworkConfig": "maskrl.networks.encoders",
     "ActorCritic": "maskrl.policies.actor_critic",
     "Policy": "maskrl.policies.protocol",
     "load_policy": "maskrl.policies.load",
@@ -55,6 +58,7 @@ _INDEX = {
     "PPOConfig": "maskrl.trainers.ppo_config",
     "Callback": "maskrl.trainers.callbacks",
     "evaluate": "maskrl.trainers.evaluate",
+    "evaluate_random": "maskrl.trainers.evaluate",
     "Evaluation": "maskrl.trainers.evaluate",
     # Runs and reports
     "RunDir": "maskrl.runs.run_dir",
@@ -112,6 +116,8 @@ if TYPE_CHECKING:
     from maskrl.attention.record import record_attention as record_attention
     from maskrl.distributions.masked_categorical import MaskedCategorical as MaskedCategorical
     from maskrl.envs.adapters.gymnasium_info import MaskFromInfo as MaskFromInfo
+    from maskrl.envs.adapters.gymnasium_info import MaskFromMethod as MaskFromMethod
+    from maskrl.envs.adapters.gymnasium_info import MaskFromObservation as MaskFromObservation
     from maskrl.envs.registry import EnvEntry as EnvEntry
     from maskrl.envs.registry import env_ids as env_ids
     from maskrl.envs.registry import make as make
@@ -133,6 +139,7 @@ if TYPE_CHECKING:
     from maskrl.masks.convert import as_mask as as_mask
     from maskrl.masks.packed import PackedMask as PackedMask
     from maskrl.masks.packed import pack_mask as pack_mask
+    from maskrl.networks.encoders import NetworkConfig as NetworkConfig
     from maskrl.policies.actor_critic import ActorCritic as ActorCritic
     from maskrl.policies.episode import record_episode as record_episode
     from maskrl.policies.load import load_policy as load_policy
@@ -143,5 +150,6 @@ if TYPE_CHECKING:
     from maskrl.trainers.callbacks import Callback as Callback
     from maskrl.trainers.evaluate import Evaluation as Evaluation
     from maskrl.trainers.evaluate import evaluate as evaluate
+    from maskrl.trainers.evaluate import evaluate_random as evaluate_random
     from maskrl.trainers.ppo import PPO as PPO
     from maskrl.trainers.ppo_config import PPOConfig as PPOConfig
