@@ -7,12 +7,16 @@ distribution must carry the action mask, as `MaskedCategorical` does.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from maskrl.distributions import MaskedCategorical
 from maskrl.errors import ConfigError
+
+logger = logging.getLogger("maskrl")
 
 
 @runtime_checkable
@@ -68,3 +72,64 @@ def require_policy(policy: object) -> nn.Module:
             "own offers distribution(obs) -> MaskedCategorical and value(obs) -> [B]."
         )
     return policy
+
+
+def require_answer(
+    policy: nn.Module, distribution: object, value: object, obs: Mapping[str, Tensor]
+) -> None:
+    """Refuse what a policy of one's own answered if it cannot be trained with.
+
+    A distribution that allows what the mask disallows is warned of and not refused: to train
+    without a mask, for comparison, is legitimate.
+
+    Args:
+        policy: For its name.
+        distribution: What it gave as distribution for `obs`.
+        value: What it gave as value.
+        obs: A batch of B observations, with `action_mask` `[B, A]` where there is one.
+
+    Raises:
+        ConfigError: The distribution is no `MaskedCategorical`, or it or the value has
+            another shape than `[B]`, or the number of actions is not that of the mask.
+
+    Empty rows:
+        Where the mask allows nothing, the distribution is expected to allow nothing too.
+    """
+    name = type(policy).__name__
+    batch = len(next(iter(obs.values())))
+    if not isinstance(distribution, MaskedCategorical):
+        raise ConfigError(
+            f"policy: {name}.distribution(obs) returned a {type(distribution).__name__}, expected "
+            'a maskrl.MaskedCategorical, as in MaskedCategorical(logits, obs["action_mask"])'
+        )
+    if tuple(distribution.batch_shape) != (batch,):
+        raise ConfigError(
+            f"policy: {name}.distribution(obs) has the batch shape "
+            f"{tuple(distribution.batch_shape)}, expected {(batch,)}: one row of logits per "
+            "observation"
+        )
+    shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    if shape != (batch,):
+        advice = "; take the last dimension away with .squeeze(-1)" if shape == (batch, 1) else ""
+        raise ConfigError(
+            f"policy: {name}.value(obs) gave {shape}, expected a tensor of shape {(batch,)}{advice}"
+        )
+    if (action_mask := obs.get("action_mask")) is None:
+        return
+    allowed = distribution.action_mask
+    if allowed.shape != action_mask.shape:
+        raise ConfigError(
+            f"policy: {name}.distribution(obs) decides between {allowed.shape[-1]} actions, the "
+            f"action_mask of the environment is about {action_mask.shape[-1]}"
+        )
+    wrong = (allowed & ~action_mask).nonzero()
+    if len(wrong):
+        row, action = wrong[0].tolist()
+        logger.warning(
+            "policy: %s.distribution(obs) allows action %d in row %d, which the observation's "
+            "action_mask disallows; such actions will be executed, and counted as illegal. To "
+            'rule them out: MaskedCategorical(logits, obs["action_mask"])',
+            name,
+            action,
+            row,
+        )

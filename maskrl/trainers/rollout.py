@@ -27,7 +27,7 @@ from maskrl.errors import (
 )
 from maskrl.objectives.advantages import successor_values
 from maskrl.policies.predict import obs_to_tensors
-from maskrl.policies.protocol import distribution_and_value
+from maskrl.policies.protocol import distribution_and_value, require_answer
 
 RECENT = 100
 """Episodes over which the logged return and length are averaged."""
@@ -76,6 +76,7 @@ class RolloutCollector:
         self.seed = seed
         self.name = name
         self.started = False
+        self._answered = False
         self.episodes = 0
         self.illegal_actions = 0
         self.recent_returns: deque[float] = deque(maxlen=RECENT)
@@ -98,6 +99,8 @@ class RolloutCollector:
 
         Raises:
             NoAllowedActionError: A row allows nothing and `empty` is "raise".
+            ConfigError: What the policy answers cannot be trained with, or a reward is no
+                finite number.
         """
         self.begin()
         buffer = self.buffer
@@ -109,6 +112,9 @@ class RolloutCollector:
             for t in range(buffer.steps):
                 self._mark_idle(t)
                 distribution, value = distribution_and_value(self.policy, self._on_device(obs))
+                if not self._answered:
+                    require_answer(self.policy, distribution, value, self._on_device(obs))
+                    self._answered = True
                 try:
                     action = distribution.sample(generator=self.generator)
                 except NonFiniteLogitsError as error:
@@ -246,7 +252,7 @@ class RolloutCollector:
                 f"{self._running_return[env]:g}): action_mask is all False. If the mask marks "
                 "what is forbidden, it must be inverted: True = allowed. If the episode is over "
                 "there, the environment must say terminated. If nothing is to be decided there, "
-                "set empty='idle'."
+                "set empty='idle' (on the command line: --ppo.empty idle)."
             )
         np.logical_not(some, out=self.buffer.idle[t])
 

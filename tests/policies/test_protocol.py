@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from torch import nn
 
 from maskrl.distributions import MaskedCategorical
 from maskrl.errors import ConfigError
-from maskrl.policies.protocol import Policy, distribution_and_value, require_policy
+from maskrl.policies.protocol import (
+    Policy,
+    distribution_and_value,
+    require_answer,
+    require_policy,
+)
 
 
 class Own(nn.Module):
@@ -60,3 +67,45 @@ class NoValue(nn.Module):
 def test_what_is_missing_is_named(policy, message):
     with pytest.raises(ConfigError, match=message):
         require_policy(policy)
+
+
+MASK = torch.tensor([[True, True, False]]).expand(4, 3)
+OBS = {"x": torch.ones(4, 2), "action_mask": MASK}
+
+
+def test_a_good_answer_is_taken(caplog):
+    require_answer(Own(), *distribution_and_value(Own(), OBS), OBS)
+    fewer = MaskedCategorical(torch.zeros(4, 3), torch.tensor([True, False, False]))
+    require_answer(Own(), fewer, torch.zeros(4), OBS)
+    unmasked = MaskedCategorical(torch.zeros(4, 3))
+    require_answer(Own(), unmasked, torch.zeros(4), {"x": OBS["x"]})
+    idle = torch.zeros(4, 3, dtype=torch.bool)
+    nothing = MaskedCategorical(torch.zeros(4, 3), idle, empty="idle")
+    require_answer(Own(), nothing, torch.zeros(4), OBS | {"action_mask": idle})
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("distribution", "value", "message"),
+    [
+        (torch.zeros(4, 3), torch.zeros(4), "returned a Tensor, expected a maskrl.MaskedCat"),
+        (
+            torch.distributions.Categorical(logits=torch.zeros(4, 3)),
+            torch.zeros(4),
+            "returned a Categorical",
+        ),
+        (MaskedCategorical(torch.zeros(3)), torch.zeros(4), r"batch shape \(\), expected \(4,\)"),
+        (MaskedCategorical(torch.zeros(4, 5)), torch.zeros(4), "between 5 actions.* is about 3"),
+        (MaskedCategorical(torch.zeros(4, 3), MASK), torch.zeros(4, 1), r"\(4, 1\).*squeeze"),
+        (MaskedCategorical(torch.zeros(4, 3), MASK), 0.0, r"gave float, expected .*\(4,\)"),
+    ],
+)
+def test_an_answer_of_another_form_is_refused(distribution, value, message):
+    with pytest.raises(ConfigError, match=message):
+        require_answer(Own(), distribution, value, OBS)
+
+
+def test_a_forgotten_mask_is_warned_of(caplog):
+    with caplog.at_level(logging.WARNING, "maskrl"):
+        require_answer(Own(), MaskedCategorical(torch.zeros(4, 3)), torch.zeros(4), OBS)
+    assert "allows action 2 in row 0" in caplog.text

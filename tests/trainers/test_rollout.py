@@ -180,6 +180,17 @@ def test_idle_rows_are_played_and_marked(corridor):
     assert acting.mask_metrics()["idle_share"] == pytest.approx(idle.mean())
 
 
+def test_a_policy_that_answers_in_another_form_is_named(corridor):
+    class Column(CellPolicy):
+        def value(self, obs):
+            return super().value(obs).unsqueeze(-1)
+
+    acting = collector(corridor(3))
+    acting.policy = Column()
+    with pytest.raises(ConfigError, match=r"Column.value\(obs\) gave \(3, 1\)"):
+        acting.collect()
+
+
 def test_executed_illegal_actions_are_counted(corridor):
     class Stubborn(CellPolicy):
         def distribution(self, obs):
