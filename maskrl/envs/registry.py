@@ -97,11 +97,18 @@ def parse_env_id(env_id: str) -> tuple[str, dict[str, Any]]:
     Values are read as JSON or Python literals where they are such, as text otherwise.
 
     Raises:
-        ConfigError: The part after "?" is not of the form name=value&name=value.
+        ConfigError: It is no string, or the part after "?" is not of the form
+            name=value&name=value.
 
     >>> parse_env_id("panda?sight=full&trees=3")
     ('panda', {'sight': 'full', 'trees': 3})
     """
+    if not isinstance(env_id, str):
+        name = env_id.__name__ if isinstance(env_id, type) else type(env_id).__name__
+        raise ConfigError(
+            f"environment id: expected a string, got {name}. A class has one too: "
+            "package.module:Class"
+        )
     base_id, _, query = env_id.partition("?")
     kwargs: dict[str, Any] = {}
     for part in query.split("&") if query else ():

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.vector import SyncVectorEnv
 from torch import nn
 
 from maskrl.envs.contract import describe
@@ -177,15 +178,24 @@ def evaluate(
         max_steps: An episode that goes on for longer is cut off and counted as such.
         tell: Called with (planned layouts, all layouts) while the reference is computed.
 
+    Returns:
+        Returns, lengths and layouts of every episode, and what they come to.
+
     Raises:
-        ConfigError: A number is below 1, `episodes` is no multiple of `layouts`, or the
-            environment cannot be made with these arguments.
+        ConfigError: `policy` is none or `env_id` no id, a number is below 1, `episodes` is
+            no multiple of `layouts`, or the environment cannot be made with these arguments.
+        UnknownEnvError, NoMaskError: No such environment, or it has no mask.
         NoAllowedActionError: A state allows no action and the policy does not take that as
             idling; names environment and step.
 
     Empty rows:
         With a policy whose `empty` is "idle" they are played as `idle_action`.
     """
+    if not isinstance(policy, nn.Module):
+        raise ConfigError(
+            f"evaluate: policy: expected a torch.nn.Module, got {type(policy).__name__}; of a "
+            "trainer pass its policy, as in evaluate(trainer.policy, ...)"
+        )
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
     generator = torch.Generator(device).manual_seed(Seeds(seed).integer("evaluation.actions"))
 
@@ -362,7 +372,23 @@ def _play(venv: Any, choose: Choose, plan: _Plan, count: int, idles: bool) -> _T
         fresh = over | cut
         current[fresh] = 0.0
         length[fresh] = 0
+        again = cut & (episode < quota)
+        if again.any() and (begun := _begin_again(venv, again)) is not None:
+            obs, infos = begun
+            if layouts is not None:
+                layouts = np.where(again, infos["layout_id"], layouts)
     return tally
+
+
+def _begin_again(venv: Any, cut: np.ndarray) -> tuple[Observation, Mapping[str, Any]] | None:
+    """Reset the sub-environments whose episode was cut off, so that none begins in its middle.
+
+    None where the vector environment cannot reset some alone: there they go on.
+    """
+    if not (isinstance(venv, SyncVectorEnv) or getattr(venv, "takes_reset_mask", False)):
+        return None
+    begun: tuple[Observation, Mapping[str, Any]] = venv.reset(options={"reset_mask": cut})
+    return begun
 
 
 def _count_masks(

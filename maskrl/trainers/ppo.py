@@ -90,7 +90,12 @@ class PPO:
         seed: int = 0,
         env_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        config = config or PPOConfig()
+        config = PPOConfig() if config is None else config
+        if not isinstance(config, PPOConfig):
+            raise ConfigError(
+                f"config: expected a PPOConfig, got {type(config).__name__}; "
+                "as in PPOConfig(gamma=0.95)"
+            )
         self.seeds = seed_everything(seed)
         env_seed = self.seeds.integer("environment") & 0x7FFFFFFF
         opened = open_training_env(env, config.num_envs, seed=env_seed, kwargs=env_kwargs)
@@ -174,6 +179,8 @@ class PPO:
             TrainingInterrupted: By Ctrl-C or SIGTERM, after saving; says how to go on.
             NoAllowedActionError: A state allows nothing and `empty` is "raise".
             RatioDriftError: An action is scored under another mask than it was sampled under.
+            ConfigError: A number is not positive, or what a policy of one's own answers cannot
+                be trained with.
         """
         if isinstance(total_steps, bool) or not isinstance(total_steps, int) or total_steps < 1:
             raise ConfigError(f"total_steps: expected a positive whole number, got {total_steps!r}")

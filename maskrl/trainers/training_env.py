@@ -90,8 +90,12 @@ def open_training_env(
         adapted = adapt(env)
         opened = TrainingEnv(GymnasiumVectorEnv([lambda: adapted], seed=seed))
     else:
+        name = getattr(env, "__name__", None)
         raise ConfigError(
-            f"env: expected an id, a VectorEnv or a gymnasium.Env, got {type(env).__name__}"
+            "env: expected an id, a VectorEnv or a gymnasium.Env, got "
+            + (type(env).__name__ if name is None else f"the {type(env).__name__} {name!r}")
+            + '; of a class pass an instance, or its id "package.module:Class", of which many '
+            "step in parallel"
         )
     require_same_step(opened.venv)
     description = describe(opened.venv.single_observation_space, opened.venv.single_action_space)

@@ -132,3 +132,9 @@ def test_games_are_named_for_gymnasium_too(name):
     spec = gymnasium.spec(f"maskrl/{name}")
     assert spec.entry_point == "maskrl.envs.games.panda.single_env:PandaEnv"
     assert "preset" in spec.kwargs
+
+
+@pytest.mark.parametrize(("thing", "name"), [(dict, "dict"), (3, "int"), (None, "NoneType")])
+def test_what_is_no_id_is_named(thing, name):
+    with pytest.raises(ConfigError, match=f"expected a string, got {name}"):
+        registry.find_entry(thing)

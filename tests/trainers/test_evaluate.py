@@ -196,6 +196,12 @@ def test_bad_numbers_are_named(settings, complaint):
         evaluate(Always(), "corridor", **settings)
 
 
+def test_a_trainer_is_no_policy():
+    trainer = type("Trainer", (), {"policy": Always()})()
+    with pytest.raises(ConfigError, match=r"got Trainer; of a trainer pass its policy"):
+        evaluate(trainer, "corridor")
+
+
 def _with_reference(reference):
     """LazyCallable.__call__ that serves `reference` and leaves everything else alone."""
 

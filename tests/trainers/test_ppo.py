@@ -84,6 +84,11 @@ def same(first, second):
             assert a[name] == b[name] or (math.isnan(a[name]) and math.isnan(b[name])), name
 
 
+def test_settings_of_another_type_are_named():
+    with pytest.raises(ConfigError, match=r"expected a PPOConfig, got dict; as in PPOConfig"):
+        PPO("panda", {"gamma": 0.9})
+
+
 def test_metrics_are_all_there(corridor):
     trainer, rows = train(corridor(4))
     assert rows[-1].keys() >= METRICS

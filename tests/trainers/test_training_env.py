@@ -50,6 +50,8 @@ def test_arguments_need_an_id(corridor):
 def test_other_objects_are_refused():
     with pytest.raises(ConfigError, match="got int"):
         open_training_env(3, 2, seed=0)
+    with pytest.raises(ConfigError, match="got the type 'CartPole'; of a class pass an instance"):
+        open_training_env(type("CartPole", (gymnasium.Env,), {}), 2, seed=0)
 
 
 def test_environment_without_a_mask_is_refused():
