@@ -230,8 +230,11 @@ def _no_such_class(path: str, module: Any, name: str) -> str:
     classes = [
         key
         for key, value in vars(module).items()
-        if inspect.isclass(value) and issubclass(value, gymnasium.Env | VectorEnv)
+        if inspect.isclass(value)
+        and issubclass(value, gymnasium.Env | VectorEnv)
+        and value.__module__.partition(".")[0] == module.__name__.partition(".")[0]
     ]
-    near = difflib.get_close_matches(name, classes, n=3, cutoff=0.4) or classes[:5]
-    advice = f" Its environments: {', '.join(near)}." if near else " It defines no environment."
+    near = difflib.get_close_matches(name, classes, n=3, cutoff=0.4)
+    shown = [*near, *(key for key in classes if key not in near and not key.startswith("_"))][:8]
+    advice = f" Its environments: {', '.join(shown)}." if shown else " It defines no environment."
     return f"environment {path!r}: module {module.__name__!r} has no {name!r}.{advice}"

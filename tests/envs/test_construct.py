@@ -108,6 +108,7 @@ def test_a_vector_class_is_taken_as_it_is(my_module):
         ("fails_of_this_test:Env", ConfigError, "importing .* fails: ZeroDivisionError"),
         ("needs_of_this_test:Env", ConfigError, "No module named 'surely_not_installed'"),
         ("mymodule_of_this_test:Wolk", UnknownEnvError, "no 'Wolk'. Its environments: Walk"),
+        ("mymodule_of_this_test:Nope", UnknownEnvError, "no 'Nope'. Its environments: Walk, Vec"),
         ("json:Walk", UnknownEnvError, "defines no environment"),
         ("mymodule_of_this_test:NoEnv", ConfigError, "derived from gymnasium.Env.*object"),
         ("mymodule_of_this_test:says_nothing", ConfigError, "annotated as returning one"),
