@@ -152,6 +152,12 @@ class RunDir:
         if not path.is_dir():
             raise RunFolderError(f"there is no run folder {path}.{_nearby(path)}")
         if not (path / "config.json").is_file():
+            inside = sorted(config.parent for config in path.glob("*/*/config.json"))
+            if inside and (path / "summary.json").is_file():
+                raise RunFolderError(
+                    f"{path} is the folder of a comparison, not of a run. Its runs: "
+                    + ", ".join(str(run) for run in inside)
+                )
             raise RunFolderError(
                 f"{path} is not a run folder: it has no config.json.{_nearby(path)}"
             )

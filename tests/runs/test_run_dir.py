@@ -89,6 +89,13 @@ def test_opening_nothing_names_runs_nearby(tmp_path):
         RunDir.open(tmp_path)
 
 
+def test_a_comparison_is_told_from_a_run(tmp_path):
+    RunDir.create(tmp_path / "compare" / "panda" / "seed-0").write_config({})
+    (tmp_path / "compare" / "summary.json").write_text("{}")
+    with pytest.raises(RunFolderError, match=r"folder of a comparison.*Its runs: .*seed-0"):
+        RunDir.open(tmp_path / "compare")
+
+
 def test_damaged_settings_are_named(tmp_path):
     run = RunDir.create(tmp_path / "run")
     run.config_path.write_text('{"format": 1, ')
