@@ -140,6 +140,16 @@ def test_an_endless_episode_is_cut_and_counted():
     assert result.cut_episodes == 4
 
 
+def test_after_a_cut_the_next_episode_begins_at_its_beginning():
+    result = evaluate(
+        Always(1), "corridor", env_kwargs={"endless": True}, episodes=4, num_envs=2, max_steps=3
+    )
+    # Steps 0, 1, 2: action 1 is disallowed at one of them. Going on with 3, 4, 5 it were two.
+    assert result.illegal_actions == 4 and result.cut_episodes == 4
+    panda = evaluate_random("panda", episodes=4, num_envs=2, max_steps=3)
+    assert panda.layout_ids.tolist() == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("phase", ["evaluation", "validation"])
 def test_every_layout_is_played_once_and_scored_against_its_reference(phase, monkeypatch):
     asked = []

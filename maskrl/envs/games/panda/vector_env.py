@@ -30,13 +30,18 @@ from maskrl.envs.games.panda.random_stream import stream_keys
 from maskrl.envs.games.panda.settings import (
     ACTION_NAMES,
     ACTIONS,
+    CREATURES_ABSENT,
     RULES_VERSION,
+    S_BANANAS,
+    S_CARRYING,
+    S_TREES,
     TREE,
     PandaSettings,
 )
 from maskrl.envs.games.panda.stepping import begin_episode, step_all
 from maskrl.errors import ConfigError
 from maskrl.geometry import cells_between
+from maskrl.masks.arrays import check_mask_array
 
 Observation = dict[str, npt.NDArray[Any]]
 _SEED_BITS = SEEDS_PER_SPLIT.bit_length() - 1
@@ -86,6 +91,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
     action_names = ACTION_NAMES
+    takes_reset_mask = True
 
     def __init__(
         self,
@@ -112,6 +118,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         self.illegal_actions = 0
         self._copy = copy
         self._autoreset = True
+        self._begun = False
         self._seed = _whole_seed(seed)
         self._between = cells_between(self.settings.width, self.settings.height)
         self._allocate(layout_seeds)
@@ -184,7 +191,8 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
 
         Args:
             seed: A new seed for all randomness; None goes on with the current streams.
-            options: `{"layout_seeds": [...]}` changes which layouts are played.
+            options: `{"layout_seeds": [...]}` changes which layouts are played;
+                `{"reset_mask": bool [num_envs]}` begins anew only where it is True.
 
         Returns:
             The batched observation, and infos with `layout_id` int64 [num_envs].
@@ -198,7 +206,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
             self._source = (_layout_list(options["layout_seeds"]), *self._source[1:])
             self._episodes[:] = 0
         scratch = np.empty((2, self.settings.cells), np.int64)
-        for index in range(self.num_envs):
+        for index in self._to_reset(options):
             found = begin_episode(
                 index,
                 self.num_envs,
@@ -209,8 +217,20 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
                 scratch,
             )
             self._require_layout(-1 if found else index)
+        self._begun = True
         self._observe()
         return self._as_dict(self._observation), {"layout_id": self._layout_ids.copy()}
+
+    def _to_reset(self, options: dict[str, Any] | None) -> list[int]:
+        """Indices of the worlds in which `reset` begins a new episode."""
+        if not options or "reset_mask" not in options:
+            return list(range(self.num_envs))
+        keep = check_mask_array(
+            options["reset_mask"], (self.num_envs,), name="reset_mask", operation="panda: reset"
+        )
+        if not self._begun and not keep.all():
+            raise ConfigError("panda: the first reset begins every world; leave out reset_mask")
+        return [int(index) for index in np.flatnonzero(keep)]
 
     def _world(self) -> tuple[npt.NDArray[Any], ...]:
         return (
@@ -271,8 +291,11 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
             `final_info` (`layout_id`, `outcome`).
 
         Raises:
-            ConfigError: The actions have a wrong shape, dtype or range.
+            ConfigError: The actions have a wrong shape, dtype or range, or `reset` was
+                never called.
         """
+        if not self._begun:
+            raise ConfigError("panda: step was called before the first reset; call reset first")
         chosen = np.ascontiguousarray(actions, dtype=np.int64)
         if chosen.shape != (self.num_envs,) or not np.issubdtype(
             np.asarray(actions).dtype, np.integer
@@ -342,8 +365,11 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         """Continue from a state that `get_state` gave.
 
         Raises:
-            ConfigError: The state is of another world: other sizes or other rules.
+            ConfigError: The state is of another world (other sizes or other rules) or damaged.
         """
+        missing = sorted(set(self.get_state()) - set(state))
+        if missing:
+            raise ConfigError(f"panda: the saved state has no entry {missing[0]!r}")
         if int(state["rules_version"]) != RULES_VERSION:
             raise ConfigError(
                 f"panda: the saved state is of rules version {state['rules_version']}, "
@@ -357,10 +383,31 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
                     f"panda: the saved {name} has shape {saved.shape}, this world needs "
                     f"{array.shape}: the number of environments or a setting differs"
                 )
-            array[...] = saved
+        self._require_cells(np.asarray(state["state"]))
+        for name, array in zip(names, self._world(), strict=True):
+            array[...] = np.asarray(state[name])
+        self._begun = True
         self._source = (np.asarray(state["layout_list"], dtype=np.int64), *self._source[1:])
         self.illegal_actions = int(state["illegal_actions"])
         self._observe()
+
+    def _require_cells(self, saved: npt.NDArray[Any]) -> None:
+        """Refuse a state table with places off the grid: compiled code would follow them."""
+        cells = np.concatenate((saved[:, :S_CARRYING], saved[:, S_BANANAS:]), axis=1)
+        low = np.where(np.arange(cells.shape[1]) < S_CARRYING, 0, CREATURES_ABSENT)
+        wrong = (cells < low) | (cells >= self.settings.cells)
+        if wrong.any():
+            index = int(np.flatnonzero(wrong.any(axis=1))[0])
+            raise ConfigError(
+                f"panda: the saved state is damaged: in world {index} something stands on cell "
+                f"{cells[index][wrong[index]][0]} of a grid of {self.settings.cells}"
+            )
+        trees = saved[:, S_TREES]
+        if ((trees < 0) | (trees > self.settings.tree_slots)).any():
+            raise ConfigError(
+                f"panda: the saved state is damaged: a world has up to {trees.max()} trees, with "
+                f"room for {self.settings.tree_slots}"
+            )
 
     def observation(self) -> Observation:
         """The current observation, as after the last `reset`, `step` or `set_state`."""

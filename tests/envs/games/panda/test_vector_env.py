@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode
 
 from maskrl.envs.contract import can_save_state, describe, final_observations, require_same_step
 from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT
-from maskrl.envs.games.panda.settings import DEFAULT_FEATURES
+from maskrl.envs.games.panda.settings import DEFAULT_FEATURES, S_TREES
 from maskrl.envs.games.panda.vector_env import PandaVectorEnv
 from maskrl.errors import ConfigError
 
@@ -172,3 +172,50 @@ def test_unknown_settings_are_refused() -> None:
         PandaVectorEnv(1).reset(options={"layout_seeds": [0.5]})
     with pytest.raises(ConfigError, match="seed must be a whole number from 0 on; got -1"):
         PandaVectorEnv(1, seed=-1)
+
+
+def test_stepping_needs_a_reset() -> None:
+    with pytest.raises(ConfigError, match="before the first reset"):
+        PandaVectorEnv(2).step(np.zeros(2, np.int64))
+
+
+@pytest.mark.parametrize("column", [0, 2, 9])
+@pytest.mark.parametrize("cell", [-2, 49, 2**31 - 1])
+def test_a_state_off_the_grid_is_refused(column: int, cell: int) -> None:
+    env = PandaVectorEnv(2, seed=1)
+    env.reset()
+    state = env.get_state()
+    state["state"][1, column] = cell
+    with pytest.raises(ConfigError, match=f"damaged: in world 1 .* cell {cell} of a grid of 49"):
+        env.set_state(state)
+
+
+def test_more_trees_than_there_is_room_for_are_refused() -> None:
+    env = PandaVectorEnv(2, preset="open")
+    env.reset()
+    state = env.get_state()
+    state["state"][0, S_TREES] = 6
+    with pytest.raises(ConfigError, match="damaged: a world has up to 6 trees, with room for 0"):
+        env.set_state(state)
+
+
+def test_an_incomplete_state_is_refused() -> None:
+    env = PandaVectorEnv(2, seed=1)
+    env.reset()
+    state = env.get_state()
+    del state["keys"]
+    with pytest.raises(ConfigError, match="no entry 'keys'"):
+        env.set_state(state)
+
+
+def test_a_reset_mask_begins_only_those_worlds_anew() -> None:
+    env = PandaVectorEnv(3, seed=1, layout_seeds=9, split="test")
+    with pytest.raises(ConfigError, match="first reset begins every world"):
+        env.reset(options={"reset_mask": np.array([True, False, False])})
+    env.reset()
+    before, *_ = env.step(np.full(3, 4))
+    observation, infos = env.reset(options={"reset_mask": np.array([False, True, False])})
+    assert infos["layout_id"].tolist() == [0, 4, 2]
+    assert observation["entities"][1, 0, TIME_LEFT] == 1.0
+    for key in before:
+        np.testing.assert_array_equal(observation[key][[0, 2]], before[key][[0, 2]])
