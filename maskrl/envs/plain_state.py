@@ -83,7 +83,9 @@ class StateEncoder:
             if name in BIT_GENERATORS:
                 self._remember(value, number)
                 state = StateEncoder().encode(value.bit_generator.state, path)
-                return {TAG: "generator", "name": name, "v": state}
+                grown = _seed_sequence_state(value.bit_generator.seed_seq)
+                grown = None if grown is None else StateEncoder().encode(grown, path)
+                return {TAG: "generator", "name": name, "v": state, "seeds": grown}
         if kind is np.random.RandomState:
             self._remember(value, number)
             return {TAG: "random_state", "v": StateEncoder().encode(value.get_state(), path)}
@@ -158,7 +160,10 @@ class StateDecoder:
             flat = np.frombuffer(_from_text(data["v"]), dtype=_dtype(data["dtype"]))
             return flat.reshape(data["shape"]).copy()
         if tag == "generator" and data["name"] in BIT_GENERATORS:
-            bits = getattr(np.random, data["name"])()
+            seeds = StateDecoder().decode(data.get("seeds"))
+            # spawn() grows from the seed sequence, not from the state
+            sequence = None if seeds is None else np.random.SeedSequence(**seeds)
+            bits = getattr(np.random, data["name"])(sequence)
             bits.state = StateDecoder().decode(data["v"])
             return np.random.Generator(bits)
         if tag == "random_state":
@@ -170,6 +175,14 @@ class StateDecoder:
             plain.setstate(StateDecoder().decode(data["v"]))
             return plain
         raise ConfigError(f"saved environment state: unknown kind {tag!r}; it is damaged.")
+
+
+def _seed_sequence_state(sequence: Any) -> dict[str, Any] | None:
+    """What a generator spawns from; None where it was not seeded by a `SeedSequence`."""
+    if type(sequence) is not np.random.SeedSequence:
+        return None
+    names = ("entropy", "spawn_key", "pool_size", "n_children_spawned")
+    return {name: getattr(sequence, name) for name in names}
 
 
 def _dtype(text: str) -> np.dtype[Any]:

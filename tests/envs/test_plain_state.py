@@ -110,3 +110,12 @@ def test_views_of_one_array_are_refused():
 def test_nothing_else_comes_out(data):
     with pytest.raises(ConfigError, match="damaged"):
         StateDecoder().decode(data)
+
+
+def test_generators_spawn_the_same_children():
+    generator = np.random.default_rng([1, 2])
+    generator.spawn(2)
+    again = there_and_back(generator)
+    for one, other in zip(generator.spawn(2), again.spawn(2), strict=True):
+        assert one.random() == other.random()
+    assert generator.random() == again.random()
