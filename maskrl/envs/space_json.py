@@ -62,7 +62,7 @@ def space_from_json(data: dict[str, Any]) -> spaces.Space[Any]:
     """
     try:
         return _build(data)
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+    except Exception as error:  # overflow, memory, recursion: whatever damage leads to
         raise ConfigError(
             f"space_from_json: the description {str(data)[:200]} is damaged: "
             f"{type(error).__name__}: {error}"
