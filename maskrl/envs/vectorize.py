@@ -39,7 +39,7 @@ class GymnasiumVectorEnv(SyncVectorEnv):
     @property
     def illegal_actions(self) -> int:
         """Actions executed against the mask handed out, over all sub-environments."""
-        return sum(int(getattr(env, "illegal_actions", 0)) for env in self.envs)
+        return sum(_illegal_actions(env) for env in self.envs)
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
@@ -49,6 +49,29 @@ class GymnasiumVectorEnv(SyncVectorEnv):
             seed = self._first_seed
         self._first_seed = None
         return super().reset(seed=seed, options=options)
+
+    def _add_info(
+        self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int
+    ) -> dict[str, Any]:
+        """Batch infos; those that do not stack (ragged ones) into an object array."""
+        try:
+            return super()._add_info(vector_infos, env_info, env_num)
+        except (ValueError, TypeError, AttributeError):
+            pass
+        for key, value in env_info.items():
+            try:
+                super()._add_info(vector_infos, {key: value}, env_num)
+            except (ValueError, TypeError, AttributeError):
+                there = vector_infos[f"_{key}"]
+                loose = np.full(self.num_envs, None, dtype=object)
+                for index in np.flatnonzero(there):
+                    # a dict stays as it was batched: its own entries tell whose they are
+                    old = vector_infos[key]
+                    loose[index] = old if isinstance(old, dict) else old[index]
+                loose[env_num] = value
+                there[env_num] = True
+                vector_infos[key] = loose
+        return vector_infos
 
     def get_state(self) -> dict[str, np.ndarray]:
         """The state of all sub-environments, as bytes of compressed JSON.
@@ -67,11 +90,14 @@ class GymnasiumVectorEnv(SyncVectorEnv):
         """
         try:
             saved = json.loads(zlib.decompress(np.asarray(state["envs"], np.uint8).tobytes()))
-        except (KeyError, ValueError, zlib.error) as error:
+            restore_envs(self.envs, saved)
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever a damaged file leads to
             raise ConfigError(
-                f"set_state: the saved environment state is damaged: {error}"
+                "set_state: the saved environment state is damaged: "
+                f"{type(error).__name__}: {error}"
             ) from error
-        restore_envs(self.envs, saved)
         self._first_seed = None
 
     def state_obstacle(self) -> str | None:
@@ -85,3 +111,11 @@ class GymnasiumVectorEnv(SyncVectorEnv):
     def can_save_state(self) -> bool:
         """Whether `get_state` works."""
         return self.state_obstacle() is None
+
+
+def _illegal_actions(env: gymnasium.Env[Any, Any]) -> int:
+    """The count of whatever layer keeps one: wrappers may lie around the one that counts."""
+    try:
+        return int(env.get_wrapper_attr("illegal_actions"))
+    except AttributeError:
+        return 0

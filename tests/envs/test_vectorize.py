@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import zlib
+
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import TimeLimit
 
 from maskrl.envs import can_save_state, final_observations, make_vec
 from maskrl.envs.adapters.gymnasium_info import adapt
@@ -113,3 +117,31 @@ def test_an_environment_with_foreign_objects_says_why_it_cannot_be_saved(build):
     assert "Corridor.engine is or holds a builtins.object" in venv.state_obstacle()
     with pytest.raises(ConfigError, match=r"Corridor\.engine"):
         venv.get_state()
+
+
+def test_infos_that_do_not_stack_are_kept_apart(build):
+    venv = build()
+    infos = venv._add_info({}, {"ids": np.arange(2), "n": 1}, 0)
+    infos = venv._add_info(infos, {"ids": np.arange(3), "n": 2}, 1)
+    infos = venv._add_info(infos, {"final_info": {"ids": np.arange(1)}}, 2)
+    infos = venv._add_info(infos, {"final_info": {"ids": np.arange(4)}}, 1)
+    assert [None if x is None else len(x) for x in infos["ids"]] == [2, 3, None]
+    assert infos["_ids"].tolist() == [True, True, False] and infos["n"].tolist() == [1, 2, 0]
+    assert len(infos["final_info"]["ids"][1]) == 4 and len(infos["final_info"]["ids"][2]) == 1
+
+
+def test_illegal_actions_are_seen_through_outer_wrappers(corridor):
+    venv = GymnasiumVectorEnv([lambda: TimeLimit(adapt(corridor()), 9)] * 2, seed=0)
+    venv.reset()
+    venv.step(np.array([3, 0]))
+    assert venv.illegal_actions == 1
+
+
+def test_a_damaged_state_is_named(build):
+    venv = build()
+    venv.reset(seed=0)
+    saved = json.loads(zlib.decompress(venv.get_state()["envs"].tobytes()))
+    del saved["envs"][1]["layers"]
+    damaged = np.frombuffer(zlib.compress(json.dumps(saved).encode()), np.uint8)
+    with pytest.raises(ConfigError, match=r"damaged: KeyError: 'layers'"):
+        venv.set_state({"envs": damaged})
