@@ -56,8 +56,13 @@ class Validator:
         Args:
             tell: Called with (planned layouts, all layouts).
         """
+        # A list of one's own may be longer: all episodes tell which of it are played.
+        listed = "layout_seeds" in find_entry(self.env_id).kwargs_for(
+            "validation", **self.env_kwargs
+        )
+        count = self.episodes if listed else self.layouts
         returns = reference_returns(
-            self.env_id, self.layouts, env_kwargs=self.env_kwargs, phase="validation", tell=tell
+            self.env_id, count, env_kwargs=self.env_kwargs, phase="validation", tell=tell
         )
         if returns is not None:
             self.planner = float(returns["planner"].mean())

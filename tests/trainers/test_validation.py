@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from maskrl.distributions import MaskedCategorical
+from maskrl.envs.registry import find_entry
+from maskrl.trainers import validation
 from maskrl.trainers.validation import Validator, reference_returns
 
 
@@ -47,6 +51,22 @@ def test_planning_beforehand_gives_ceiling_and_floor():
     validator.prepare(lambda *counts: told.append(counts))
     assert (validator.planner, validator.random) == (1.0, -1.0)
     assert told == [(0, 20), (20, 20)]
+
+
+def test_the_ceiling_is_that_of_the_layouts_played(monkeypatch):
+    asked = []
+
+    def reference(kwargs, ids):
+        asked.extend(ids.tolist())
+        return {"planner": 1.0 + 0.0 * ids, "random": -1.0 + 0.0 * ids}
+
+    entry = replace(find_entry("panda"), reference=reference)
+    monkeypatch.setattr(validation, "find_entry", lambda env_id: entry)
+    listed = list(range(70))
+    validator = Validator("panda", episodes=100, env_kwargs={"layout_seeds": listed})
+    validator.prepare()
+    played = set(validator(Indifferent()).layout_ids.tolist())
+    assert set(asked) == played == set(listed)
 
 
 def test_without_a_reference_there_is_neither():
