@@ -186,7 +186,8 @@ def make_vec(
     Raises:
         UnknownEnvError: No such environment.
         NoMaskError: It offers none of action, entity and agent mask.
-        ConfigError: `num_envs` is below 1, or it cannot be made with these arguments.
+        ConfigError: `num_envs` is below 1 or stands in the id too, or it cannot be made with
+            these arguments.
     """
     if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
         raise ConfigError(
@@ -194,11 +195,29 @@ def make_vec(
         )
     entry = find_entry(env_id)
     arguments: dict[str, Any] = {**entry.kwargs_for("train"), **kwargs}
+    refuse_reserved(f"make_vec({env_id!r})", arguments, ("num_envs",))
     if seed is not None:
+        refuse_reserved(f"make_vec({env_id!r})", arguments, ("seed",))
         arguments["seed"] = seed
     return construct.call(
         f"make_vec({env_id!r})", entry.make_vec, {"num_envs": num_envs, **arguments}
     )
+
+
+def refuse_reserved(
+    operation: str, kwargs: Mapping[str, Any], names: tuple[str, ...] = ("num_envs", "seed")
+) -> None:
+    """Refuse arguments of an environment that training and evaluation choose themselves.
+
+    Raises:
+        ConfigError: One of `names` is among `kwargs`.
+    """
+    given = [name for name in names if name in kwargs]
+    if given:
+        raise ConfigError(
+            f"{operation}: {given[0]} was given among the environment's own arguments (or in its "
+            f"id, after '?'), where it would contradict the setting {given[0]}; give it there"
+        )
 
 
 def _parse_value(text: str) -> Any:

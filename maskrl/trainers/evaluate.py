@@ -19,7 +19,7 @@ from gymnasium.vector import SyncVectorEnv
 from torch import nn
 
 from maskrl.envs.contract import describe
-from maskrl.envs.registry import EnvEntry, Phase, find_entry, make_vec
+from maskrl.envs.registry import EnvEntry, Phase, find_entry, make_vec, refuse_reserved
 from maskrl.errors import ConfigError, NoAllowedActionError
 from maskrl.policies.predict import obs_to_tensors
 from maskrl.runs.seeding import Seeds
@@ -281,6 +281,7 @@ class _Plan:
             )
         self.entry = find_entry(self.env_id)
         self.kwargs = self.entry.kwargs_for(self.phase, **(self.env_kwargs or {}))
+        refuse_reserved(f"evaluate {self.env_id!r}", self.kwargs)
         if self.entry.reference is not None:
             self.kwargs.setdefault("layout_seeds", self.layouts or self.episodes)
 

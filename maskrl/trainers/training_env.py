@@ -16,7 +16,7 @@ from gymnasium.vector import VectorEnv
 
 from maskrl.envs.adapters.gymnasium_info import adapt
 from maskrl.envs.contract import describe, require_same_step
-from maskrl.envs.registry import make_vec
+from maskrl.envs.registry import make_vec, refuse_reserved
 from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.errors import ConfigError
 
@@ -78,6 +78,7 @@ def open_training_env(
     """
     if isinstance(env, str):
         given = dict(kwargs or {})
+        refuse_reserved(f"environment {env!r}", given)
         opened = TrainingEnv(make_vec(env, num_envs, seed=seed, **given), env, given)
     elif kwargs:
         raise ConfigError(

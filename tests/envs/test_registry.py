@@ -138,3 +138,11 @@ def test_games_are_named_for_gymnasium_too(name):
 def test_what_is_no_id_is_named(thing, name):
     with pytest.raises(ConfigError, match=f"expected a string, got {name}"):
         registry.find_entry(thing)
+
+
+def test_an_id_does_not_contradict_the_number_or_the_seed():
+    with pytest.raises(ConfigError, match="num_envs was given among the environment's own"):
+        registry.make_vec("panda?num_envs=3", 2)
+    with pytest.raises(ConfigError, match="seed was given among"):
+        registry.make_vec("panda?seed=3", 2, seed=0)
+    assert registry.make_vec("panda?seed=3", 2).num_envs == 2

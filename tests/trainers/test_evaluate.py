@@ -221,3 +221,9 @@ def _with_reference(reference):
         return self.resolve()(*args, **kwargs)
 
     return call
+
+
+@pytest.mark.parametrize("env_id", ["panda?seed=3", "panda?num_envs=3"])
+def test_seed_and_number_do_not_stand_in_the_id(env_id):
+    with pytest.raises(ConfigError, match="was given among the environment's own arguments"):
+        evaluate_random(env_id, episodes=2)

@@ -71,3 +71,9 @@ def test_several_heads_are_refused(corridor):
     venv.single_action_space = spaces.MultiDiscrete([4, 6])
     with pytest.raises(ConfigError, match="several heads"):
         open_training_env(venv, 2, seed=0)
+
+
+@pytest.mark.parametrize("name", ["seed", "num_envs"])
+def test_what_training_chooses_is_no_argument_of_the_environment(name):
+    with pytest.raises(ConfigError, match=f"{name} was given among the environment's own"):
+        open_training_env("panda", 2, seed=0, kwargs={name: 1})

@@ -44,6 +44,7 @@ from maskrl.geometry import cells_between
 from maskrl.masks.arrays import check_mask_array
 
 Observation = dict[str, npt.NDArray[Any]]
+_LARGEST_SEED = 2**63 - 1
 _SEED_BITS = SEEDS_PER_SPLIT.bit_length() - 1
 
 
@@ -424,9 +425,9 @@ def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _layout_list(layout_seeds: Any) -> npt.NDArray[np.int64]:
     seeds = np.asarray(layout_seeds)
     whole = np.issubdtype(seeds.dtype, np.integer) or seeds.size == 0
-    if seeds.ndim != 1 or not whole or (seeds < 0).any():
+    if seeds.ndim != 1 or not whole or (seeds < 0).any() or (seeds > _LARGEST_SEED).any():
         raise ConfigError(
-            "panda: layout_seeds must be a list of whole numbers from 0 on; got "
+            "panda: layout_seeds must be a list of whole numbers from 0 to 2**63 - 1; got "
             f"{seeds.dtype} of shape {seeds.shape}: {str(layout_seeds)[:60]}"
         )
     return seeds.astype(np.int64)

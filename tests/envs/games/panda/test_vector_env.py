@@ -219,3 +219,8 @@ def test_a_reset_mask_begins_only_those_worlds_anew() -> None:
     assert observation["entities"][1, 0, TIME_LEFT] == 1.0
     for key in before:
         np.testing.assert_array_equal(observation[key][[0, 2]], before[key][[0, 2]])
+
+
+def test_layout_seeds_fit_into_63_bits() -> None:
+    with pytest.raises(ConfigError, match="whole numbers from 0 to"):
+        PandaVectorEnv(1, layout_seeds=[2**63 + 5])
