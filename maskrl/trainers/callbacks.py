@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 
 class Callback:
     """Called during `learn`; every method does nothing until it is overridden.
@@ -49,7 +51,8 @@ class Callbacks:
     def rollout(self, trainer: Any, metrics: Mapping[str, float]) -> bool:
         """Pass on `on_rollout` to all; return whether training goes on."""
         answers = [callback.on_rollout(trainer, metrics) for callback in self.callbacks]
-        return not any(answer is False for answer in answers)
+        # A comparison of numpy's numbers gives numpy's own False.
+        return not any(isinstance(a, bool | np.bool_) and not a for a in answers)
 
     def evaluation(self, trainer: Any, result: Any) -> None:
         """Pass on `on_evaluation`."""

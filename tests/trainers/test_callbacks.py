@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from maskrl.trainers.callbacks import Callback, Callbacks
@@ -37,7 +38,13 @@ def test_all_are_called_in_order():
 
 
 @pytest.mark.parametrize(
-    ("answers", "goes_on"), [((None, True), True), ((False, None), False), ((0, None), True)]
+    ("answers", "goes_on"),
+    [
+        ((None, True), True),
+        ((False, None), False),
+        ((0, None), True),
+        ((np.float64(1) < 0, None), False),
+    ],
 )
 def test_false_stops_and_nothing_else_does(answers, goes_on):
     calls = []
