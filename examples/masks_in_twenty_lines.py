@@ -7,7 +7,7 @@ others, becomes features; a masked distribution chooses among six actions.
 import torch
 
 from maskrl import EntityEncoder, MaskedCategorical, as_mask
-from maskrl.attention.visibility import hidden, observer_view
+from maskrl.attention import hidden, observer_view
 
 torch.manual_seed(0)
 entities = torch.randn(1, 4, 3, requires_grad=True)  # panda, watermelon, scorpion, dragon
