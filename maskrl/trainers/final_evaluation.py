@@ -101,7 +101,8 @@ def evaluate_run(
             `standard_episodes`.
         which: The best checkpoint (the last where there is no best), or the last.
         seed: Of the environments and of sampled actions.
-        env_kwargs: Arguments over those of the run.
+        env_kwargs: Arguments over those of the run. A list of layouts that the run was
+            trained on is not played, unless it is given here.
         policy: A fresh policy of one's own, where one was trained.
         tell: Called with (planned layouts, all layouts).
 
@@ -125,9 +126,12 @@ def evaluate_run(
         policy = _fresh(state["policy"], int(config["seed"]))
     fill(policy, tensors, prefix=PREFIX, source=str(folder))
     env_id = str(config["env"])
+    trained_on = dict(config.get("env_kwargs") or {})
+    if isinstance(trained_on.get("layout_seeds"), list):
+        del trained_on["layout_seeds"]  # layouts of the training are no test
     settings: dict[str, Any] = {
         "episodes": standard_episodes(env_id) if episodes is None else episodes,
-        "env_kwargs": {**(config.get("env_kwargs") or {}), **(env_kwargs or {})},
+        "env_kwargs": {**trained_on, **(env_kwargs or {})},
         "seed": seed,
     }
     return FinalEvaluation(

@@ -61,6 +61,16 @@ def test_what_cannot_be_evaluated_is_named(small_run, tmp_path):
         evaluate_run(empty, episodes=1)
 
 
+def test_layouts_of_the_training_are_no_test(small_run, monkeypatch):
+    config = small_run.read_config()
+    config["env_kwargs"] = {**(config.get("env_kwargs") or {}), "layout_seeds": [77, 78]}
+    monkeypatch.setattr(RunDir, "read_config", lambda self: config)
+    result = evaluate_run(small_run, episodes=2)
+    assert result.greedy.env_kwargs["layout_seeds"] == 2
+    again = evaluate_run(small_run, episodes=2, env_kwargs={"layout_seeds": [77, 78]})
+    assert again.greedy.env_kwargs["layout_seeds"] == [77, 78]
+
+
 def test_more_test_episodes_where_layouts_have_a_reference():
     assert standard_episodes("panda?sight=full") == 500
     assert standard_episodes("gymnasium:Taxi-v4") == 200
