@@ -103,7 +103,7 @@ def play(record: EpisodeRecord, console: Console, *, name: str, speed: float) ->
     ending = "ended" if record.terminated else "cut off"
     console.print(
         f"{name} of {record.env}, seed {record.seed}: return {record.total_reward:+.2f}, "
-        f"{ending} after {len(record.steps)} steps",
+        f"{ending} after {len(record.steps)} step{'s' if len(record.steps) != 1 else ''}",
         highlight=False,
     )
 
