@@ -180,10 +180,12 @@ def print_summary(summaries: Sequence[EnvSummary], console: Console | None = Non
         table.add_row(name, *(figure(summary) for summary in summaries))
     console.print(table)
     for summary in summaries[1:]:
-        if summary.ratio is not None:
+        first = summaries[0].label
+        # Only settings of one environment have a price; another environment is another task.
+        if summary.ratio is not None and summary.label.split("?")[0] == first.split("?")[0]:
             console.print(
-                f"{summary.label} reaches {summary.ratio:.1%} of the score of "
-                f"{summaries[0].label}: the price of the difference is {1 - summary.ratio:.1%}"
+                f"{summary.label} reaches {summary.ratio:.1%} of the score of {first}: the price "
+                f"of the difference is {1 - summary.ratio:.1%}"
             )
 
 

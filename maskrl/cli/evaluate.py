@@ -34,7 +34,8 @@ def evaluate(
     Beside the agent stand the same network untrained, an agent that picks uniformly among
     what is allowed, and the planner where there is one. Where episodes have layouts, each
     of the first N test layouts is played once; no training has seen them. The score is 0
-    for random valid play and 1 for the planner.
+    for random valid play and 1 for the planner. The result of the usual test is kept in
+    evaluation.json; with other episodes, checkpoint, seed or settings it is only printed.
 
     Examples:
       maskrl evaluate runs/panda-0-1
@@ -46,7 +47,7 @@ def evaluate(
         episodes: Test episodes.
         which: The checkpoint that did best in evaluation, or the last one.
         seed: Of the environments and of sampled actions.
-        env: A setting that differs from the run's; the result is printed and not kept.
+        env: A setting that differs from the run's.
     """
     from maskrl.cli.outcome import judge, print_table
     from maskrl.cli.settings import require_positive
@@ -57,9 +58,16 @@ def evaluate(
     folder = RunDir.open(run)
     changed = env_settings(env)
     result = judge(folder, episodes=episodes, which=which, seed=seed, env_kwargs=changed)
-    if not changed:
+    usual = episodes is None and which == "best" and seed == 0
+    keep = not changed and (usual or folder.read_evaluation() is None)
+    if keep:
         folder.write_evaluation(result.to_json())
     print_table(result)
     if changed:
         print("not kept: the environment differs from the run's")
+    elif not keep:
+        print(
+            f"not kept: {folder.evaluation_path.name} holds the run's test, which reports and "
+            "comparisons read; without --episodes, --which and --seed it is renewed"
+        )
     return 0

@@ -8,7 +8,7 @@ with `--resume`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,15 +40,15 @@ class TrainOptions:
     """Train a masked agent with PPO, test it on episodes that it has not seen, write its report.
 
     The environment says what is possible: an action mask, or which entities are there and
-    who sees whom. The agent never does what its mask forbids; at the end the number of
-    illegal actions executed is printed, and it is 0. Press Ctrl-C at any time: what was
+    who sees whom. maskrl's policies never do what the mask forbids; at the end the number of
+    illegal actions executed is printed, 0 for them. Press Ctrl-C at any time: what was
     learned is saved, and --resume goes on from there, to the digit.
 
     Everything lands in one folder: config.json, metrics.csv, TensorBoard curves,
     checkpoints (last and best), evaluation.json and report.html.
 
     Examples:
-      maskrl train panda                          5 to 10 minutes on two cores
+      maskrl train panda                          about 6 minutes
       maskrl train panda --max-minutes 2 --seed 1
       maskrl train panda --env sight=full         a setting of the environment
       maskrl train gymnasium:Taxi-v4 --ppo.learning-rate 1e-3
@@ -84,8 +84,8 @@ class TrainOptions:
     resume: Annotated[
         Path | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: a new run)")
     ] = None
-    """Go on with the run in this folder, with its own settings; only --total-steps and
-    --max-minutes can be changed."""
+    """Go on with the run in this folder, with its own settings; only --total-steps,
+    --max-minutes, --episodes and --report can be changed."""
     episodes: Annotated[
         int | None,
         tyro.conf.arg(metavar="N", help_behavior_hint="(default: 500 with a planner, else 200)"),
@@ -143,7 +143,8 @@ def _train(options: TrainOptions) -> int:
         folder = RunDir.next_free(f"{env_slug(env_id)}-{options.seed}")
     else:
         folder = RunDir.create(options.out)
-    folder.write_config({"env": entry.id, "versions": versions()})
+    conclusion = {"episodes": options.episodes, "report": options.report}
+    folder.write_config({"env": entry.id, "versions": versions(), "conclusion": conclusion})
     try:
         return _learn(trainer, validator, folder, total_steps, options.max_minutes, options)
     except Exception as error:
@@ -184,6 +185,11 @@ def _resume(options: TrainOptions, argv: Sequence[str]) -> int:
             f"maskrl report {folder.path}"
         )
     print(f"going on with {folder.path} after {trainer.steps:,} steps")
+    conclusion = config.get("conclusion", {})
+    if options.episodes is None:
+        options = replace(options, episodes=conclusion.get("episodes"))
+    if "--report" not in argv and not conclusion.get("report", True):
+        options = replace(options, report=False)
     return _learn(trainer, _validator(trainer), folder, total_steps, max_minutes, options)
 
 

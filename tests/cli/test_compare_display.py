@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -57,10 +58,21 @@ def test_a_log_gets_a_line_per_change():
 @pytest.fixture
 def summaries():
     full = EnvSummary(
-        "full", "score", (0, 1), (0.9, 1.0), 0.95, 0.95, (0.9, 1.0), None, 0.1, -0.8, 1.0, 0
+        "world?sight=full",
+        "score",
+        (0, 1),
+        (0.9, 1.0),
+        0.95,
+        0.95,
+        (0.9, 1.0),
+        None,
+        0.1,
+        -0.8,
+        1.0,
+        0,
     )
     trees = EnvSummary(
-        "trees", "score", (0,), (0.76,), 0.76, 0.76, (0.76, 0.76), 0.8, 0.1, -0.8, 1.0, 0
+        "world", "score", (0,), (0.76,), 0.76, 0.76, (0.76, 0.76), 0.8, 0.1, -0.8, 1.0, 0
     )
     return [full, trees]
 
@@ -78,9 +90,18 @@ def test_the_last_table_has_every_seed_and_the_price(summaries):
     assert rows["seed 1"] == ["1.000", "not finished"]
     assert rows["interquartile mean"] == ["0.950", "0.760"]
     assert rows["95% interval"][0] == "0.900 to 1.000"
-    assert rows["mean / mean of full"] == ["1", "0.800"]
+    assert rows["mean / mean of world?sight=full"] == ["1", "0.800"]
     assert rows["illegal actions"] == ["0", "0"]
-    assert "trees reaches 80.0% of the score of full: the price of the difference is 20.0%" in text
+    assert (
+        "world reaches 80.0% of the score of world?sight=full: the price of the difference is 20.0%"
+        in " ".join(text.split())
+    )
+
+
+def test_another_environment_has_no_price(summaries):
+    out = console(False)
+    print_summary([summaries[0], replace(summaries[1], label="elsewhere")], out)
+    assert "price" not in out.file.getvalue()
 
 
 def test_nothing_finished_is_said():

@@ -1,4 +1,4 @@
-"""`maskrl evaluate`: the table, kept unless the environment was changed."""
+"""`maskrl evaluate`: the table, kept where it is the run's usual test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def run(here, trained):
     return RunDir.open("run")
 
 
-def test_the_result_is_printed_and_kept(run, capsys):
+def test_a_first_result_is_printed_and_kept(run, capsys):
+    run.evaluation_path.unlink()
     assert main(["evaluate", "run", "--episodes", "5", "--seed", "3", "--which", "last"]) == 0
     out = capsys.readouterr().out
     assert "ownenvs:Steps: last checkpoint, step 128, on 5 test episodes" in out
@@ -24,6 +25,19 @@ def test_the_result_is_printed_and_kept(run, capsys):
     evaluation = run.read_evaluation()
     assert (evaluation["episodes"], evaluation["seed"]) == (5, 3)
     assert evaluation["checkpoint"] == "last"
+
+
+def test_another_test_does_not_replace_the_runs_own(run, capsys):
+    before = run.read_evaluation()
+    assert main(["evaluate", "run", "--episodes", "5"]) == 0
+    assert "not kept: evaluation.json holds the run's test" in capsys.readouterr().out
+    assert run.read_evaluation() == before
+
+
+def test_the_usual_test_is_renewed(run):
+    run.write_evaluation({"stale": True})
+    assert main(["evaluate", "run"]) == 0
+    assert run.read_evaluation()["episodes"] == 200
 
 
 def test_another_environment_is_for_the_eyes_only(run, capsys):

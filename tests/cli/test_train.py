@@ -82,10 +82,21 @@ def test_a_run_that_was_not_tested_is_tested_by_resuming(here, trained):
     assert RunDir.open("run").read_evaluation()["episodes"] == 2
 
 
+def test_a_resumed_run_ends_as_it_was_to_end(here, trained):
+    shutil.copytree(trained, "run")
+    (here / "run" / "evaluation.json").unlink()
+    run = RunDir.open("run")
+    assert run.read_config()["conclusion"]["report"] is False
+    run.write_config(run.read_config() | {"conclusion": {"episodes": 4, "report": False}})
+    assert main(["train", "--resume=run"]) == 0
+    assert run.read_evaluation()["episodes"] == 4
+    assert not run.report_path.exists()
+
+
 def test_the_report_is_written_and_named(here, trained, capsys):
     shutil.copytree(trained, "run")
     (here / "run" / "evaluation.json").unlink()
-    assert main(["train", "--resume=run", "--episodes=2"]) == 0
+    assert main(["train", "--resume=run", "--episodes=2", "--report"]) == 0
     out = capsys.readouterr().out
     assert f"report   {(here / 'run' / 'report.html').resolve()}" in out
     assert (here / "run" / "report.html").is_file()
