@@ -18,6 +18,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from maskrl.envs.contract import mask_space
+from maskrl.envs.games.panda.copies import CopyPool
 from maskrl.envs.games.panda.layouts import (
     FIRST_SEED,
     SEEDS_PER_SPLIT,
@@ -118,6 +119,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.illegal_actions = 0
         self._copy = copy
+        self._pools = tuple(CopyPool() for _ in range(4))
         self._autoreset = True
         self._begun = False
         self._seed = _whole_seed(seed)
@@ -181,8 +183,8 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
     def _as_dict(self, arrays: tuple[npt.NDArray[Any], ...]) -> Observation:
         names = ("entities", "entity_mask", "visibility", "action_mask")
         return {
-            name: array.copy() if self._copy else _read_only(array)
-            for name, array in zip(names, arrays, strict=True)
+            name: pool.copy(array) if self._copy else _read_only(array)
+            for name, array, pool in zip(names, arrays, self._pools, strict=True)
         }
 
     def reset(
