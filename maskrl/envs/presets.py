@@ -35,5 +35,6 @@ def register_foreign() -> None:
             make=partial(construct.make_gymnasium, "Taxi-v4"),
             make_vec=partial(construct.make_gymnasium_vec, "Taxi-v4"),
             presets={"ppo": TAXI_PPO},
+            action_names=("south", "north", "east", "west", "pick up", "drop off"),
         )
     )

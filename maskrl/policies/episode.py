@@ -133,7 +133,8 @@ def record_episode(
     """
     if max_steps < 1:
         raise ConfigError(f"record_episode: max_steps must be at least 1, got {max_steps}")
-    kwargs = find_entry(env_id).kwargs_for("evaluation", **(env_kwargs or {}))
+    entry = find_entry(env_id)
+    kwargs = entry.kwargs_for("evaluation", **(env_kwargs or {}))
     env, drawn = _make_drawing(env_id, kwargs, pictures)
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
     generator = torch.Generator(device).manual_seed(Seeds(seed).integer("episode.actions"))
@@ -165,7 +166,7 @@ def record_episode(
             )
             truncated = bool(truncated) or len(steps) >= max_steps
         final_frame, final_text = _picture(env, drawn)
-        action_names = _action_names(env, len(steps[-1].logits))
+        action_names = _action_names(env, len(steps[-1].logits), entry.action_names)
     finally:
         policy.train(was_training)
         env.close()
@@ -267,9 +268,11 @@ def _entity_names(
         return tuple(f"entity {i}" if used else None for i, used in enumerate(there))
 
 
-def _action_names(env: gymnasium.Env[Any, Any], count: int) -> tuple[str, ...]:
+def _action_names(
+    env: gymnasium.Env[Any, Any], count: int, known: tuple[str, ...]
+) -> tuple[str, ...]:
     try:
         names = tuple(str(name) for name in env.get_wrapper_attr("action_names"))
     except AttributeError:
-        names = ()
+        names = known
     return names if len(names) == count else tuple(str(i) for i in range(count))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import gymnasium
 import numpy as np
 import pytest
@@ -107,6 +109,15 @@ def test_an_environment_that_cannot_draw_frames_is_drawn_as_text(monkeypatch):
     record = record_episode(Rightmost(), "doors")
     assert record.steps[0].frame is None
     assert record.steps[0].text == "at 0"
+
+
+def test_names_of_actions_come_from_the_environment_or_its_entry(monkeypatch):
+    assert record_episode(Rightmost(), "doors").action_names == ("left", "middle", "right")
+    monkeypatch.delattr(Doors, "action_names")
+    assert record_episode(Rightmost(), "doors").action_names == ("0", "1", "2")
+    entry = dataclasses.replace(_entries["doors"], action_names=("a", "b", "c"))
+    monkeypatch.setitem(_entries, "doors", entry)
+    assert record_episode(Rightmost(), "doors").action_names == ("a", "b", "c")
 
 
 def test_sampled_actions_repeat_with_their_seed_and_obey_the_mask():
