@@ -6,10 +6,19 @@ not loaded.
 
 from __future__ import annotations
 
-from maskrl.envs.registry import ID_FORMS, env_ids, find_entry
+import textwrap
+from typing import Annotated
+
+import tyro
+
+from maskrl.envs.construct import MASK_OPTIONS
+from maskrl.envs.registry import ID_FORMS, EnvEntry, env_ids, find_entry
+from maskrl.envs.setting_list import setting_list
 
 
-def envs() -> int:
+def envs(
+    env: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="ENV")] = None,
+) -> int:
     """List the environments that maskrl brings and the forms of an environment's id.
 
     Every verb that takes an environment takes any of these forms. Settings of an
@@ -17,9 +26,16 @@ def envs() -> int:
 
     Examples:
       maskrl envs
+      maskrl envs panda                     its settings and what it is trained with
       maskrl train "panda?sight=full"
       maskrl train panda --env sight=full
+
+    Args:
+        env: An environment to tell more about.
     """
+    if env is not None:
+        _tell(find_entry(env))
+        return 0
     width = max(map(len, env_ids()))
     print("environments:")
     for env_id in env_ids():
@@ -29,4 +45,33 @@ def envs() -> int:
     print("\nforms of an id:")
     for form in ID_FORMS:
         print(f"  {form}")
+    print("\n`maskrl envs ENV` tells its settings and what it is trained with.")
     return 0
+
+
+def _tell(entry: EnvEntry) -> None:
+    """Print the settings of one environment and its presets."""
+    print(f"{entry.id}: {entry.summary}")
+    print("\nsettings, as in " + f"{entry.id}?NAME=VALUE or --env NAME=VALUE:")
+    if entry.settings is not None:
+        rows = [
+            (
+                setting.name,
+                repr(entry.default_kwargs.get(setting.name, setting.default)),
+                setting.text,
+            )
+            for setting in setting_list(entry.settings.resolve())  # type: ignore[arg-type]
+        ]
+    else:
+        rows = [(name, "", text) for name, text in MASK_OPTIONS.items()]
+        print("  what the environment itself takes, and where its mask is found:")
+    name_width = max(len(name) for name, _, _ in rows)
+    value_width = max(len(value) for _, value, _ in rows)
+    for name, value, text in rows:
+        lead = f"  {name:<{name_width}}  {value:<{value_width}}  "
+        print(textwrap.fill(text, 96, initial_indent=lead, subsequent_indent=" " * len(lead)))
+    for algorithm, preset in entry.presets.items():
+        print(f"\n{algorithm} settings that differ from the defaults:")
+        width = max(map(len, preset))
+        for name, value in preset.items():
+            print(f"  {name:<{width}}  {value}")

@@ -30,6 +30,13 @@ from maskrl.errors import ConfigError, MaskrlError, UnknownEnvError
 T = TypeVar("T")
 
 
+MASK_OPTIONS = {
+    "mask_key": "Name under which info holds the action mask; action_mask if nothing is said.",
+    "mask_allowed": "The value that means allowed, 1 or 0; 1 if nothing is said.",
+}
+"""Settings that every environment takes which came without a mask in its observation."""
+
+
 class LazyCallable:
     """A callable named "package.module:name", imported at its first call.
 
@@ -199,7 +206,7 @@ def _import_module(module_name: str, path: str) -> types.ModuleType:
 
 def _mask_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Take the arguments that are for the adapter out of those for the environment."""
-    return {name: kwargs.pop(name) for name in ("mask_key", "mask_allowed") if name in kwargs}
+    return {name: kwargs.pop(name) for name in MASK_OPTIONS if name in kwargs}
 
 
 def _is_env_class(found: Any) -> bool:

@@ -50,6 +50,8 @@ class EnvEntry:
         validation_kwargs: Arguments for the evaluations during training.
         reference: `reference(env_kwargs, layout_ids)` gives "planner" and "random" returns
             per layout, or None.
+        settings: Dataclass that declares what may follow the id, imported when called
+            for (`LazyCallable.resolve`); None where nothing is known.
         action_names: Names for the actions of an environment that has no attribute
             `action_names` itself; empty where none are known.
         query_kwargs: Arguments that came with the id ("?sight=full").
@@ -64,6 +66,7 @@ class EnvEntry:
     evaluation_kwargs: Mapping[str, Any] = field(default_factory=dict)
     validation_kwargs: Mapping[str, Any] = field(default_factory=dict)
     reference: Callable[..., Mapping[str, Any]] | None = None
+    settings: construct.LazyCallable | None = None
     action_names: tuple[str, ...] = ()
     query_kwargs: Mapping[str, Any] = field(default_factory=dict)
 

@@ -52,6 +52,7 @@ def register_games() -> None:
                 evaluation_kwargs={"split": "test"},
                 validation_kwargs={"split": "validation"},
                 reference=LazyCallable(f"{PANDA}.reference:reference"),
+                settings=LazyCallable(f"{PANDA}.settings:PandaSettings"),
             )
         )
         gymnasium.register(
