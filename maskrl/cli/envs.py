@@ -52,7 +52,7 @@ def envs(
 def _tell(entry: EnvEntry) -> None:
     """Print the settings of one environment and its presets."""
     print(f"{entry.id}: {entry.summary}")
-    print("\nsettings, as in " + f"{entry.id}?NAME=VALUE or --env NAME=VALUE:")
+    print(f"\nsettings, as in {entry.id}?NAME=VALUE or --env NAME=VALUE:")
     if entry.settings is not None:
         rows = [
             (

@@ -180,7 +180,7 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
             keep = self._handed_out
             if len(watch["tried"]) > 1 and keep is not None and not keep.all():
                 warnings.warn(
-                    f"environment {self.name!r}: {STILL_STEPS} steps with {len(watch['tried'])} "
+                    f"environment {self.name!r}: {STILL_STEPS} steps with several "
                     "different actions, all allowed by its mask, changed neither observation nor "
                     f"mask. {POLARITY}",
                     stacklevel=2,
