@@ -17,6 +17,8 @@ _INDEX = {
     "as_mask": "maskrl.masks.convert",
     "PackedMask": "maskrl.masks.packed",
     "pack_mask": "maskrl.masks.packed",
+    "ActionTree": "maskrl.masks.tree",
+    "Head": "maskrl.masks.tree",
     # Masked tensor maths: softmax family, reductions, selection
     "masked_softmax": "maskrl.functional.softmax",
     "masked_log_softmax": "maskrl.functional.softmax",
@@ -139,6 +141,8 @@ if TYPE_CHECKING:
     from maskrl.masks.convert import as_mask as as_mask
     from maskrl.masks.packed import PackedMask as PackedMask
     from maskrl.masks.packed import pack_mask as pack_mask
+    from maskrl.masks.tree import ActionTree as ActionTree
+    from maskrl.masks.tree import Head as Head
     from maskrl.networks.encoders import NetworkConfig as NetworkConfig
     from maskrl.policies.actor_critic import ActorCritic as ActorCritic
     from maskrl.policies.episode import record_episode as record_episode
