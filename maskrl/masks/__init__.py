@@ -1,7 +1,7 @@
 """Masks: conversion, checks, and bits. True = allowed, present, visible, alive.
 
 The numpy side (`as_mask_array`, `check_mask_array`, `pack_bits`, `unpack_bits`,
-`ActionTree`, `ActionHeads`) is all that environments need and loads no torch. The torch side
+`ActionTree`) is all that environments need and loads no torch. The torch side
 (`as_mask`, `check_mask`, `PackedMask`, `pack_mask`) loads on first use.
 """
 
@@ -11,7 +11,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from maskrl.masks.arrays import as_mask_array, check_mask_array, pack_bits, unpack_bits
-from maskrl.masks.heads import ActionHeads, Judgement
 from maskrl.masks.tree import ActionTree, Head
 
 if TYPE_CHECKING:
@@ -20,10 +19,8 @@ if TYPE_CHECKING:
     from maskrl.masks.packed import PackedMask, pack_mask
 
 __all__ = [
-    "ActionHeads",
     "ActionTree",
     "Head",
-    "Judgement",
     "PackedMask",
     "as_mask",
     "as_mask_array",

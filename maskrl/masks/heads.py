@@ -1,185 +1,251 @@
-"""`ActionHeads`: the parts of an action, and what masks say about each of them.
+"""What masks say about actions with several heads: numpy only, no torch.
 
-A discrete action has one head, a multi-discrete one several, a multi-binary one a head
-of two choices per bit, and a tree has heads that count only after some earlier choices.
-How many choices a head had, whether the one it made was allowed, whether a step was
-forced or took no decision at all: all of it is defined here, once, for training,
-evaluation and reports. numpy only; masks come under the names of the observation.
+An action is a row of choices, one per head. Its heads are given as sizes (MultiDiscrete;
+MultiBinary as pairs; Discrete as one head) or as an `ActionTree`, where a head's mask may
+go by an earlier choice and a head may not count at all. Evaluators, buffers and
+environments' wrappers count here which choices were allowed, which were against the mask
+and which were no choice; the random valid agent draws here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from maskrl.errors import ConfigError, MaskShapeError
+from maskrl.errors import MaskShapeError
 from maskrl.masks.arrays import BoolArray
 from maskrl.masks.tree import FLAT_MASK, ActionTree
 
 IntArray = npt.NDArray[np.int64]
+Heads = Sequence[int] | ActionTree
+"""Number of choices of each head, or the tree that says how they depend on each other."""
 
 
 @dataclass(frozen=True)
-class ActionHeads:
-    """The heads of one action.
+class Choices:
+    """What the masks said about actions that were taken; K heads.
 
     Attributes:
-        nvec: Number of choices of every head, K of them.
-        shape: Of one action as the environment takes it: () for a discrete one.
-        binary: Whether a head is one bit; its two choices are 0 and 1.
-        tree: On which earlier choices a head depends, None where heads are independent.
-
-    Raises:
-        ConfigError: Tree and sizes contradict each other.
-    """
-
-    nvec: tuple[int, ...]
-    shape: tuple[int, ...] = ()
-    binary: bool = False
-    tree: ActionTree | None = None
-
-    def __post_init__(self) -> None:
-        """Check the tree against the sizes."""
-        if self.tree is not None and self.tree.nvec != self.nvec:
-            raise ConfigError(
-                f"action_tree: its heads {dict(zip(self.tree.names, self.tree.nvec, strict=True))} "
-                f"do not fit the sizes {list(self.nvec)} of the action space; expected "
-                "MultiDiscrete(tree.nvec)"
-            )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What messages call the heads: their names in the tree, or their positions."""
-        if self.tree is not None:
-            return self.tree.names
-        return tuple(str(k) for k in range(len(self.nvec)))
-
-    @property
-    def mask_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Entries of an observation that mask this action, with their shapes."""
-        return {FLAT_MASK: (sum(self.nvec),)} if self.tree is None else self.tree.mask_shapes
-
-    def flat(self, actions: Any) -> IntArray:
-        """Actions `[..., *shape]` with their heads in one row: int64 `[..., K]`.
-
-        Raises:
-            MaskShapeError: The last dimensions are not those of an action.
-        """
-        actions = np.asarray(actions)
-        kept = actions.ndim - len(self.shape)
-        if kept < 0 or actions.shape[kept:] != self.shape:
-            raise MaskShapeError(
-                f"actions: got shape {actions.shape}; expected [..., "
-                f"{', '.join(map(str, self.shape))}]"
-            )
-        flat: IntArray = actions.reshape(*actions.shape[:kept], len(self.nvec)).astype(np.int64)
-        return flat
-
-    def counting(self, actions: Any) -> BoolArray:
-        """Which heads count in actions `[..., *shape]`: bool `[..., K]`; all without a tree."""
-        flat = self.flat(actions)
-        return np.ones(flat.shape, np.bool_) if self.tree is None else self.tree.relevant(flat)
-
-    def row(self, head: int, masks: Mapping[str, Any], actions: Any) -> BoolArray:
-        """What one head may choose after the earlier choices of each action.
-
-        Args:
-            head: Position of the head.
-            masks: Under the names of `mask_shapes`, with the leading dimensions of the
-                actions; the flat one also as `[..., K, 2]` for bits. What is missing allows
-                everything.
-            actions: `[..., *shape]`.
-
-        Returns:
-            bool `[..., size of the head]`, not to be written to.
-        """
-        return self._row(head, masks, self.flat(actions))
-
-    def _row(self, head: int, masks: Mapping[str, Any], flat: IntArray) -> BoolArray:
-        size = self.nvec[head]
-        lead = flat.shape[:-1]
-        row = np.broadcast_to(np.bool_(True), (*lead, size))
-        if FLAT_MASK in masks:
-            start = sum(self.nvec[:head])
-            joined = np.asarray(masks[FLAT_MASK]).reshape(*lead, sum(self.nvec))
-            row = joined[..., start : start + size]
-        if self.tree is None or (by := self.tree.heads[head].mask_by) is None:
-            return row
-        table = masks.get(f"{FLAT_MASK}:{self.names[head]}")
-        if table is None:
-            return row
-        table = np.asarray(table)
-        before = np.clip(flat[..., self.tree.position(by)], 0, table.shape[-2] - 1)
-        chosen: BoolArray = np.take_along_axis(table, before[..., None, None], -2)[..., 0, :]
-        return row & chosen
-
-    def judge(self, masks: Mapping[str, Any], actions: Any) -> Judgement:
-        """What the masks say about actions `[..., *shape]`; masks as in `row`."""
-        flat = self.flat(actions)
-        allowed = np.zeros(flat.shape, np.bool_)
-        counts = np.zeros(flat.shape, np.int64)
-        for head, size in enumerate(self.nvec):
-            row = self._row(head, masks, flat)
-            choice = flat[..., head]
-            inside = (choice >= 0) & (choice < size)
-            index = np.where(inside, choice, 0)[..., None]
-            allowed[..., head] = inside & np.take_along_axis(row, index, -1)[..., 0]
-            counts[..., head] = row.sum(-1)
-        relevant = np.ones(flat.shape, np.bool_) if self.tree is None else self.tree.relevant(flat)
-        return Judgement(relevant, allowed, counts, self.nvec)
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What masks say about a batch of actions.
-
-    Attributes:
+        sizes: Number of choices of each head, allowed or not.
         relevant: bool `[..., K]`, the head counts in this action.
-        allowed: bool `[..., K]`, the mask allows the head's choice.
-        counts: int64 `[..., K]`, between how many choices the head could choose.
-        nvec: Number of choices of every head.
+        allowed: int64 `[..., K]`, how many choices the head had, given the choices of the
+            same action before it.
+        taken: bool `[..., K]`, its choice was one of those.
     """
 
+    sizes: tuple[int, ...]
     relevant: BoolArray
-    allowed: BoolArray
-    counts: IntArray
-    nvec: tuple[int, ...]
+    allowed: IntArray
+    taken: BoolArray
 
     @property
-    def decides(self) -> BoolArray:
-        """Heads that count and could choose: bool `[..., K]`."""
-        decides: BoolArray = self.relevant & (self.counts > 0)
-        return decides
-
-    @property
-    def stuck(self) -> BoolArray:
-        """Heads that count and could choose nothing: bool `[..., K]`."""
-        stuck: BoolArray = self.relevant & (self.counts == 0)
-        return stuck
-
-    @property
-    def idle(self) -> BoolArray:
-        """Steps in which no head took a decision: bool `[...]`."""
-        return np.asarray(~self.decides.any(-1))
+    def empty(self) -> BoolArray:
+        """Heads that count and had nothing allowed, so that they idle: bool `[..., K]`."""
+        return np.asarray(self.relevant & (self.allowed == 0))
 
     @property
     def illegal(self) -> BoolArray:
-        """Actions in which a head that decides chose what its mask disallows: bool `[...]`."""
-        return np.asarray((self.decides & ~self.allowed).any(-1))
+        """Actions with a head that counts and chose against its mask: bool `[...]`.
+
+        Empty rows:
+            A head whose mask allows nothing idles; that is not against the mask.
+        """
+        return np.asarray((self.relevant & ~self.taken & (self.allowed > 0)).any(axis=-1))
 
     @property
     def forced(self) -> BoolArray:
-        """Steps with a decision in which no head had more than one choice: bool `[...]`."""
-        decides = self.decides
-        return np.asarray(decides.any(-1) & (~decides | (self.counts == 1)).all(-1))
+        """Where there was exactly one action, one choice for each head that counts: bool `[...]`.
+
+        Empty rows:
+            Heads that idle decide nothing; where all do, nothing is forced.
+        """
+        single = self.relevant & (self.allowed == 1)
+        several = self.relevant & (self.allowed > 1)
+        return np.asarray(single.any(axis=-1) & ~several.any(axis=-1))
 
     @property
-    def share(self) -> npt.NDArray[np.float64]:
-        """Share of choices allowed, the mean over the heads that count: `[...]` in [0, 1]."""
-        shares = np.where(self.relevant, self.counts / np.asarray(self.nvec), 0.0)
-        mean: npt.NDArray[np.float64] = shares.sum(-1) / np.maximum(self.relevant.sum(-1), 1)
-        return mean
+    def allowed_share(self) -> npt.NDArray[np.float64]:
+        """Share of allowed choices among all choices, of the heads that count: float64 `[...]`."""
+        sizes = np.asarray(self.sizes, np.int64)
+        allowed = np.where(self.relevant, self.allowed, 0).sum(axis=-1)
+        all_of_them = np.where(self.relevant, sizes, 0).sum(axis=-1)
+        return np.asarray(allowed / np.maximum(all_of_them, 1), np.float64)
+
+
+def choices_of(actions: Any, masks: Mapping[str, Any], heads: Heads) -> Choices:
+    """Look up what the masks said about actions.
+
+    Args:
+        actions: Integers `[..., K]`; a choice that its head does not have counts as disallowed.
+        masks: Boolean arrays with the leading dimensions of `actions`, under the names of an
+            observation: `"action_mask"` `[..., sum(nvec)]` or `[..., n, 2]`, and for a tree the
+            tables `"action_mask:<head>"`. What is missing allows everything.
+        heads: Sizes of the heads, or the tree.
+
+    Raises:
+        MaskShapeError: Actions or masks have another shape.
+
+    Example:
+        >>> choices_of([1, 0], {"action_mask": np.array([True, False, True])}, (2, 1)).taken
+        array([False,  True])
+    """
+    actions = _as_actions(actions, heads)
+    keep = masks_along(actions, masks, heads)
+    nvec = sizes_of(heads)
+    starts = starts_of(heads)
+    inside = (actions >= 0) & (actions < np.asarray(nvec))
+    place = np.where(inside, actions, 0) + starts
+    return Choices(
+        sizes=nvec,
+        relevant=relevant_heads(actions, heads),
+        allowed=np.add.reduceat(keep, starts, axis=-1, dtype=np.int64),
+        taken=inside & np.take_along_axis(keep, place, axis=-1),
+    )
+
+
+def masks_along(actions: Any, masks: Mapping[str, Any], heads: Heads) -> BoolArray:
+    """The row of allowed choices that each head chose from, given the choices before it.
+
+    Args:
+        actions: Integers `[..., K]`.
+        masks: As in `choices_of`.
+        heads: Sizes of the heads, or the tree.
+
+    Returns:
+        bool `[..., sum(nvec)]`: the flat mask, and for a head with a table also the table's
+        row for the choice that it goes by. May be the mask itself: do not write into it.
+
+    Raises:
+        MaskShapeError: Actions or masks have another shape.
+    """
+    actions = _as_actions(actions, heads)
+    keep = flat_mask(masks, heads, actions.shape[:-1])
+    if not isinstance(heads, ActionTree):
+        return keep
+    parts = [
+        _row(keep[..., start : start + size], masks, heads, k, actions)
+        for k, (start, size) in enumerate(zip(starts_of(heads), heads.nvec, strict=True))
+    ]
+    return np.concatenate(parts, axis=-1)
+
+
+def random_actions(
+    masks: Mapping[str, Any],
+    heads: Heads,
+    rng: np.random.Generator,
+    batch_shape: tuple[int, ...] = (),
+) -> IntArray:
+    """Draw every head uniformly from its allowed choices, one head after the other.
+
+    Args:
+        masks: As in `choices_of`, with the leading dimensions `batch_shape`.
+        heads: Sizes of the heads, or the tree: tables go by the choices already drawn, and
+            heads that do not count get 0.
+        rng: Where the draws come from.
+        batch_shape: Leading dimensions of what is drawn.
+
+    Returns:
+        int64 `[*batch_shape, K]`.
+
+    Raises:
+        MaskShapeError: A mask has another shape.
+
+    Empty rows:
+        A head that allows nothing gets 0.
+    """
+    keep = flat_mask(masks, heads, batch_shape)
+    draws = rng.random(keep.shape)
+    nvec = sizes_of(heads)
+    actions = np.zeros((*batch_shape, len(nvec)), np.int64)
+    for k, (start, size) in enumerate(zip(starts_of(heads), nvec, strict=True)):
+        row = keep[..., start : start + size]
+        if isinstance(heads, ActionTree):
+            row = _row(row, masks, heads, k, actions)
+        actions[..., k] = np.where(row, draws[..., start : start + size], -1.0).argmax(axis=-1)
+        if isinstance(heads, ActionTree):
+            actions[..., k] *= heads.relevant(actions)[..., k]
+    return actions
+
+
+def relevant_heads(actions: Any, heads: Heads) -> BoolArray:
+    """Which heads count in each action `[..., K]`: all of them, unless a tree says otherwise."""
+    actions = _as_actions(actions, heads)
+    if isinstance(heads, ActionTree):
+        return heads.relevant(actions)
+    return np.ones(actions.shape, np.bool_)
+
+
+def sizes_of(heads: Heads) -> tuple[int, ...]:
+    """Number of choices of each head."""
+    return heads.nvec if isinstance(heads, ActionTree) else tuple(int(n) for n in heads)
+
+
+def starts_of(heads: Heads) -> IntArray:
+    """Where each head's part of a flat row begins: int64 `[K]`.
+
+    >>> starts_of((2, 5, 3))
+    array([0, 2, 7])
+    """
+    return np.cumsum((0, *sizes_of(heads)[:-1]), dtype=np.int64)
+
+
+def flat_mask(masks: Mapping[str, Any], heads: Heads, batch_shape: tuple[int, ...]) -> BoolArray:
+    """The flat mask of all heads; one that allows everything where there is none.
+
+    Args:
+        masks: As in `choices_of`.
+        heads: Sizes of the heads, or the tree.
+        batch_shape: Leading dimensions.
+
+    Returns:
+        bool `[*batch_shape, sum(nvec)]`; a view of the mask, or all True.
+
+    Raises:
+        MaskShapeError: The mask has another shape.
+    """
+    nvec = sizes_of(heads)
+    shape = (*batch_shape, sum(nvec))
+    if (given := masks.get(FLAT_MASK)) is None:
+        return np.ones(shape, np.bool_)
+    given = np.asarray(given)
+    pairs = (*batch_shape, len(nvec), 2)
+    if given.shape != shape and not (given.shape == pairs and set(nvec) == {2}):
+        raise MaskShapeError(
+            f"{FLAT_MASK} has shape {given.shape}; expected {shape}, one entry for every choice "
+            f"of the heads {list(nvec)}."
+        )
+    return given.reshape(shape)
+
+
+def _row(
+    row: BoolArray, masks: Mapping[str, Any], tree: ActionTree, k: int, actions: IntArray
+) -> BoolArray:
+    """The allowed choices `[..., size]` of head k of a tree, after the choices before it."""
+    head = tree.heads[k]
+    table = masks.get(f"{FLAT_MASK}:{head.name}")
+    if table is None or head.mask_by is None:
+        return row
+    table = np.asarray(table)
+    parent = tree.position(head.mask_by)
+    expected = (*actions.shape[:-1], tree.nvec[parent], head.size)
+    if table.shape != expected:
+        raise MaskShapeError(
+            f"{FLAT_MASK}:{head.name} has shape {table.shape}; expected {expected}, a row for "
+            f"every choice of {head.mask_by!r}."
+        )
+    by = np.clip(actions[..., parent], 0, tree.nvec[parent] - 1)
+    return np.asarray(row & np.take_along_axis(table, by[..., None, None], axis=-2)[..., 0, :])
+
+
+def _as_actions(actions: Any, heads: Heads) -> IntArray:
+    count = len(sizes_of(heads))
+    actions = np.asarray(actions)
+    if actions.ndim == 0 or actions.shape[-1] != count:
+        raise MaskShapeError(
+            f"actions has shape {actions.shape}; expected [..., {count}], one choice per head."
+        )
+    return np.asarray(actions, np.int64)
