@@ -11,17 +11,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from maskrl.masks.arrays import as_mask_array, check_mask_array, pack_bits, unpack_bits
+from maskrl.masks.binary import as_binary_mask_array
 from maskrl.masks.tree import ActionTree, Head
 
 if TYPE_CHECKING:
     from maskrl.masks.check import check_mask
-    from maskrl.masks.convert import as_mask
+    from maskrl.masks.convert import as_binary_mask, as_mask
     from maskrl.masks.packed import PackedMask, pack_mask
 
 __all__ = [
     "ActionTree",
     "Head",
     "PackedMask",
+    "as_binary_mask",
+    "as_binary_mask_array",
     "as_mask",
     "as_mask_array",
     "check_mask",
@@ -32,6 +35,7 @@ __all__ = [
 ]
 
 _TORCH_SIDE = {
+    "as_binary_mask": "maskrl.masks.convert",
     "as_mask": "maskrl.masks.convert",
     "check_mask": "maskrl.masks.check",
     "PackedMask": "maskrl.masks.packed",

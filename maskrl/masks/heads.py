@@ -48,6 +48,11 @@ class Choices:
         return np.asarray(self.relevant & (self.allowed == 0))
 
     @property
+    def idle(self) -> BoolArray:
+        """Actions in which no head had a choice to make: bool `[...]`."""
+        return np.asarray(~(self.relevant & (self.allowed > 0)).any(axis=-1))
+
+    @property
     def illegal(self) -> BoolArray:
         """Actions with a head that counts and chose against its mask: bool `[...]`.
 

@@ -53,6 +53,7 @@ def test_a_head_without_choice_idles_and_is_not_illegal() -> None:
     assert seen.forced  # the other head has one choice
     nothing = choices_of([0, 0], {"action_mask": np.zeros(4, bool)}, (2, 2))
     assert not nothing.forced
+    assert nothing.idle and not seen.idle
     assert nothing.empty.all()
 
 
