@@ -5,6 +5,8 @@ reserved names, each a boolean `Box`, so that vector environments, buffers and
 checkpoints carry them with no second channel; every other entry is a feature.
 Vector environments reset in the step that ends an episode (SAME_STEP). The functions
 here read such spaces and such infos, and say clearly what is wrong with others.
+An action with parts that depend on each other is a MultiDiscrete space and an attribute
+`action_tree` of the environment.
 """
 
 from __future__ import annotations
@@ -13,11 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError, NoMaskError
+from maskrl.masks.heads import Heads
+from maskrl.masks.tree import FLAT_MASK, ActionTree
 
 MASK_KEYS = (
     "action_mask",
@@ -28,7 +33,13 @@ MASK_KEYS = (
     "alive",
     "valid",
 )
-"""Names of an observation's entries that are masks; every other name is a feature."""
+"""Names of an observation's entries that are masks, beside tables `action_mask:<head>`."""
+
+TABLE_PREFIX = f"{FLAT_MASK}:"
+"""What the name of a mask begins with whose row goes by an earlier choice."""
+
+CANDIDATES = "candidates"
+"""The entry with one row of features per candidate: the action is the index of one."""
 
 MASKS_ENOUGH = ("action_mask", "entity_mask", "agent_mask")
 """An environment needs at least one of these to be a masked one."""
@@ -42,12 +53,14 @@ class EnvDescription:
     """What a trainer must know about one (unbatched) pair of spaces.
 
     Attributes:
-        action_kind: "discrete", "multi_discrete" or "multi_binary".
-        n_actions: Number of logits: n, sum(nvec) or 2 n.
+        action_kind: "discrete", "candidates" (discrete, with features of every choice),
+            "multi_discrete", "tree" or "multi_binary".
+        n_actions: Number of choices of all heads together: n, sum(nvec) or 2 n.
         nvec: Number of choices per head; `(n,)` for a discrete space.
         features: Names of the entries that are no masks, in the space's order.
         masks: Names of the entries that are masks, in the space's order.
         observer_index: The entity that acts.
+        action_tree: On which earlier choices a head depends; None where heads are independent.
     """
 
     action_kind: str
@@ -56,6 +69,12 @@ class EnvDescription:
     features: tuple[str, ...]
     masks: tuple[str, ...]
     observer_index: int = OBSERVER_INDEX
+    action_tree: ActionTree | None = None
+
+    @property
+    def heads(self) -> Heads:
+        """The heads of an action, as `maskrl.masks.heads` takes them."""
+        return self.nvec if self.action_tree is None else self.action_tree
 
     @property
     def has_action_mask(self) -> bool:
@@ -78,26 +97,44 @@ def mask_space(*shape: int) -> spaces.Box:
     return spaces.Box(0, 1, shape, dtype=dtype)
 
 
+def is_mask_key(key: str) -> bool:
+    """Whether an observation's entry of this name is a mask.
+
+    >>> is_mask_key("action_mask"), is_mask_key("action_mask:target"), is_mask_key("speed")
+    (True, True, False)
+    """
+    return key in MASK_KEYS or key.startswith(TABLE_PREFIX)
+
+
 def feature_keys(observation_space: spaces.Space[Any]) -> tuple[str, ...]:
     """Names of the entries of a Dict space that are features, in the space's order."""
-    return tuple(key for key in _entries(observation_space) if key not in MASK_KEYS)
+    return tuple(key for key in _entries(observation_space) if not is_mask_key(key))
 
 
 def mask_keys(observation_space: spaces.Space[Any]) -> tuple[str, ...]:
     """Names of the entries of a Dict space that are masks, in the space's order."""
-    return tuple(key for key in _entries(observation_space) if key in MASK_KEYS)
+    return tuple(key for key in _entries(observation_space) if is_mask_key(key))
 
 
 def describe(
-    observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    action_tree: ActionTree | None = None,
 ) -> EnvDescription:
     """Read the spaces of one environment (for a vector environment: the `single_` ones).
 
+    Args:
+        observation_space: A Dict with masks.
+        action_space: Discrete, MultiDiscrete or MultiBinary.
+        action_tree: The environment's attribute of this name, as from `action_tree_of`.
+
     Raises:
-        NoMaskError: None of action, entity and agent mask is there.
+        NoMaskError: None of action, entity and agent mask is there, or one that the tree
+            needs is missing.
         MaskDtypeError: A mask's space is not boolean.
-        MaskShapeError: The action mask does not fit the action space.
-        ConfigError: The observation is no Dict, or the action space takes no mask.
+        MaskShapeError: The action mask does not fit the action space or the tree.
+        ConfigError: The observation is no Dict, the action space takes no mask, the tree does
+            not fit it, there is a table of a mask and no tree, or candidates do not fit.
     """
     masks = mask_keys(observation_space)
     if not set(masks) & set(MASKS_ENOUGH):
@@ -116,6 +153,15 @@ def describe(
             )
     kind, nvec = _action_heads(action_space)
     n_actions = int(sum(nvec))
+    if action_tree is not None:
+        _require_tree(action_tree, action_space, observation_space)
+        kind = "tree"
+    elif tables := [key for key in masks if key.startswith(TABLE_PREFIX)]:
+        raise ConfigError(
+            f"describe: the observation has the table {tables[0]!r}, and the environment has no "
+            "action_tree that says by which choice its rows go. Give it an attribute "
+            "action_tree = maskrl.ActionTree(...), or take the table away."
+        )
     if "action_mask" in masks and "agent_mask" not in masks:
         shape = _entries(observation_space)["action_mask"].shape
         allowed_shapes = [(n_actions,)] + ([(len(nvec), 2)] if kind == "multi_binary" else [])
@@ -124,7 +170,36 @@ def describe(
                 f"describe: action_mask has shape {shape}, the action space {action_space} needs "
                 f"{' or '.join(map(str, allowed_shapes))}: one entry per action."
             )
-    return EnvDescription(kind, n_actions, nvec, feature_keys(observation_space), masks)
+    if CANDIDATES in _entries(observation_space):
+        _require_candidates(_entries(observation_space)[CANDIDATES], kind, action_space)
+        kind = "candidates"
+    return EnvDescription(
+        kind, n_actions, nvec, feature_keys(observation_space), masks, action_tree=action_tree
+    )
+
+
+def action_tree_of(env: Any) -> ActionTree | None:
+    """The `action_tree` of an environment or vector environment, through its wrappers.
+
+    Args:
+        env: A `gymnasium.Env` or a `VectorEnv`.
+
+    Returns:
+        The tree; None where there is none.
+
+    Raises:
+        ConfigError: The attribute is something else, or sub-environments have several trees.
+    """
+    trees = [tree for tree in _attribute(env, "action_tree") if tree is not None]
+    for tree in trees:
+        if not isinstance(tree, ActionTree):
+            raise ConfigError(
+                f"action_tree: {type(env.unwrapped).__name__} has a {type(tree).__name__} there, "
+                "expected a maskrl.ActionTree"
+            )
+        if tree != trees[0]:
+            raise ConfigError(f"action_tree: sub-environments differ: {trees[0]} and {tree}")
+    return trees[0] if trees else None
 
 
 def final_observations(infos: Mapping[str, Any], index: np.ndarray) -> dict[str, np.ndarray]:
@@ -216,3 +291,72 @@ def _action_heads(action_space: spaces.Space[Any]) -> tuple[str, tuple[int, ...]
         f"action_space: {action_space} takes no action mask; "
         "Discrete, MultiDiscrete and MultiBinary do."
     )
+
+
+def _attribute(env: Any, name: str) -> list[Any]:
+    """An attribute of an environment, or of all its sub-environments; empty if it has none."""
+    layer = env
+    while isinstance(layer, VectorEnv):
+        if hasattr(layer, name):
+            return [getattr(layer, name)]
+        if isinstance(layer, SyncVectorEnv | AsyncVectorEnv):
+            # asked for first, because a missing attribute ends the process of an asynchronous one
+            there = layer.call("has_wrapper_attr", name)
+            return list(layer.get_attr(name)) if all(there) else []
+        layer = getattr(layer, "env", None)
+    if isinstance(layer, gymnasium.Env) and layer.has_wrapper_attr(name):
+        return [layer.get_wrapper_attr(name)]
+    return []
+
+
+def _require_tree(
+    tree: ActionTree, action_space: spaces.Space[Any], observation_space: spaces.Space[Any]
+) -> None:
+    """Refuse a tree that contradicts the spaces."""
+    nvec = action_space.nvec if isinstance(action_space, spaces.MultiDiscrete) else None
+    if nvec is None or tuple(nvec.reshape(-1)) != tree.nvec:
+        raise ConfigError(
+            f"describe: {tree} does not fit the action space {action_space}; expected "
+            f"MultiDiscrete({list(tree.nvec)}), which is MultiDiscrete(tree.nvec)"
+        )
+    entries = _entries(observation_space)
+    for key in entries:
+        if key.startswith(TABLE_PREFIX) and key not in tree.mask_shapes:
+            raise ConfigError(
+                f"describe: the observation has the table {key!r}, and no head of {tree} takes "
+                f"one of this name; the tree's masks are {list(tree.mask_shapes)}. A head takes a "
+                "table if it says mask_by=..."
+            )
+    needed = tree.mask_shapes
+    if len(needed) == 1 and FLAT_MASK not in entries:
+        return  # everything is allowed, as without an action mask in other spaces
+    for key, shape in needed.items():
+        if key not in entries:
+            raise NoMaskError(
+                f"describe: {tree} needs the entry {key!r} of shape {shape}, and the observation "
+                f"has none; its entries are {list(entries)}. Where everything is allowed, give it "
+                "as all True, or let the head have no mask_by."
+            )
+        if entries[key].shape != shape:
+            raise MaskShapeError(
+                f"describe: {key} has shape {entries[key].shape}, {tree} needs {shape}"
+                + (": (choices of the head it goes by, choices)." if len(shape) == 2 else ".")
+            )
+
+
+def _require_candidates(
+    entry: spaces.Space[Any], kind: str, action_space: spaces.Space[Any]
+) -> None:
+    """Refuse an entry of candidates that the action does not choose from."""
+    shape = entry.shape if isinstance(entry, spaces.Box) else None
+    if kind != "discrete" or shape is None or len(shape) != 2:
+        raise ConfigError(
+            f"describe: the entry {CANDIDATES!r} is {entry} and the action space {action_space}; "
+            "expected Box [C, features] and Discrete(C): the action is the index of a candidate. "
+            "If the entry means something else, give it another name."
+        )
+    if shape[0] != int(action_space.n):  # type: ignore[attr-defined]
+        raise ConfigError(
+            f"describe: there are {shape[0]} rows of {CANDIDATES!r} and {action_space}; expected "
+            "one action per candidate. Pad with rows that action_mask disallows."
+        )

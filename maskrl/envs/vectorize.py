@@ -17,6 +17,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from maskrl.envs.env_state import capture_envs, restore_envs
 from maskrl.errors import ConfigError
+from maskrl.masks.tree import ActionTree
 
 
 class GymnasiumVectorEnv(SyncVectorEnv):
@@ -35,6 +36,15 @@ class GymnasiumVectorEnv(SyncVectorEnv):
     ) -> None:
         super().__init__(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)
         self._first_seed = seed
+
+    @property
+    def action_tree(self) -> ActionTree | None:
+        """How the parts of an action depend on each other, where the environment says so."""
+        env = self.envs[0]
+        found: ActionTree | None = None
+        if env.has_wrapper_attr("action_tree"):
+            found = env.get_wrapper_attr("action_tree")
+        return found
 
     @property
     def illegal_actions(self) -> int:
