@@ -3,12 +3,13 @@
 All arrays are allocated once. Features are kept in their own dtype (real numbers as
 float32, pictures as bytes), masks as bits, so that a game with thousands of actions
 fits. Row `steps` of the features is the observation after the last step: it bootstraps
-this rollout and begins the next. Old log-probabilities are kept per factor, because
-that is where a wrong mask shows.
+this rollout and begins the next. Actions have one number, or one for each of their K
+heads; old log-probabilities are kept per head, because that is where a wrong mask shows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +19,16 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from maskrl.envs.contract import MASK_KEYS
+from maskrl.envs.contract import is_mask_key
 from maskrl.errors import ConfigError
 from maskrl.masks.arrays import check_mask_array, pack_bits, unpack_bits
+from maskrl.masks.heads import Choices, Heads, choices_of, sizes_of, starts_of
+from maskrl.masks.tree import FLAT_MASK, ActionTree
 
 OPERATION = "environment's observation"
+
+UNPACKED_AT_ONCE = 1 << 26
+"""Bytes of masks that are looked at together when a rollout is counted."""
 
 _ONES_IN_BYTE = np.array([byte.bit_count() for byte in range(256)], dtype=np.int64)
 
@@ -34,12 +40,12 @@ class Minibatch:
     Attributes:
         index: `[M]` int64, flat positions `t * num_envs + env`.
         observations: Per key `[M, ...]`; masks are bool.
-        actions: `[M]` int64.
-        log_probs: `[M, K]`, per factor, under the policy that acted.
+        actions: `[M]` int64, or `[M, K]` for actions of several heads.
+        log_probs: `[M, K]`, per head, under the policy that acted.
         values: `[M]`, predicted then.
         advantages: `[M]`.
         returns: `[M]`.
-        keep: `[M]` bool, False where nothing was allowed; None where that never happened.
+        keep: `[M]` bool, False where no head decided; None where that never happened.
     """
 
     index: Tensor
@@ -59,17 +65,24 @@ class RolloutBuffer:
         observation_space: Of one environment, a Dict with masks under the reserved names.
         num_envs: Parallel environments, B.
         steps: Steps per environment, T.
-        factors: Categorical factors K of an action; 1 for a discrete one.
+        heads: Sizes of an action's K heads, or their tree; None for a discrete action.
 
     Attributes:
-        actions: `[T, B]` int64.
+        actions: `[T, B]` int64; `[T, B, K]` where `heads` are given.
         log_probs: `[T, B, K]` float32.
+        bits: Per mask `[T, B, bytes]`, all its entries in a row.
+        masks: Per mask `[B, ...]` bool, as written last.
         values, rewards, advantages, returns: `[T, B]` float32.
         terminated, truncated, idle: `[T, B]` bool.
     """
 
     def __init__(
-        self, observation_space: spaces.Dict, num_envs: int, steps: int, *, factors: int = 1
+        self,
+        observation_space: spaces.Dict,
+        num_envs: int,
+        steps: int,
+        *,
+        heads: Heads | None = None,
     ) -> None:
         if num_envs < 1 or steps < 1:
             raise ConfigError(
@@ -77,6 +90,7 @@ class RolloutBuffer:
             )
         self.num_envs = num_envs
         self.steps = steps
+        self.heads = heads
         self.features: dict[str, np.ndarray] = {}
         self.mask_shapes: dict[str, tuple[int, ...]] = {}
         self._batched_shapes: dict[str, tuple[int, ...]] = {}
@@ -84,19 +98,20 @@ class RolloutBuffer:
         self.masks: dict[str, np.ndarray] = {}
         for key, space in observation_space.spaces.items():
             shape = tuple(space.shape or ())
-            if key in MASK_KEYS:
+            if is_mask_key(key):
                 if not shape:
                     raise ConfigError(f"observation {key!r}: a mask needs at least one dimension")
-                packed = (*shape[:-1], -(-shape[-1] // 8))
                 self.mask_shapes[key] = shape
                 self._batched_shapes[key] = (num_envs, *shape)
-                self.bits[key] = np.zeros((steps, num_envs, *packed), np.uint8)
+                packed = -(-math.prod(shape) // 8)
+                self.bits[key] = np.zeros((steps, num_envs, packed), np.uint8)
                 self.masks[key] = np.zeros((num_envs, *shape), np.bool_)
             else:
                 dtype = _stored_dtype(key, space)
                 self.features[key] = np.zeros((steps + 1, num_envs, *shape), dtype)
-        self.actions = np.zeros((steps, num_envs), np.int64)
-        self.log_probs = np.zeros((steps, num_envs, factors), np.float32)
+        event = () if heads is None else (len(sizes_of(heads)),)
+        self.actions = np.zeros((steps, num_envs, *event), np.int64)
+        self.log_probs = np.zeros((steps, num_envs, *(event or (1,))), np.float32)
         self.values = np.zeros((steps, num_envs), np.float32)
         self.rewards = np.zeros((steps, num_envs), np.float32)
         self.terminated = np.zeros((steps, num_envs), np.bool_)
@@ -139,7 +154,7 @@ class RolloutBuffer:
             shape = self._batched_shapes[key]
             current[...] = check_mask_array(obs[key], shape, name=key, operation=OPERATION)
             if t < self.steps:
-                self.bits[key][t] = pack_bits(current)
+                self.bits[key][t] = pack_bits(current.reshape(self.num_envs, -1))
         return self._rows[t]
 
     def carry_over(self) -> None:
@@ -147,21 +162,30 @@ class RolloutBuffer:
         for array in self.features.values():
             array[0] = array[self.steps]
         for key, current in self.masks.items():
-            self.bits[key][0] = pack_bits(current)
+            self.bits[key][0] = pack_bits(current.reshape(self.num_envs, -1))
 
     def observation(self, t: int) -> dict[str, Tensor]:
         """The observation at `t` as views; its masks are those written last."""
         return self._rows[t]
 
     def allows_something(self, t: int) -> np.ndarray | None:
-        """`[B]` bool, which rows of step `t` allow an action; None where all do."""
-        bits = self.bits.get("action_mask")
-        if bits is None:
+        """Which rows of step `t` allow something; None where all do.
+
+        Returns:
+            `[B]` bool for a discrete action; `[B, K]`, head by head, for independent heads.
+            Which heads of a tree count is known once they have chosen: None, see `choices`.
+        """
+        bits = self.bits.get(FLAT_MASK)
+        if bits is None or isinstance(self.heads, ActionTree):
             return None
-        row = bits[t]
-        if row.shape[-1] == 1 and row.all():
-            return None
-        some = row.any(axis=-1)
+        if self.heads is None:
+            row = bits[t]
+            if row.shape[-1] == 1 and row.all():
+                return None
+            some = row.any(axis=-1)
+        else:
+            flat = self.masks[FLAT_MASK].reshape(self.num_envs, -1)
+            some = np.logical_or.reduceat(flat, starts_of(self.heads), axis=-1)
         return None if some.all() else some
 
     def minibatch(self, index: np.ndarray, device: torch.device) -> Minibatch:
@@ -198,24 +222,60 @@ class RolloutBuffer:
         for key, bits in self.bits.items():
             if key in leave_out:
                 continue
-            chosen = bits.reshape(-1, *bits.shape[2:])[index]
-            mask = unpack_bits(chosen, self.mask_shapes[key][-1])
-            out[key] = torch.from_numpy(mask).to(device)
+            chosen = bits.reshape(-1, bits.shape[-1])[index]
+            out[key] = torch.from_numpy(self._unpacked(key, chosen)).to(device)
         return out
+
+    def _unpacked(self, key: str, bits: np.ndarray) -> np.ndarray:
+        """Masks `[..., *shape]` of bits `[..., bytes]`."""
+        shape = self.mask_shapes[key]
+        return unpack_bits(bits, math.prod(shape)).reshape(*bits.shape[:-1], *shape)
 
     def mask_at(self, key: str, position: int) -> np.ndarray:
         """One stored mask, unpacked, at the flat position."""
         t, env = divmod(position, self.num_envs)
-        return unpack_bits(self.bits[key][t, env], self.mask_shapes[key][-1])
+        return self._unpacked(key, self.bits[key][t, env])
+
+    def choices(self) -> Choices | None:
+        """What the masks said about every stored action, head by head: `[T, B, K]`.
+
+        None without an action mask. Unpacked in parts, so that the masks stay small.
+        """
+        keys = [key for key in self.bits if key.partition(":")[0] == FLAT_MASK]
+        if not keys:
+            return None
+        heads = self.mask_shapes[FLAT_MASK] if self.heads is None else self.heads
+        actions = self.actions if self.heads is not None else self.actions[..., None]
+        row = self.num_envs * sum(math.prod(self.mask_shapes[key]) for key in keys)
+        parts = []
+        for t in range(0, self.steps, at_once := max(1, UNPACKED_AT_ONCE // row)):
+            masks = {key: self._unpacked(key, self.bits[key][t : t + at_once]) for key in keys}
+            parts.append(choices_of(actions[t : t + at_once], masks, heads))
+        return Choices(
+            parts[0].sizes,
+            relevant=np.concatenate([part.relevant for part in parts]),
+            allowed=np.concatenate([part.allowed for part in parts]),
+            taken=np.concatenate([part.taken for part in parts]),
+        )
 
     def allowed_counts(self) -> np.ndarray | None:
-        """`[T, B]` int64: how many actions each step allowed; None without an action mask."""
-        bits = self.bits.get("action_mask")
+        """How many choices each step allowed; None without an action mask.
+
+        Returns:
+            int64 `[T, B]`; `[T, B, K]` for several heads, of a tree after the choices before.
+        """
+        if self.heads is not None:
+            seen = self.choices()
+            return None if seen is None else seen.allowed
+        bits = self.bits.get(FLAT_MASK)
         return None if bits is None else _ONES_IN_BYTE[bits].sum(axis=-1)
 
     def illegal(self) -> np.ndarray | None:
-        """`[T, B]` bool: the stored action was disallowed and the row not idle."""
-        bits = self.bits.get("action_mask")
+        """`[T, B]` bool: a head that counts and is not idle made a disallowed choice."""
+        if self.heads is not None:
+            seen = self.choices()
+            return None if seen is None else seen.illegal
+        bits = self.bits.get(FLAT_MASK)
         if bits is None:
             return None
         chosen = np.take_along_axis(bits, (self.actions >> 3)[..., None], axis=-1)[..., 0]

@@ -7,9 +7,12 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from maskrl.buffers import rollout as module
 from maskrl.buffers.rollout import RolloutBuffer
 from maskrl.envs.contract import mask_space
 from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError
+from maskrl.masks.heads import choices_of
+from maskrl.masks.tree import ActionTree, Head
 
 CPU = torch.device("cpu")
 T, B, A = 5, 3, 11
@@ -87,7 +90,7 @@ def test_dtypes_are_those_that_networks_read(filled):
 def test_masks_take_an_eighth(filled):
     buffer, _ = filled
     assert buffer.bits["action_mask"].shape == (T, B, 2)
-    assert buffer.bits["visibility"].shape == (T, B, 4, 1)
+    assert buffer.bits["visibility"].shape == (T, B, 2)
 
 
 def test_masks_that_are_not_needed_stay_packed(filled):
@@ -142,6 +145,66 @@ def test_counts_and_illegal_actions(filled):
     assert not buffer.illegal().any()
 
 
+def test_looking_at_bits_equals_looking_at_choices(filled, monkeypatch):
+    buffer, _ = filled
+    seen = buffer.choices()
+    np.testing.assert_array_equal(seen.allowed[..., 0], buffer.allowed_counts())
+    np.testing.assert_array_equal(seen.illegal & ~buffer.idle, buffer.illegal())
+    monkeypatch.setattr(module, "UNPACKED_AT_ONCE", 2 * B * A)  # two steps at once
+    again = buffer.choices()
+    for name in ("relevant", "allowed", "taken"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(seen, name))
+
+
+TREE = ActionTree(
+    Head("type", 3),
+    Head("direction", 2, relevant={"type": [1]}),
+    Head("target", 4, relevant={"type": [1, 2]}, mask_by="type"),
+)
+SEVERAL = {
+    "heads": ((2, 3, 4), {"action_mask": (9,)}),
+    "bits": ((2, 2, 2), {"action_mask": (3, 2)}),
+    "tree": (TREE, TREE.mask_shapes),
+}
+
+
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_actions_of_several_heads(kind):
+    heads, shapes = SEVERAL[kind]
+    space = spaces.Dict(
+        {"x": spaces.Box(0, 1, (1,)), **{k: mask_space(*s) for k, s in shapes.items()}}
+    )
+    rng = np.random.default_rng(3)
+    buffer = RolloutBuffer(space, B, T, heads=heads)
+    sizes = heads.nvec if kind == "tree" else heads
+    masks = {key: rng.random((T + 1, B, *shape)) < 0.6 for key, shape in shapes.items()}
+    for t in range(T + 1):
+        row = {key: mask[t] for key, mask in masks.items()}
+        buffer.write_observation(t, {"x": np.zeros((B, 1)), **row})
+    buffer.actions[...] = rng.integers(0, sizes, (T, B, 3))
+    buffer.log_probs[...] = rng.normal(size=(T, B, 3))
+    batch = buffer.minibatch(np.array([4, 2]), CPU)
+    assert batch.actions.tolist() == [buffer.actions[1, 1].tolist(), buffer.actions[0, 2].tolist()]
+    assert batch.log_probs.shape == (2, 3)
+    for key, mask in masks.items():
+        np.testing.assert_array_equal(batch.observations[key].numpy(), mask[[1, 0], [1, 2]])
+        np.testing.assert_array_equal(buffer.mask_at(key, 4), mask[1, 1])
+        assert buffer.bits[key].shape == (T, B, -(-np.prod(shapes[key]) // 8))
+    want = choices_of(buffer.actions, {key: mask[:T] for key, mask in masks.items()}, heads)
+    np.testing.assert_array_equal(buffer.illegal(), want.illegal)
+    np.testing.assert_array_equal(buffer.allowed_counts(), want.allowed)
+    assert want.illegal.any() and not want.illegal.all()
+
+
+def test_heads_that_allow_nothing_are_found_one_by_one():
+    space = spaces.Dict({"action_mask": mask_space(5)})
+    buffer = RolloutBuffer(space, 2, 2, heads=(2, 3))
+    buffer.write_observation(0, {"action_mask": np.array([[0, 1, 1, 0, 0], [1, 0, 0, 0, 1]], bool)})
+    assert buffer.allows_something(0) is None
+    buffer.write_observation(1, {"action_mask": np.array([[0, 1, 0, 0, 0], [0, 0, 0, 0, 1]], bool)})
+    assert buffer.allows_something(1).tolist() == [[True, False], [False, True]]
+
+
 def test_mask_at_names_one_row(filled):
     buffer, rows = filled
     np.testing.assert_array_equal(buffer.mask_at("action_mask", 7), rows[2]["action_mask"][1])
@@ -167,6 +230,7 @@ def test_without_action_mask_everything_is_allowed():
     assert buffer.allows_something(0) is None
     assert buffer.allowed_counts() is None
     assert buffer.illegal() is None
+    assert buffer.choices() is None
 
 
 @pytest.mark.parametrize(
