@@ -35,6 +35,8 @@ _INDEX = {
     "set_backend": "maskrl.kernels.dispatch",
     # Distributions over allowed actions
     "MaskedCategorical": "maskrl.distributions.masked_categorical",
+    "MaskedMultiCategorical": "maskrl.distributions.masked_multi_categorical",
+    "MaskedBernoulli": "maskrl.distributions.masked_bernoulli",
     # Attention between the entities of a scene
     "EntityAttention": "maskrl.attention.entity_attention",
     "EntityEncoder": "maskrl.attention.entity_encoder",
@@ -116,7 +118,11 @@ if TYPE_CHECKING:
     from maskrl.attention.entity_encoder import EntityEncoder as EntityEncoder
     from maskrl.attention.pooling import AttentionPool as AttentionPool
     from maskrl.attention.record import record_attention as record_attention
+    from maskrl.distributions.masked_bernoulli import MaskedBernoulli as MaskedBernoulli
     from maskrl.distributions.masked_categorical import MaskedCategorical as MaskedCategorical
+    from maskrl.distributions.masked_multi_categorical import (
+        MaskedMultiCategorical as MaskedMultiCategorical,
+    )
     from maskrl.envs.adapters.gymnasium_info import MaskFromInfo as MaskFromInfo
     from maskrl.envs.adapters.gymnasium_info import MaskFromMethod as MaskFromMethod
     from maskrl.envs.adapters.gymnasium_info import MaskFromObservation as MaskFromObservation

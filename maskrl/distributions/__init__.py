@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from maskrl.distributions.constraints import AllowedActions
 from maskrl.distributions.kl import kl_masked_categorical
+from maskrl.distributions.masked_bernoulli import MaskedBernoulli
 from maskrl.distributions.masked_categorical import MaskedCategorical
+from maskrl.distributions.masked_multi_categorical import MaskedMultiCategorical
 
-__all__ = ["AllowedActions", "MaskedCategorical", "kl_masked_categorical"]
+__all__ = [
+    "AllowedActions",
+    "MaskedBernoulli",
+    "MaskedCategorical",
+    "MaskedMultiCategorical",
+    "kl_masked_categorical",
+]

@@ -7,6 +7,7 @@ they turn up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -23,6 +24,14 @@ from maskrl.errors import (
 from maskrl.kernels.contract import Rows
 from maskrl.kernels.dispatch import is_traced, prepare_rows
 from maskrl.masks.check import check_mask
+
+Place = Callable[[tuple[int, ...]], str]
+"""How messages call the row at an index, such as "row (3,), head 1"."""
+
+
+def place_of_row(index: tuple[int, ...]) -> str:
+    """Name a row by its index."""
+    return f"row {index}"
 
 
 def check_logits(operation: str, logits: Any, name: str = "logits") -> Tensor:
@@ -105,18 +114,26 @@ def open_rows(
     return logits, action_mask, rows
 
 
-def raise_no_allowed_action(operation: str, empty: Tensor) -> NoReturn:
+def raise_no_allowed_action(
+    operation: str, empty: Tensor, place: Place = place_of_row, mask_name: str = "action_mask"
+) -> NoReturn:
     """Raise NoAllowedActionError for the first row flagged in `empty` `[...]`."""
     index = tuple(int(i) for i in empty.nonzero()[0])
     raise NoAllowedActionError(
-        f"{operation}: action_mask allows nothing in row {index} "
+        f"{operation}: {mask_name} allows nothing in {place(index)} "
         f"({int(empty.sum())} of {empty.numel()} rows are all False); expected at least one True "
         f'in each row. If a row without a choice is legitimate pass empty="idle"; if all rows '
         f"are False the mask may be inverted (True = allowed)."
     )
 
 
-def raise_non_finite(operation: str, logits: Tensor, action_mask: Tensor | None) -> NoReturn:
+def raise_non_finite(
+    operation: str,
+    logits: Tensor,
+    action_mask: Tensor | None,
+    place: Place = place_of_row,
+    name: str = "logits",
+) -> NoReturn:
     """Raise NonFiniteLogitsError for the first unsound row of `logits` `[..., A]`."""
     allowed = torch.ones_like(logits, dtype=torch.bool)
     if action_mask is not None:
@@ -125,14 +142,14 @@ def raise_non_finite(operation: str, logits: Tensor, action_mask: Tensor | None)
     if bool(wrong.any()):
         index = tuple(int(i) for i in wrong.nonzero()[0])
         raise NonFiniteLogitsError(
-            f"{operation}: logits is {logits[index].item()} at row {index[:-1]}, action "
+            f"{operation}: {name} is {logits[index].item()} at {place(index[:-1])}, action "
             f"{index[-1]}, which is allowed; expected numbers below +inf. Look for a diverged "
             f"network, a division by 0 or an overflow before the logits."
         )
     hopeless = allowed.any(-1) & ~(allowed & logits.isfinite()).any(-1)
     index = tuple(int(i) for i in hopeless.nonzero()[0])
     raise NonFiniteLogitsError(
-        f"{operation}: every allowed logit is -inf in row {index}; expected at least one finite "
+        f"{operation}: every allowed logit is -inf in {place(index)}; expected at least one finite "
         f"allowed logit. Disallow actions with action_mask rather than with -inf logits."
     )
 
@@ -149,3 +166,11 @@ def check_no_empty_row(operation: str, action_mask: Tensor, logits: Tensor) -> N
     some = action_mask.any(-1)
     if not bool(some.all()):
         raise_no_allowed_action(operation, ~some.expand(logits.shape[:-1]))
+
+
+def check_reduce(operation: str, reduce: str, choices: tuple[str, ...]) -> None:
+    """Raise ConfigError if `reduce` is not one of `choices`."""
+    if reduce not in choices:
+        *most, last = [f'"{choice}"' for choice in choices]
+        listed = f"{', '.join(most)}{',' if len(most) > 1 else ''} or {last}"
+        raise ConfigError(f"{operation}: reduce is {reduce!r}; expected {listed}.")

@@ -1,8 +1,9 @@
 """What a backend offers: masked categorical rows, one meaning whoever computes them.
 
 `Rows` is a batch of masked categorical distributions over the last dimension,
-prepared once and asked for any of its statistics. `Backend` makes rows from
-logits and a mask. The reference backend defines the numbers; any other one is
+prepared once and asked for any of its statistics; the last dimension may also be
+several heads in a row, with a statistic each. `Backend` makes rows from logits and
+a mask. The reference backend defines the numbers; any other one is
 measured against it.
 """
 
@@ -15,6 +16,9 @@ from torch import Tensor
 
 class Rows(Protocol):
     """Masked categorical rows `[..., A]`; every statistic is at least float32.
+
+    Made with `sizes`, a row is K heads joined, `[..., sum(sizes)]`, and every shape
+    `[...]` below is `[..., K]`; log-probabilities and probabilities stay joined.
 
     Attributes:
         empty: `[...]` bool, True where a row allows nothing; None if no row does.
@@ -58,13 +62,22 @@ class Backend(Protocol):
     def serves(self, logits: Tensor, action_mask: Tensor | None) -> bool:
         """Whether this backend can take these tensors."""
 
-    def rows(self, logits: Tensor, action_mask: Tensor | None, *, look: bool) -> Rows:
+    def rows(
+        self,
+        logits: Tensor,
+        action_mask: Tensor | None,
+        *,
+        look: bool,
+        sizes: tuple[int, ...] | None = None,
+    ) -> Rows:
         """Prepare rows.
 
         Args:
             logits: Floating point `[..., A]`.
             action_mask: bool, broadcastable to the shape of `logits`; None allows all.
             look: Whether values may steer control flow; False while tracing.
+            sizes: Sizes of the heads that the last dimension joins; None for one head
+                without a dimension of its own.
         """
 
     def logsumexp(self, logits: Tensor, action_mask: Tensor | None) -> Tensor:

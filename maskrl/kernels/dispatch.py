@@ -70,9 +70,15 @@ def choose_backend(logits: Tensor, action_mask: Tensor | None) -> Backend:
     return next(b for b in reversed(_backends.values()) if b.serves(logits, action_mask))
 
 
-def prepare_rows(logits: Tensor, action_mask: Tensor | None, *, look: bool) -> Rows:
+def prepare_rows(
+    logits: Tensor,
+    action_mask: Tensor | None,
+    *,
+    look: bool,
+    sizes: tuple[int, ...] | None = None,
+) -> Rows:
     """Prepare masked categorical rows with the backend that serves them."""
-    return choose_backend(logits, action_mask).rows(logits, action_mask, look=look)
+    return choose_backend(logits, action_mask).rows(logits, action_mask, look=look, sizes=sizes)
 
 
 def is_traced(logits: Tensor) -> bool:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from maskrl.kernels.contract import Rows
+
 # The one fill value of the package: the log of probability zero.
 LOG_ZERO = -math.inf
 
@@ -78,6 +80,67 @@ class ReferenceRows:
         return logits.argmax(-1)
 
 
+class ReferenceHeads:
+    """Several masked categorical heads in a row; see `maskrl.kernels.contract.Rows`."""
+
+    __slots__ = ("_heads", "empty", "unsound")
+
+    empty: Tensor | None
+    unsound: Tensor | None
+
+    def __init__(
+        self,
+        logits: Tensor,
+        action_mask: Tensor | None,
+        sizes: tuple[int, ...],
+        *,
+        look: bool,
+    ) -> None:
+        """Prepare each head as rows of its own."""
+        of_heads = logits.split(sizes, -1)
+        masks = [None] * len(sizes) if action_mask is None else action_mask.split(sizes, -1)
+        self._heads = [
+            ReferenceRows(logits, mask, look=look)
+            for logits, mask in zip(of_heads, masks, strict=True)
+        ]
+        self.empty = _stack_flags([head.empty for head in self._heads], logits)
+        self.unsound = _stack_flags([head.unsound for head in self._heads], logits)
+
+    def log_probs(self) -> Tensor:
+        """Log-probabilities of all heads, joined."""
+        return torch.cat([head.log_probs() for head in self._heads], -1)
+
+    def probs(self) -> Tensor:
+        """Probabilities of all heads, joined."""
+        return torch.cat([head.probs() for head in self._heads], -1)
+
+    def entropy(self) -> Tensor:
+        """Entropy of each head in nats."""
+        return torch.stack([head.entropy() for head in self._heads], -1)
+
+    def chosen(self, actions: Tensor) -> Tensor:
+        """Log-probability of each head's choice; a -inf one is a constant."""
+        pairs = zip(self._heads, actions.unbind(-1), strict=True)
+        return torch.stack([head.chosen(choice) for head, choice in pairs], -1)
+
+    def sample(self, uniform: Tensor) -> Tensor:
+        """Choices by inverse CDF, with one uniform for each head."""
+        pairs = zip(self._heads, uniform.unbind(-1), strict=True)
+        return torch.stack([head.sample(of_head) for head, of_head in pairs], -1)
+
+    def argmax(self) -> Tensor:
+        """A most probable choice of each head."""
+        return torch.stack([head.argmax() for head in self._heads], -1)
+
+
+def _stack_flags(flags: list[Tensor | None], logits: Tensor) -> Tensor | None:
+    """Stack flags `[...]` of heads to `[..., K]`; None where no head has any."""
+    if all(flag is None for flag in flags):
+        return None
+    none = torch.zeros(logits.shape[:-1], dtype=torch.bool, device=logits.device)
+    return torch.stack([none if flag is None else flag for flag in flags], -1)
+
+
 class ReferenceBackend:
     """Serves everything."""
 
@@ -87,9 +150,18 @@ class ReferenceBackend:
         """Serve any tensors."""
         return True
 
-    def rows(self, logits: Tensor, action_mask: Tensor | None, *, look: bool) -> ReferenceRows:
+    def rows(
+        self,
+        logits: Tensor,
+        action_mask: Tensor | None,
+        *,
+        look: bool,
+        sizes: tuple[int, ...] | None = None,
+    ) -> Rows:
         """Prepare rows; see `maskrl.kernels.contract.Backend`."""
-        return ReferenceRows(logits, action_mask, look=look)
+        if sizes is None:
+            return ReferenceRows(logits, action_mask, look=look)
+        return ReferenceHeads(logits, action_mask, sizes, look=look)
 
     def logsumexp(self, logits: Tensor, action_mask: Tensor | None) -> Tensor:
         """Masked log-sum-exp; see `logsumexp`."""

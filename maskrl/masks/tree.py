@@ -57,7 +57,7 @@ class Head:
             raise ConfigError(f"Head {self.name!r}: size is {self.size}; expected at least 1.")
         if self.choices and len(self.choices) != self.size:
             raise ConfigError(
-                f"Head {self.name!r}: choices has {len(self.choices)} names for {self.size} choices."
+                f"Head {self.name!r}: {len(self.choices)} names for {self.size} choices."
             )
         frozen = {name: tuple(int(c) for c in of) for name, of in self.relevant.items()}
         object.__setattr__(self, "size", int(self.size))
@@ -222,13 +222,13 @@ class ActionTree:
         return good
 
     def _as_actions(self, actions: Any) -> np.ndarray:
-        actions = np.asarray(actions)
-        if actions.ndim == 0 or actions.shape[-1] != len(self.heads):
+        whole: np.ndarray = np.asarray(actions)
+        if whole.ndim == 0 or whole.shape[-1] != len(self.heads):
             raise MaskShapeError(
-                f"ActionTree: actions has shape {actions.shape}; expected [..., {len(self.heads)}], "
+                f"ActionTree: actions has shape {whole.shape}; expected [..., {len(self.heads)}], "
                 f"one choice for each of {list(self.names)}."
             )
-        return actions
+        return whole
 
     def to_json(self) -> list[dict[str, Any]]:
         """The tree as plain data; `from_json` reads it."""

@@ -1,4 +1,7 @@
-"""Gives every test that asks for an `example` each entry of examples.py in turn."""
+"""Gives every test that asks for an `example` each entry of examples.py in turn.
+
+One that asks for a `batched_example` gets those with at least one batch dimension.
+"""
 
 from __future__ import annotations
 
@@ -20,5 +23,11 @@ def load_examples():
 
 
 def pytest_generate_tests(metafunc):
+    def name(example):
+        return example.name
+
     if "example" in metafunc.fixturenames:
-        metafunc.parametrize("example", load_examples(), ids=lambda example: example.name)
+        metafunc.parametrize("example", load_examples(), ids=name)
+    if "batched_example" in metafunc.fixturenames:
+        batched = [example for example in load_examples() if example.build().batch_shape]
+        metafunc.parametrize("batched_example", batched, ids=name)

@@ -14,26 +14,49 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskrl.distributions import MaskedCategorical
+from maskrl.distributions import MaskedBernoulli, MaskedCategorical, MaskedMultiCategorical
 
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A distribution with its arguments; every row allows something."""
+    """A distribution with its arguments; every row allows something.
+
+    Attributes:
+        possible: Whether `probs` may be positive, in the shape of the logits; the mask
+            itself if absent.
+        read: Whether a logit may be read; the mask itself if absent.
+        log_probs: Log of `probs`, from the distribution; its `logits` if absent.
+        disallowed: One action per row, at least one of them disallowed; absent where every
+            action is allowed.
+    """
 
     name: str
     make: Callable[..., Any]
     logits: Tensor
     action_mask: Tensor
+    possible: Tensor | None = None
+    read: Tensor | None = None
+    log_probs: Callable[[Any], Tensor] = lambda d: d.logits
+    disallowed: Any = None
 
     def build(self, **settings: Any) -> Any:
         """The distribution itself."""
         return self.make(self.logits, self.action_mask, **settings)
 
     @property
+    def full_mask(self) -> Tensor:
+        """The mask with the batch dimensions of the logits."""
+        return self.build().action_mask
+
+    @property
     def allowed(self) -> Tensor:
-        """The mask in the shape of the logits."""
-        return self.action_mask.expand(self.logits.shape)
+        """Where `probs` may be positive, in the shape of the logits."""
+        return self.full_mask if self.possible is None else self.possible
+
+    @property
+    def readable(self) -> Tensor:
+        """Which logits may be read, in their shape."""
+        return self.full_mask if self.read is None else self.read
 
 
 def _logits(*shape: int) -> Tensor:
@@ -45,19 +68,76 @@ def _mask(*rows: list[int]) -> Tensor:
     return torch.tensor(rows, dtype=torch.bool)
 
 
+def _multi(*nvec: int) -> Callable[..., MaskedMultiCategorical]:
+    def make(logits: Tensor, action_mask: Any = None, **settings: Any) -> MaskedMultiCategorical:
+        return MaskedMultiCategorical(logits, nvec, action_mask, **settings)
+
+    return make
+
+
+def _bits(name: str, logits: Tensor, may_be: Tensor, disallowed: Any) -> Example:
+    full = may_be.expand(*logits.shape, 2)
+    return Example(
+        name,
+        MaskedBernoulli,
+        logits,
+        may_be,
+        possible=full[..., 1],
+        read=full.all(-1),
+        disallowed=disallowed,
+        log_probs=lambda d: torch.nn.functional.logsigmoid(d.logits),
+    )
+
+
 EXAMPLES = [
-    Example("categorical row", MaskedCategorical, _logits(5), _mask([1, 0, 1, 1, 0])[0]),
+    Example(
+        "categorical row",
+        MaskedCategorical,
+        _logits(5),
+        _mask([1, 0, 1, 1, 0])[0],
+        disallowed=4,
+    ),
     Example(
         "categorical batch",
         MaskedCategorical,
         _logits(3, 4),
         _mask([1, 0, 1, 1], [0, 0, 1, 0], [1, 1, 1, 1]),
+        disallowed=[0, 1, 3],
     ),
     Example(
         "categorical grid, broadcast mask",
         MaskedCategorical,
         _logits(2, 3, 4),
         _mask([1, 1, 0, 1], [0, 1, 0, 0], [1, 1, 1, 1]),
+        disallowed=[[0, 1, 2], [2, 3, 0]],
     ),
     Example("categorical, one action", MaskedCategorical, _logits(2, 1), _mask([1], [1])),
+    Example(
+        "two heads, one row",
+        _multi(2, 3),
+        _logits(5),
+        _mask([1, 1, 1, 0, 1])[0],
+        disallowed=[1, 1],
+    ),
+    Example(
+        "three heads, batch",
+        _multi(3, 1, 4),
+        _logits(2, 8),
+        _mask([1, 0, 1, 1, 0, 1, 1, 1], [0, 1, 0, 1, 0, 0, 0, 1]),
+        disallowed=[[0, 0, 1], [0, 0, 2]],
+    ),
+    Example(
+        "heads, broadcast mask",
+        _multi(2, 2),
+        _logits(3, 2, 4),
+        _mask([1, 0, 1, 1], [1, 1, 1, 1]),
+        disallowed=[[[0, 0], [1, 1]], [[1, 0], [0, 0]], [[1, 1], [1, 0]]],
+    ),
+    _bits("bits, one row", _logits(3), _mask([1, 1], [0, 1], [1, 0]), [1, 0, 0]),
+    _bits(
+        "bits, batch",
+        _logits(2, 3),
+        torch.stack([_mask([1, 1], [1, 1], [1, 0]), _mask([0, 1], [1, 1], [1, 1])]),
+        [[1, 1, 0], [0, 1, 1]],
+    ),
 ]

@@ -14,7 +14,14 @@ import pytest
 import torch
 from torch.distributions import Distribution, kl_divergence
 
-from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError
+from maskrl.errors import (
+    ConfigError,
+    DisallowedActionError,
+    MaskDtypeError,
+    MaskShapeError,
+    NoAllowedActionError,
+    NonFiniteLogitsError,
+)
 from maskrl.masks import pack_mask
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
@@ -29,7 +36,7 @@ def score(example, d, actions):
         + d.entropy().sum()
         + d.entropy_normalized().sum()
         + d.probs.square().sum()
-        + torch.where(d.logits == -math.inf, 0.0, d.logits).square().sum()
+        + torch.where(d.logits.isfinite(), d.logits, 0.0).square().sum()
         + kl_divergence(d, uniform).sum()
         + kl_divergence(uniform, d).sum()
     )
@@ -82,17 +89,17 @@ def test_entropy_is_the_mean_of_the_surprise(example):
 
 def test_probabilities_sum_to_one_and_are_zero_where_disallowed(example):
     d = example.build()
-    torch.testing.assert_close(d.logits.exp(), d.probs)
+    torch.testing.assert_close(example.log_probs(d).exp(), d.probs)
     assert (d.probs[~example.allowed] == 0).all()
     assert (d.logits[~example.allowed] == -math.inf).all()
-    assert torch.equal(d.action_mask, example.allowed)
+    assert torch.equal(d.action_mask, example.action_mask.expand(d.action_mask.shape))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("poison", POISON)
 def test_x1_what_is_disallowed_is_never_read(example, poison, dtype):
     clean = example.logits.to(dtype)
-    poisoned = torch.where(example.allowed, clean, poison)
+    poisoned = torch.where(example.readable, clean, poison)
     results = []
     for logits in (clean.clone().requires_grad_(), poisoned.clone().requires_grad_()):
         d = example.make(logits, example.action_mask)
@@ -103,7 +110,7 @@ def test_x1_what_is_disallowed_is_never_read(example, poison, dtype):
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     gradient = results[1][1]
     assert gradient.isfinite().all()
-    assert (gradient[~example.allowed] == 0).all()
+    assert (gradient[~example.readable] == 0).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -130,7 +137,7 @@ def test_x4_masks_are_neither_cast_nor_reshaped(example):
     for wrong in (m.to(torch.int8), m.to(torch.uint8), m.float(), np.asarray(m), m.tolist()):
         with pytest.raises(MaskDtypeError, match="as_mask"):
             example.make(example.logits, wrong)
-    for wrong in (m[..., :0], torch.cat([m, m], -1), m.expand(3, *example.logits.shape)):
+    for wrong in (m[..., :0], torch.cat([m, m], -1), m.expand(3, *example.full_mask.shape)):
         with pytest.raises(MaskShapeError, match="expected"):
             example.make(example.logits, wrong)
 
@@ -202,7 +209,8 @@ def test_kl_of_a_distribution_with_itself_is_zero_and_else_positive(example):
     p = example.build()
     q = example.make(example.logits.flip(-1) * 0.3, example.action_mask)
     assert (kl_divergence(p, p) == 0).all()
-    choice = example.allowed.sum(-1) > 1
+    counts = p.allowed_counts()
+    choice = (counts > 1) if not p.event_shape else (counts > 1).any(-1)
     assert (kl_divergence(p, q)[choice] > 0).all()
     assert (kl_divergence(p, q)[~choice] == 0).all()
 
@@ -217,6 +225,81 @@ def test_reductions_are_named(example):
         d.log_prob(d.mode, reduce="sum")
     with pytest.raises(ConfigError, match=r"entropy: reduce is 'joint'; expected \"sum\", "):
         d.entropy(reduce="joint")
+
+
+def idle_in_row_zero(example):
+    """The example's mask with nothing allowed in the first row."""
+    full = example.full_mask.clone()
+    full[0] = False
+    return full
+
+
+def test_x5_an_idle_row_takes_no_decision(batched_example):
+    example = batched_example
+    poisoned = example.logits.clone()
+    poisoned[0] = math.nan
+    logits = poisoned.requires_grad_()
+    d = example.make(logits, idle_in_row_zero(example), empty="idle", idle_action=0)
+    actions = d.sample((20,))
+    assert (actions[:, 0] == 0).all()
+    assert (d.mode[0] == 0).all()
+    assert (d.probs[0] == 0).all()
+    assert (d.entropy()[0] == 0).all()
+    assert (d.entropy_normalized()[0] == 0).all()
+    assert (d.log_prob(actions)[:, 0] == 0).all()
+    assert d.support.check(actions).all()
+    (d.log_prob(actions).sum() + d.entropy().sum() + d.probs.square().sum()).backward()
+    assert (logits.grad[0] == 0).all()
+    assert logits.grad.isfinite().all()
+
+
+def test_x5_kl_of_idle_rows(batched_example):
+    example = batched_example
+    p = example.make(example.logits, idle_in_row_zero(example), empty="idle")
+    q = example.build()
+    assert (kl_divergence(p, p) == 0).all()
+    assert (kl_divergence(p, q)[0] == math.inf).all()
+    assert (kl_divergence(q, p)[0] == math.inf).all()
+    assert kl_divergence(q, p)[1:].isfinite().all()
+
+
+@pytest.mark.parametrize("validate", [None, False])
+def test_x5_an_empty_row_is_refused_and_named(batched_example, validate):
+    example = batched_example
+    with pytest.raises(NoAllowedActionError, match=r"allows nothing in row \(0"):
+        example.make(example.logits, idle_in_row_zero(example), validate_args=validate)
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
+def test_x13_an_allowed_logit_that_is_no_number(example, poison):
+    where = tuple(example.readable.nonzero()[-1].tolist())
+    logits = example.logits.clone()
+    logits[where] = poison
+    with pytest.raises(NonFiniteLogitsError, match=rf"is {poison} at row"):
+        example.make(logits, example.action_mask)
+    unchecked = example.make(logits, example.action_mask, validate_args=False)
+    row = where[: len(unchecked.batch_shape)]
+    assert unchecked.entropy()[row].isnan()
+    for choose in (unchecked.sample, lambda: unchecked.mode):
+        with pytest.raises(NonFiniteLogitsError, match="row"):
+            choose()
+
+
+def test_x6_a_disallowed_action_raises_or_scores_minus_infinity(example):
+    if example.disallowed is None:
+        assert example.allowed.all()
+        return
+    actions = torch.tensor(example.disallowed)
+    d = example.build()
+    assert not d.support.check(actions).all()
+    with pytest.raises(DisallowedActionError, match="disallowed by"):
+        d.log_prob(actions)
+    logits = example.logits.clone().requires_grad_()
+    unchecked = example.make(logits, example.action_mask, validate_args=False)
+    scores = unchecked.log_prob(actions)
+    assert torch.equal(scores == -math.inf, ~d.support.check(actions))
+    scores.sum().backward()
+    assert logits.grad.isfinite().all()
 
 
 def test_settings_are_checked(example):

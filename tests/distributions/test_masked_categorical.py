@@ -91,10 +91,10 @@ def test_it_says_what_it_is():
 def test_x6_scoring_a_disallowed_action_raises():
     d = MaskedCategorical(LOGITS, MASK)
     message = words_of(DisallowedActionError, lambda: d.log_prob(torch.tensor([0, 2])))
-    for word in ["log_prob: action 2 at index (1,)", "allows [0, 1]", "validate_args=False"]:
+    for word in ["log_prob: action 2 in row (1,)", "allows [0, 1]", "validate_args=False"]:
         assert word in message
     message = words_of(DisallowedActionError, lambda: d.log_prob(torch.tensor([[0, 0], [1, 0]])))
-    assert "action 1 at index (1, 0)" in message
+    assert "action 1 in row (1, 0)" in message
 
 
 def test_x6_unvalidated_it_is_minus_infinity_with_gradient_zero():
@@ -112,7 +112,7 @@ def test_x6_unvalidated_it_is_minus_infinity_with_gradient_zero():
 def test_actions_out_of_range_are_refused(action, validate_args):
     d = MaskedCategorical(LOGITS, MASK, validate_args=validate_args)
     message = words_of(DisallowedActionError, lambda: d.log_prob(torch.tensor([0, action])))
-    assert f"action {action} at index (1,) is outside 0..2" in message
+    assert f"action {action} in row (1,) is outside 0..2" in message
 
 
 def test_a_long_row_is_shown_in_part():

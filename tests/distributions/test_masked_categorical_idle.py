@@ -61,10 +61,10 @@ def test_scores(poisoned):
     assert scores[2] == 0  # the only allowed action
     with pytest.raises(DisallowedActionError) as caught:
         d.log_prob(torch.tensor([0, 2, 1]))
-    for word in ["action 2 at index (1,)", "takes no decision", "idle_action=1"]:
+    for word in ["action 2 in row (1,)", "takes no decision", "idle_action=1"]:
         assert word in str(caught.value)
     # In a row that allows something the idle action is an action like any other.
-    with pytest.raises(DisallowedActionError, match=r"action 1 at index \(0,\)"):
+    with pytest.raises(DisallowedActionError, match=r"action 1 in row \(0,\)"):
         d.log_prob(torch.tensor([1, 1, 1]))
     loose = MaskedCategorical(poisoned, MASK, empty="idle", idle_action=1, validate_args=False)
     assert loose.log_prob(torch.tensor([1, 2, 0])).tolist() == [-math.inf] * 3

@@ -8,7 +8,7 @@ import resource
 import pytest
 import torch
 
-from maskrl.distributions import MaskedCategorical, masked_categorical
+from maskrl.distributions import MaskedCategorical, factored
 from maskrl.functional import select
 
 EXTREMES = [0.0, 5e-324, 2**-53, 1 - 2**-52, 1 - 2**-53]
@@ -22,7 +22,7 @@ def uniforms(monkeypatch):
         def draw(shape, device, generator):
             return torch.full(shape, value, dtype=torch.float64)
 
-        monkeypatch.setattr(masked_categorical, "draw_uniforms", draw)
+        monkeypatch.setattr(factored, "draw_uniforms", draw)
 
     return decide
 
@@ -58,7 +58,7 @@ def test_uniforms_have_53_bits():
 
 
 def test_samples_in_parts_equal_the_distribution(monkeypatch):
-    monkeypatch.setattr(masked_categorical, "DRAWS", 100)
+    monkeypatch.setattr(factored, "DRAWS", 100)
     d = MaskedCategorical(
         torch.tensor([[0.0, 9.0, 0.0], [1.0, 1.0, 1.0]]),
         torch.tensor([[True, False, True], [True, True, True]]),

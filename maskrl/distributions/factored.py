@@ -1,0 +1,433 @@
+"""`FactoredDistribution`: what distributions of independent masked choices have in common.
+
+An action is one choice, or several that do not depend on each other: heads, bits.
+The subclasses say how logits and mask become rows; everything else stands here once:
+sampling by inverse CDF, scoring, entropy, idle rows, and the messages when an action or
+a logit cannot be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NoReturn, Self
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from maskrl.errors import DisallowedActionError, MaskDtypeError, MaskShapeError
+from maskrl.functional.rows import (
+    check_empty_choice,
+    check_reduce,
+    raise_no_allowed_action,
+    raise_non_finite,
+)
+from maskrl.functional.select import DRAWS, draw_uniforms
+from maskrl.kernels.contract import Rows
+from maskrl.kernels.dispatch import is_traced, prepare_rows
+from maskrl.kernels.reference import LOG_ZERO
+
+NO_SAMPLE_SHAPE = torch.Size()
+
+
+class FactoredDistribution(Distribution):
+    """Independent masked choices, the factors; an action holds one number for each.
+
+    Abstract: a subclass checks its arguments, calls `__init__` with what the kernels read,
+    and says what its probabilities look like.
+
+    Args:
+        logits: Floating point `[*batch, *event, A]`, or `[*batch, sum(sizes)]` with `sizes`.
+        action_mask: bool that broadcasts to `logits`, or None.
+        event_dims: How many trailing dimensions of the factors are one event: 0 or 1.
+        sizes: Sizes of joined heads; None if every factor has a row of its own.
+        empty: "raise" or "idle".
+        idle_action: What an idle factor's choice is.
+        validate_args: Whether to look at values; None means where they can be looked at.
+    """
+
+    _mask_name = "action_mask"
+    _logits_name = "logits"
+
+    def __init__(
+        self,
+        logits: Tensor,
+        action_mask: Tensor | None,
+        *,
+        event_dims: int,
+        sizes: tuple[int, ...] | None,
+        empty: str,
+        idle_action: int,
+        validate_args: bool | None,
+    ) -> None:
+        traced = is_traced(logits)
+        self._raw_logits = logits
+        self._action_mask = action_mask
+        self._sizes = sizes
+        self._idle = empty == "idle"
+        self._idle_action = idle_action
+        self._rows: Rows | None = None
+        self._unexpanded: FactoredDistribution | None = None
+        factors = logits.shape[:-1] if sizes is None else (*logits.shape[:-1], len(sizes))
+        batch_dims = len(factors) - event_dims
+        # torch's own check of constraints is left out: it does not know of masks.
+        super().__init__(
+            torch.Size(factors[:batch_dims]), torch.Size(factors[batch_dims:]), validate_args=False
+        )
+        self._validate_args = validate_args is not False and not traced
+        # Without looking at values no empty row can be refused, and a GPU would have to wait.
+        self._look = not traced and (self._validate_args or logits.device.type == "cpu")
+        check_empty_choice(type(self).__name__, empty, look=self._look or action_mask is None)
+        if self._validate_args:
+            self._validate()
+        elif action_mask is not None and not self._idle:
+            self._check_no_empty_factor()
+
+    # What a subclass answers.
+
+    def _place(self, index: tuple[int, ...]) -> str:
+        """How messages call the factor at an index of the factors' shape."""
+        batch = len(index) - len(self._event_shape)
+        head = "".join(f", head {k}" for k in index[batch:])
+        return f"row {index[:batch]}{head}"
+
+    def _choices(self, factor: int) -> int:
+        """How many choices the factor at this place of the event has."""
+        return self._raw_logits.shape[-1] if self._sizes is None else self._sizes[factor]
+
+    def _factor_mask(self) -> list[Tensor]:
+        """Masks `[*factors, A]`, one per head; one alone if all factors have a row."""
+        full = self._full_mask()
+        return [full] if self._sizes is None else list(full.split(self._sizes, -1))
+
+    def _full_mask(self) -> Tensor:
+        """The mask that the kernels read in the shape of the logits that they read."""
+        if self._action_mask is None:
+            every = torch.ones((), dtype=torch.bool, device=self._raw_logits.device)
+            return every.expand(self._raw_logits.shape)
+        return self._action_mask.expand(self._raw_logits.shape)
+
+    # Preparation.
+
+    def _validate(self) -> None:
+        """Refuse empty rows unless idle, and unsound logits."""
+        rows = self._prepared()
+        if rows.empty is not None and not self._idle:
+            self._raise_no_allowed_action(rows.empty)
+        if rows.unsound is not None:
+            self._raise_non_finite()
+
+    def _check_no_empty_factor(self) -> None:
+        """Refuse empty rows by the mask alone, with nothing computed from the logits."""
+        some = torch.stack([mask.any(-1) for mask in self._factor_mask()], -1)
+        if not bool(some.all()):
+            self._raise_no_allowed_action(~(some if self._sizes is not None else some[..., 0]))
+
+    def _raise_no_allowed_action(self, empty: Tensor) -> NoReturn:
+        name = type(self).__name__
+        raise_no_allowed_action(name, empty, self._place, self._mask_name)
+
+    def _raise_non_finite(self) -> NoReturn:
+        """Name the first factor whose logits cannot be used."""
+        name = type(self).__name__
+        masks = self._factor_mask()
+        if self._sizes is None:
+            raise_non_finite(name, self._raw_logits, masks[0], self._place, self._logits_name)
+        heads = list(self._raw_logits.detach().split(self._sizes, -1))
+        unsound = [
+            prepare_rows(of, m, look=True).unsound for of, m in zip(heads, masks, strict=True)
+        ]
+        k = next(k for k, flags in enumerate(unsound) if flags is not None)
+        at = partial(self._place_in_head, k)
+        raise_non_finite(name, heads[k], masks[k], at, self._logits_name)
+
+    def _place_in_head(self, head: int, index: tuple[int, ...]) -> str:
+        """How messages call a row of one head."""
+        return self._place((*index, head))
+
+    def _prepared(self) -> Rows:
+        """Return the rows, computed on first use; an expanded distribution shares them."""
+        if self._rows is None:
+            if self._unexpanded is not None:
+                self._rows = self._unexpanded._prepared()
+            else:
+                self._rows = self._compute()
+        return self._rows
+
+    def _compute(self) -> Rows:
+        """Prepare the rows from logits and mask."""
+        logits, mask = self._raw_logits, self._action_mask
+        if torch.is_grad_enabled() or not logits.requires_grad:
+            return prepare_rows(logits, mask, look=self._look, sizes=self._sizes)
+        # The graph is recorded although the first use is inside no_grad, because a later
+        # log_prob must still reach the logits.
+        with torch.enable_grad():
+            return prepare_rows(logits, mask, look=self._look, sizes=self._sizes)
+
+    def expand(self, batch_shape: Sequence[int], _instance: Distribution | None = None) -> Self:
+        """Return the distribution with a larger batch shape; nothing is copied or recomputed."""
+        new: Self = Distribution._get_checked_instance(self, type(self), _instance)
+        shape = torch.Size(batch_shape)
+        new.__dict__.update(self.__dict__)
+        new._unexpanded = self
+        inner = self._raw_logits.shape[len(self._batch_shape) :]
+        new._raw_logits = self._raw_logits.expand(*shape, *inner)
+        if self._action_mask is not None:
+            new._action_mask = self._action_mask.expand(*shape, *inner)
+        new._batch_shape = shape
+        return new
+
+    # Choosing.
+
+    @property
+    def mode(self) -> Tensor:
+        """A most probable action `[*batch, *event]`; `idle_action` where idle.
+
+        Raises:
+            NonFiniteLogitsError: Allowed logits cannot be used (even if not validated).
+        """
+        rows = self._prepared()
+        return self._settled(rows, self._wide(rows.argmax()))
+
+    def sample(
+        self,
+        sample_shape: Sequence[int] = NO_SAMPLE_SHAPE,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draw actions by inverse CDF, one 53-bit uniform for each factor.
+
+        Args:
+            sample_shape: Leading shape of independent draws.
+            generator: Source of the uniforms.
+
+        Returns:
+            int64 `[*sample_shape, *batch, *event]`, all allowed and of positive probability.
+
+        Raises:
+            NonFiniteLogitsError: Allowed logits cannot be used (even if not validated).
+
+        Empty rows:
+            `idle_action`.
+        """
+        rows = self._prepared()
+        shape = torch.Size(sample_shape) + self._batch_shape + self._event_shape
+        device = self._raw_logits.device
+        if self._look and shape.numel() > DRAWS and len(sample_shape) > 0:
+            return self._sample_in_parts(rows, shape, len(sample_shape), generator)
+        return self._settled(rows, rows.sample(draw_uniforms(shape, device, generator)))
+
+    def _sample_in_parts(
+        self, rows: Rows, shape: torch.Size, leading: int, generator: torch.Generator | None
+    ) -> Tensor:
+        """Draw a large sample so that only the result itself takes memory."""
+        device = self._raw_logits.device
+        one = shape[leading:]
+        drawn = torch.empty((shape[:leading].numel(), *one), dtype=torch.int64, device=device)
+        for part in drawn.split(max(1, DRAWS // max(1, one.numel()))):
+            uniform = draw_uniforms(part.shape, device, generator)
+            part.copy_(self._settled(rows, rows.sample(uniform)))
+        return drawn.reshape(shape)
+
+    def _settled(self, rows: Rows, actions: Tensor) -> Tensor:
+        """Give idle factors their choice and refuse unsound ones.
+
+        While tracing nothing can raise, and an unsound row gets its first allowed choice.
+        """
+        if rows.unsound is not None:
+            if is_traced(self._raw_logits):
+                actions = torch.where(rows.unsound, self._first_allowed(), actions)
+            elif bool(rows.unsound.any()):
+                self._raise_non_finite()
+        if rows.empty is not None:
+            actions = torch.where(rows.empty, self._idle_action, actions)
+        return actions
+
+    def _first_allowed(self) -> Tensor:
+        """The first allowed choice `[*batch, *event]` of every factor."""
+        first = [mask.to(torch.uint8).argmax(-1) for mask in self._factor_mask()]
+        return first[0] if self._sizes is None else torch.stack(first, -1)
+
+    # Scoring.
+
+    def log_prob(self, value: Tensor, reduce: str = "joint") -> Tensor:
+        """Log-probability of actions.
+
+        Args:
+            value: Integers `[..., *event]` whose leading shape broadcasts with the batch.
+            reduce: "joint" sums over the factors of an action, "none" keeps each.
+
+        Returns:
+            The broadcast shape, with `*event` for "none". Where a factor is -inf its
+            gradient is 0.
+
+        Raises:
+            DisallowedActionError: Validated, and an action is disallowed; out of range.
+            MaskShapeError: The shapes do not broadcast.
+
+        Empty rows:
+            0 for `idle_action`, else as any disallowed action.
+        """
+        check_reduce(f"{type(self).__name__}.log_prob", reduce, ("joint", "none"))
+        rows = self._prepared()
+        actions = self._as_actions(value)
+        validate = self._validate_args and not is_traced(actions)
+        if validate and actions.device.type != "cpu":
+            self._check_range(actions)
+        try:
+            picked = rows.chosen(actions)
+        except (RuntimeError, IndexError):
+            self._check_range(actions)
+            raise
+        if rows.empty is not None:
+            picked = torch.where(rows.empty & (actions == self._idle_action), 0.0, picked)
+        if validate and picked.numel() > 0 and picked.detach().min().item() == LOG_ZERO:
+            self._check_allowed(actions, picked.detach())
+        return picked.sum(-1) if reduce == "joint" and self._event_shape else picked
+
+    def _as_actions(self, value: Tensor) -> Tensor:
+        """Return actions as int64 of the shape that batch and value broadcast to."""
+        name = type(self).__name__
+        if not isinstance(value, Tensor):
+            raise MaskDtypeError(
+                f"{name}: value has type {type(value).__name__}; expected a tensor of actions."
+            )
+        if value.dtype != torch.int64:
+            if value.is_floating_point() and self._validate_args and bool((value % 1 != 0).any()):
+                raise MaskDtypeError(
+                    f"{name}: value has dtype {value.dtype} and holds fractions; expected "
+                    f"integer actions."
+                )
+            value = value.to(torch.int64)
+        whole = self._batch_shape + self._event_shape
+        if value.ndim == len(whole) and value.shape == whole:
+            return value
+        event = len(self._event_shape)
+        if value.shape[value.ndim - event :] != self._event_shape:
+            raise MaskShapeError(
+                f"{name}.log_prob: value has shape {tuple(value.shape)}; expected the last "
+                f"dimension to be {self._event_shape[0]}, one number for each factor of an action."
+            )
+        try:
+            shape = torch.broadcast_shapes(value.shape, whole)
+        except RuntimeError:
+            raise MaskShapeError(
+                f"{name}.log_prob: value has shape {tuple(value.shape)}, the batch "
+                f"{tuple(self._batch_shape)}; expected shapes that broadcast."
+            ) from None
+        return value.expand(shape)
+
+    def _check_range(self, actions: Tensor) -> None:
+        """Raise DisallowedActionError if a choice is not one of those that there are."""
+        counts = torch.tensor(
+            [self._choices(k) for k in range(self._event_shape.numel())], device=actions.device
+        ).reshape(self._event_shape)
+        outside = (actions < 0) | (actions >= counts)
+        if bool(outside.any()):
+            index = tuple(int(i) for i in outside.nonzero()[0])
+            most = self._choices(index[-1] if self._event_shape else 0) - 1
+            self._raise_disallowed(actions, index, f"outside 0..{most}")
+
+    def _check_allowed(self, actions: Tensor, picked: Tensor) -> None:
+        """Raise DisallowedActionError if a choice of log-probability -inf is disallowed."""
+        outside = (picked == LOG_ZERO) & ~self._is_allowed(actions)
+        if bool(outside.any()):
+            index = tuple(int(i) for i in outside.nonzero()[0])
+            self._raise_disallowed(actions, index, f"disallowed by {self._mask_name}")
+
+    def _is_allowed(self, actions: Tensor) -> Tensor:
+        """Whether the mask allows each choice, all of which are in range."""
+        masks = self._factor_mask()
+        choices = [actions] if self._sizes is None else actions.unbind(-1)
+        allowed = [
+            mask.expand(*choice.shape, mask.shape[-1]).gather(-1, choice.unsqueeze(-1)).squeeze(-1)
+            for mask, choice in zip(masks, choices, strict=True)
+        ]
+        return allowed[0] if self._sizes is None else torch.stack(allowed, -1)
+
+    def _allowed_at(self, index: tuple[int, ...], shape: torch.Size) -> Tensor:
+        """The mask `[A]` of the factor at an index of actions of this shape."""
+        masks = self._factor_mask()
+        if self._sizes is None:
+            return masks[0].expand(*shape, masks[0].shape[-1])[index]
+        mask = masks[index[-1]]
+        return mask.expand(*shape[:-1], mask.shape[-1])[index[:-1]]
+
+    def _raise_disallowed(self, actions: Tensor, index: tuple[int, ...], why: str) -> NoReturn:
+        """Name an offending action and what its row allows."""
+        allowed = self._allowed_at(index, actions.shape).nonzero().flatten().tolist()
+        shown = ", ".join(map(str, allowed[:10])) + (", ..." if len(allowed) > 10 else "")
+        says = (
+            f"it allows [{shown}]"
+            if allowed
+            else f"it takes no decision, which is idle_action={self._idle_action}"
+        )
+        raise DisallowedActionError(
+            f"{type(self).__name__}.log_prob: action {int(actions[index])} in {self._place(index)} "
+            f"is {why}; {says}. Score an action under the mask it was sampled under, or pass "
+            f"validate_args=False, under which a disallowed action scores -inf."
+        )
+
+    # Statistics.
+
+    def entropy(self, reduce: str = "sum") -> Tensor:
+        """Entropy in nats, exactly 0 where one action is allowed.
+
+        Args:
+            reduce: "sum" and "mean" over the factors of an action give `[*batch]`, "none"
+                gives `[*batch, *event]`. The sum is the entropy of the whole action.
+
+        Empty rows:
+            0, gradient 0.
+        """
+        check_reduce(f"{type(self).__name__}.entropy", reduce, ("sum", "mean", "none"))
+        entropy = self._wide(self._prepared().entropy())
+        if reduce == "none" or not self._event_shape:
+            return entropy
+        return entropy.sum(-1) if reduce == "sum" else entropy.mean(-1)
+
+    def entropy_normalized(self) -> Tensor:
+        """Entropy divided by the log of the number of allowed actions, in [0, 1] `[*batch]`.
+
+        0 where that number is 1.
+
+        Empty rows:
+            0, gradient 0.
+        """
+        entropy = self.entropy()
+        most = self.allowed_counts().clamp(min=1).to(entropy.dtype).log()
+        if self._event_shape:
+            most = most.sum(-1)
+        # A divisor of 1 where there is no choice: the entropy there is 0 already.
+        return (entropy / torch.where(most == 0, 1.0, most)).clamp(max=1.0)
+
+    def allowed_counts(self) -> Tensor:
+        """How many choices every factor allows: int64 `[*batch, *event]`."""
+        counts = [mask.sum(-1) for mask in self._factor_mask()]
+        return counts[0] if self._sizes is None else torch.stack(counts, -1)
+
+    def _wide(self, statistic: Tensor) -> Tensor:
+        """Give a statistic of the factors the batch shape of an expanded distribution."""
+        shape = self._batch_shape + self._event_shape
+        same = statistic.ndim == len(shape) and statistic.shape == shape
+        return statistic if same else statistic.expand(shape)
+
+    def _wide_logits(self, statistic: Tensor) -> Tensor:
+        """Give a statistic of the logits the batch shape of an expanded distribution."""
+        shape = self._raw_logits.shape
+        same = statistic.ndim == len(shape) and statistic.shape == shape
+        return statistic if same else statistic.expand(shape)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep logits, mask and settings; what is computed from them is computed anew."""
+        state = dict(self.__dict__)
+        state["_rows"] = None
+        state["_raw_logits"] = self._raw_logits.detach()
+        return state
+
+    def _settings(self) -> str:
+        """For messages: whether there is a mask, and how empty rows are answered."""
+        empty = f'"idle", idle_action={self._idle_action}' if self._idle else '"raise"'
+        masked = "masked" if self._action_mask is not None else "no mask"
+        return f"{masked}, empty={empty}"
