@@ -33,6 +33,8 @@ T = TypeVar("T")
 MASK_OPTIONS = {
     "mask_key": "Name under which info holds the action mask; action_mask if nothing is said.",
     "mask_allowed": "The value that means allowed, 1 or 0; 1 if nothing is said.",
+    "binary_convention": "How a MultiBinary mask is written: pairs (may be 0, may be 1), which "
+    "holds if nothing is said, or gymnasium (0, 1, and 2 for a free bit).",
 }
 """Settings that every environment takes which came without a mask in its observation."""
 

@@ -22,6 +22,7 @@ from gymnasium import spaces
 
 from maskrl.envs.plain_state import StateDecoder, StateEncoder
 from maskrl.errors import ConfigError
+from maskrl.masks.tree import ActionTree
 
 LARGE = 4096
 """Bytes (pickled) from which a container is written once for all environments that have it."""
@@ -173,4 +174,4 @@ def _is_constant(value: Any) -> bool:
     if isinstance(value, types.FunctionType):
         return value.__closure__ is None
     kinds = type, types.ModuleType, types.BuiltinFunctionType, gymnasium.envs.registration.EnvSpec
-    return isinstance(value, kinds)
+    return isinstance(value, (*kinds, ActionTree))

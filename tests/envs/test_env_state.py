@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from maskrl.envs.env_state import capture_envs, restore_envs
 from maskrl.errors import ConfigError
+from maskrl.masks.tree import ActionTree, Head
 
 
 class Dice(gymnasium.Env):
@@ -74,6 +75,18 @@ def test_an_environment_may_save_itself():
     env.history.append(3)
     restore_envs([other], captured(env))
     assert list(other.history) == [3]
+
+
+def test_an_action_tree_is_no_state():
+    class Squad(Dice):
+        def __init__(self, choices):
+            super().__init__()
+            self.action_tree = ActionTree(Head("type", choices))
+
+    state = json.loads(json.dumps(capture_envs([Squad(2)])))
+    other = Squad(2)
+    restore_envs([other], state)
+    assert other.action_tree == ActionTree(Head("type", 2))
 
 
 def test_another_class_is_refused():

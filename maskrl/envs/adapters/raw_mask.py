@@ -2,18 +2,24 @@
 
 Accepted besides a flat row of zeros and ones: one row per head of a multi-discrete or
 multi-binary space, and a mapping from every action's number to its flag. A list of
-action ids is not accepted, because [0, 1] could be ids or flags: it is pointed out.
+action ids is not accepted, because [0, 1] could be ids or flags: it is pointed out. Nor
+is one number per bit of a multi-binary action, unless its convention was named.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from gymnasium import spaces
 
 from maskrl.errors import ConfigError, MaskShapeError
+from maskrl.masks.arrays import BoolArray
+from maskrl.masks.binary import as_binary_mask_array
+
+BinaryConvention = Literal["pairs", "gymnasium"]
+"""How masks of bits are written: (may be 0, may be 1), or 0, 1, and 2 for a free bit."""
 
 
 def action_heads(action_space: spaces.Space[Any], name: str) -> tuple[int, ...]:
@@ -39,21 +45,45 @@ def first_action(action_space: spaces.Space[Any]) -> np.ndarray:
     return np.asarray(getattr(action_space, "start", 0), dtype=np.int64)
 
 
+def head_shape(action_space: spaces.Space[Any]) -> tuple[int, ...]:
+    """The shape in which an action's heads are laid out; () for a Discrete space."""
+    return () if isinstance(action_space, spaces.Discrete) else tuple(action_space.shape or ())
+
+
 def from_zero(action_space: spaces.Space[Any]) -> spaces.Space[Any]:
-    """The same action space with actions numbered from 0."""
+    """The same action space with actions numbered from 0 and heads in one row."""
     if isinstance(action_space, spaces.Discrete):
         return spaces.Discrete(int(action_space.n))
     if isinstance(action_space, spaces.MultiDiscrete):
-        return spaces.MultiDiscrete(action_space.nvec)
+        return spaces.MultiDiscrete(action_space.nvec.reshape(-1))
+    if isinstance(action_space, spaces.MultiBinary):
+        return spaces.MultiBinary(int(np.prod(action_space.shape)))
     return action_space
 
 
-def flat_row(raw: Any, heads: Sequence[int]) -> Any:
+def to_space(action: Any, action_space: spaces.Space[Any]) -> Any:
+    """An action counted from 0, heads in one row, as the environment's own space has it.
+
+    Args:
+        action: A number, or one number per head.
+        action_space: Discrete, MultiDiscrete or MultiBinary.
+
+    Returns:
+        An int, or a new array of the space's shape and type.
+    """
+    if isinstance(action_space, spaces.Discrete):
+        return int(action) + int(action_space.start)
+    row = np.array(action).reshape(action_space.shape or ())
+    return (row + first_action(action_space)).astype(action_space.dtype)
+
+
+def flat_row(raw: Any, heads: Sequence[int], shape: tuple[int, ...] | None = None) -> Any:
     """Bring a raw mask to one row where its form says unmistakably how.
 
     Args:
         raw: As the environment gave it; values are checked elsewhere.
         heads: Choices per head.
+        shape: How heads are laid out, as `head_shape` tells; one row where there are several.
 
     Returns:
         `raw` itself where it is a flat row already, or in no form known here.
@@ -71,10 +101,82 @@ def flat_row(raw: Any, heads: Sequence[int]) -> Any:
                 f"numbers 0 to {n_actions - 1} once."
             )
         return [raw[action] for action in sorted(raw, key=int)]
-    rows = list(raw) if len(heads) > 1 and _is_row(raw) and len(raw) == len(heads) else []
+    if shape is None:
+        shape = (len(heads),) if len(heads) > 1 else ()
+    rows = _rows(raw, shape) if shape else []
     if rows and all(_is_row(row) and len(row) == n for row, n in zip(rows, heads, strict=True)):
         return [flag for row in rows for flag in row]
     return raw
+
+
+def _rows(raw: Any, shape: tuple[int, ...]) -> list[Any]:
+    """What lies in nested sequences of this shape, in order; empty where they are of another."""
+    level = [raw]
+    for length in shape:
+        if not all(_is_row(part) and len(part) == length for part in level):
+            return []
+        level = [inner for part in level for inner in part]
+    return level
+
+
+def check_convention(convention: str, action_space: spaces.Space[Any], allowed: int) -> None:
+    """Refuse a way of writing masks of bits that is none, or that contradicts other settings.
+
+    Raises:
+        ConfigError: It is unknown, is named for actions that are no bits, or for a mask in
+            which 1 means forbidden.
+    """
+    if convention not in get_args(BinaryConvention):
+        raise ConfigError(
+            f"binary_convention: expected 'pairs' (may be 0, may be 1) or 'gymnasium' (0 = must "
+            f"be 0, 1 = must be 1, 2 = free), got {convention!r}"
+        )
+    if convention == "pairs":
+        return
+    if not isinstance(action_space, spaces.MultiBinary):
+        raise ConfigError(
+            f"binary_convention: {convention!r} is about masks of MultiBinary actions, and the "
+            f"action space is {action_space}"
+        )
+    if allowed != 1:
+        raise ConfigError(
+            "binary_convention: in Gymnasium's convention 0, 1 and 2 are values of a bit, so "
+            "mask_allowed=0 has no meaning; leave one of the two out"
+        )
+
+
+def gymnasium_pairs(raw: Any, shape: tuple[int, ...]) -> BoolArray:
+    """Gymnasium's 0/1/2 mask of a MultiBinary space as one row of pairs: bool `[2 n]`.
+
+    Args:
+        raw: As the environment gave it.
+        shape: Of the space.
+
+    Raises:
+        MaskDtypeError: It holds other values.
+        MaskShapeError: It has another shape.
+    """
+    pairs = as_binary_mask_array(raw)
+    if pairs.shape[:-1] not in (shape, (int(np.prod(shape)),)):
+        raise MaskShapeError(
+            f"action_mask has shape {pairs.shape[:-1]}, expected {shape}: 0, 1 or 2 for each bit."
+        )
+    return pairs.reshape(-1)
+
+
+def binary_hint(raw: Any, action_space: spaces.Space[Any]) -> str:
+    """What one number per bit may have meant; the end of a message, empty for other masks."""
+    row = _plain_row(raw)
+    if row is None or not isinstance(action_space, spaces.MultiBinary):
+        return ""
+    if row.size != int(np.prod(action_space.shape)):
+        return ""
+    return (
+        " One number per bit can mean two things. If it is Gymnasium's convention (0 = must be "
+        "0, 1 = must be 1, 2 = free), say so with binary_convention='gymnasium'. If it says "
+        "which bits may be 1, give pairs (may be 0, may be 1) instead: "
+        "np.stack([np.ones_like(m), m], axis=-1)."
+    )
 
 
 def ids_hint(raw: Any, n_actions: int) -> str:
