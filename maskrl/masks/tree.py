@@ -192,8 +192,8 @@ class ActionTree:
 
         Args:
             actions: Integers `[..., K]`.
-            masks: Boolean arrays under the names of `mask_shapes`, with the leading
-                dimensions of `actions`; what is missing allows everything.
+            masks: Boolean arrays under the names of `mask_shapes`, whose leading dimensions
+                broadcast with those of `actions`; what is missing allows everything.
 
         Returns:
             bool `[...]`.
@@ -208,17 +208,17 @@ class ActionTree:
         for k, head in enumerate(self.heads):
             inside = (actions[..., k] >= 0) & (actions[..., k] < head.size)
             choice = np.where(inside, actions[..., k], 0)
-            allowed = inside.copy()
+            allowed = inside
             if FLAT_MASK in masks:
                 row = np.asarray(masks[FLAT_MASK])[..., starts[k] : starts[k + 1]]
-                allowed &= np.take_along_axis(row, choice[..., None], -1)[..., 0]
+                allowed = allowed & _picked(row, choice)
             table = masks.get(f"{FLAT_MASK}:{head.name}")
             if table is not None and head.mask_by is not None:
-                parent = actions[..., self._position[head.mask_by]]
-                parent = np.clip(parent, 0, np.asarray(table).shape[-2] - 1)
-                row = np.take_along_axis(np.asarray(table), parent[..., None, None], -2)[..., 0, :]
-                allowed &= np.take_along_axis(row, choice[..., None], -1)[..., 0]
-            good &= allowed | ~counts[..., k]
+                by = self._position[head.mask_by]
+                table = np.asarray(table)
+                place = np.clip(actions[..., by], 0, self.nvec[by] - 1) * head.size + choice
+                allowed = allowed & _picked(table.reshape(*table.shape[:-2], -1), place)
+            good = good & (allowed | ~counts[..., k])
         return good
 
     def _as_actions(self, actions: Any) -> np.ndarray:
@@ -264,3 +264,11 @@ class ActionTree:
             by = f" by {', '.join(self.names[p] for p in parents)}" if parents else ""
             parts.append(f"{head.name}[{head.size}]{by}")
         return f"ActionTree({'; '.join(parts)})"
+
+
+def _picked(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Pick from rows `[..., n]` the entry at `index` `[...]`; leading dimensions broadcast."""
+    lead = np.broadcast_shapes(rows.shape[:-1], index.shape)
+    rows = np.broadcast_to(rows, (*lead, rows.shape[-1]))
+    picked: np.ndarray = np.take_along_axis(rows, np.broadcast_to(index, lead)[..., None], -1)
+    return picked[..., 0]
