@@ -1,10 +1,10 @@
 """From a Dict observation to one feature vector, whatever its entries are.
 
 Every feature entry gets the part that fits its space: scenes of entities go through
-attention, pictures and grids through convolutions, whole numbers through one-hot or an
-embedding, the rest is flattened. The parts are joined and pass through a few fully
-connected layers. Masks are not features: they steer attention here, and the
-distribution later.
+attention, sets of candidates are pooled, pictures and grids go through convolutions,
+whole numbers through one-hot or an embedding, the rest is flattened. The parts are joined
+and pass through a few fully connected layers. Masks are not features: they steer
+attention and pooling here, and the distribution later.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from maskrl.envs.contract import MASK_KEYS
+from maskrl.envs.contract import CANDIDATES, is_mask_key
 from maskrl.errors import ConfigError
 from maskrl.networks.conv import ConvFeatures
 from maskrl.networks.entity import EntityNetwork
 from maskrl.networks.mlp import ACTIVATIONS, MLP
+from maskrl.networks.pointer import CandidatePool
 
 Sees = Literal["observer", "everything"]
 
@@ -43,7 +44,7 @@ class NetworkConfig:
     critic_sees: Literal["same", "everything"] = "same"
     """What the value network sees of a scene; the policy acts under its own visibility."""
     entity_dim: int = 64
-    """Width of an entity's embedding."""
+    """Width of an entity's embedding, and of a candidate's."""
     entity_depth: int = 2
     """Attention layers over a scene of entities."""
     entity_heads: int = 4
@@ -173,11 +174,13 @@ class DictEncoder(nn.Module):
         parts: list[nn.Module] = []
         width = 0
         for key, space in observation_space.spaces.items():
-            if key in MASK_KEYS:
+            if is_mask_key(key):
                 continue
             if key == "entities" and "entity_mask" in observation_space.spaces:
                 self.entity_key = key
                 parts.append(_entity_part(space, config, see))
+            elif key == CANDIDATES:
+                parts.append(_candidate_part(space, config))
             else:
                 parts.append(_part(key, space, config))
             self.keys.append(key)
@@ -193,10 +196,14 @@ class DictEncoder(nn.Module):
 
     def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
         """The features of B observations."""
-        features = [
-            part(obs) if key == self.entity_key else part(obs[key])
-            for key, part in zip(self.keys, self.parts, strict=True)
-        ]
+        features = []
+        for key, part in zip(self.keys, self.parts, strict=True):
+            if key == self.entity_key:
+                features.append(part(obs))
+            elif key == CANDIDATES:
+                features.append(part(obs[key], obs.get("action_mask")))
+            else:
+                features.append(part(obs[key]))
         joined = features[0] if len(features) == 1 else torch.cat(features, -1)
         out: Tensor = self.trunk(joined)
         return out
@@ -227,7 +234,7 @@ def _require_scene(observation_space: spaces.Dict) -> None:
     if not present:
         return
     if "entities" not in entries or "entity_mask" not in entries:
-        features = [key for key in entries if key not in MASK_KEYS]
+        features = [key for key in entries if not is_mask_key(key)]
         raise ConfigError(
             f"{present[0]}: the observation has no scene for it to act on, so it would be ignored. "
             "A scene is an entry 'entities' [E, F] together with 'entity_mask' [E]; the features "
@@ -265,6 +272,12 @@ def _entity_part(space: spaces.Space[Any], config: NetworkConfig, see: Sees) -> 
         see=see,
         feed_forward=config.entity_feed_forward,
     )
+
+
+def _candidate_part(space: spaces.Space[Any], config: NetworkConfig) -> nn.Module:
+    if not isinstance(space, spaces.Box) or len(space.shape) != 2:
+        raise ConfigError(f"{CANDIDATES}: expected Box [candidates, features], got {space}")
+    return CandidatePool(space.shape[-1], config.entity_dim, activation=config.activation)
 
 
 def _part(key: str, space: spaces.Space[Any], config: NetworkConfig) -> nn.Module:

@@ -4,6 +4,7 @@ Statistics change only when `update` is called: between the last epoch of one ro
 and the first step of the next, never while acting, scoring or predicting, so that an
 action is scored under the numbers it was sampled under. Scenes of entities are read
 where an entity is there and the observer sees it; what is hidden leaves no trace here.
+Of candidates only those that may be chosen are read, all of them as samples of one kind.
 They are buffers of a module and travel in its state dict.
 """
 
@@ -16,6 +17,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from maskrl.envs.contract import CANDIDATES
 from maskrl.errors import ConfigError
 
 OBSERVER = 0
@@ -136,6 +138,8 @@ class ObservationNormalizer(nn.Module):
             if key == "entities" and "entity_mask" in observation_space.spaces:
                 self.entity_key = key
                 shape = shape[-1:]
+            if key == CANDIDATES and len(shape) == 2:
+                shape = shape[-1:]
             self.keys.append(key)
             normalizers.append(FeatureNormalizer(shape, limit=limit))
         if not normalizers:
@@ -165,16 +169,20 @@ class ObservationNormalizer(nn.Module):
         """Merge a batch of observations `[M, ...]` with their masks.
 
         Of `entities` `[M, E, F]` only what `entity_mask` `[M, E]` marks as there and the
-        observer's row of `visibility` `[M, E, E]` (or `[M, E]`) marks as seen is read.
+        observer's row of `visibility` `[M, E, E]` (or `[M, E]`) marks as seen is read; of
+        `candidates` `[M, C, F]` only what `action_mask` `[M, C]` allows.
         """
         for key, normalizer in zip(self.keys, self.normalizers, strict=True):
             assert isinstance(normalizer, FeatureNormalizer)
             samples = obs[key]
-            if key != self.entity_key:
+            if key == self.entity_key:
+                normalizer.update(samples.flatten(0, 1), seen_entities(obs).flatten())
+            elif key == CANDIDATES:
+                keep = obs.get("action_mask")
+                rows = None if keep is None else keep.flatten()
+                normalizer.update(samples.flatten(0, -2), rows)
+            else:
                 normalizer.update(samples)
-                continue
-            keep = seen_entities(obs)
-            normalizer.update(samples.flatten(0, 1), keep.flatten())
 
 
 def seen_entities(obs: Mapping[str, Tensor]) -> Tensor:

@@ -69,6 +69,40 @@ def test_several_entries_are_joined():
     assert encoder(batch(space)).shape == (3, encoder.out_features)
 
 
+def test_candidates_are_pooled_under_the_mask_beside_other_entries():
+    space = spaces.Dict(
+        {
+            "candidates": spaces.Box(-1, 1, (4, 2), np.float32),
+            "capacity": spaces.Box(-1, 1, (3,), np.float32),
+            "action_mask": mask_space(4),
+        }
+    )
+    encoder = make_encoder(space, NetworkConfig(hidden=(), entity_dim=8))
+    assert encoder.out_features == 2 * 8 + 3
+    obs = batch(space)
+    obs["action_mask"] = torch.tensor([[True, True, False, False]]).expand(3, 4)
+    before = encoder(obs)
+    obs["candidates"][:, 2:] = float("nan")
+    assert torch.equal(encoder(obs), before)
+    assert torch.isfinite(before).all()
+    obs["candidates"][:, 0] += 1.0
+    assert not torch.equal(encoder(obs), before)
+    flat = spaces.Dict({"candidates": spaces.Box(-1, 1, (4,)), "action_mask": mask_space(4)})
+    with pytest.raises(ConfigError, match=r"candidates: expected Box \[candidates, features\]"):
+        make_encoder(flat, CONFIG)
+
+
+def test_tables_of_masks_are_no_features():
+    space = spaces.Dict(
+        {
+            "x": spaces.Box(-1, 1, (2,)),
+            "action_mask": mask_space(5),
+            "action_mask:target": mask_space(2, 3),
+        }
+    )
+    assert make_encoder(space, CONFIG).keys == ["x"]
+
+
 def test_masks_are_no_features():
     space = spaces.Dict({"x": spaces.Box(-1, 1, (2,)), "action_mask": mask_space(4)})
     encoder = make_encoder(space, CONFIG)

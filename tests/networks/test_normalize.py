@@ -102,6 +102,27 @@ def test_only_what_is_there_and_seen_is_read():
     assert torch.isnan(normalizer(obs)["entities"][1, 2]).all()
 
 
+def test_candidates_are_read_where_they_may_be_chosen_as_samples_of_one_kind():
+    space = spaces.Dict(
+        {"candidates": spaces.Box(-9, 9, (3, 2), np.float32), "action_mask": mask_space(3)}
+    )
+    normalizer = ObservationNormalizer(space)
+    candidates = torch.tensor([[[1.0, 2.0], [99.0, 99.0], [3.0, 4.0]], [[5.0, 6.0]] * 3])
+    candidates[1, 2] = float("nan")
+    mask = torch.tensor([[True, False, True], [True, True, False]])
+    obs = {"candidates": candidates, "action_mask": mask}
+    normalizer.update(obs)
+    moments = normalizer.normalizers[0].moments
+    assert moments.count == 4
+    assert moments.mean.tolist() == [(1 + 3 + 5 + 5) / 4, (2 + 4 + 6 + 6) / 4]
+    out = normalizer(obs)["candidates"]
+    assert out.shape == candidates.shape
+    torch.testing.assert_close(out[mask].mean(0), torch.zeros(2), atol=1e-6, rtol=0)
+    del obs["action_mask"]
+    normalizer.update({"candidates": torch.ones(1, 3, 2)})
+    assert moments.count == 7
+
+
 def test_observer_always_sees_itself():
     obs = {
         "entity_mask": torch.ones(1, 2, dtype=torch.bool),
