@@ -3,7 +3,8 @@
 Every sub-environment plays a quota of episodes fixed beforehand; taking the first
 episodes to finish would favour short ones. Where an environment has a reference, every
 layout of a fixed list is played exactly once and the score puts the agent between
-random valid play (0) and the planner (1). Actions against the mask are counted.
+random valid play (0) and the planner (1). Actions against the mask are counted. Actions
+may have any shape: one number, several heads, bits, the parts of a tree.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 from torch import nn
 
-from maskrl.envs.contract import describe
+from maskrl.envs.contract import EnvDescription, action_tree_of, describe
 from maskrl.envs.registry import EnvEntry, Phase, find_entry, make_vec, refuse_reserved
-from maskrl.errors import ConfigError, NoAllowedActionError
+from maskrl.errors import ConfigError
+from maskrl.masks.heads import random_actions
 from maskrl.policies.predict import obs_to_tensors
 from maskrl.runs.seeding import Seeds
+from maskrl.trainers.mask_count import MaskCount
 
 MOST_STEPS = 10_000
 """Steps after which an episode is cut off, for environments without a time limit."""
@@ -48,8 +50,10 @@ class Evaluation:
         layout_ids: The layout of each episode, or None where there are none: int64.
         planner: The planner's expected return per episode's layout, or None: float64.
         random: Random valid play's expected return per episode's layout, or None: float64.
-        illegal_actions: Actions executed against the mask handed out.
-        allowed_share: Mean share of actions that were allowed; 1 without action mask.
+        illegal_actions: Actions executed against the mask handed out: a head that counts
+            chose what its mask disallows.
+        allowed_share: Mean share of choices that were allowed, of the heads that counted; 1
+            without action mask.
         forced_share: Share of steps with exactly one allowed action.
         cut_episodes: Episodes ended by `MOST_STEPS`, not by the environment.
     """
@@ -233,20 +237,23 @@ def evaluate_random(
     with_reference: bool = False,
     max_steps: int = MOST_STEPS,
 ) -> Evaluation:
-    """Play whole episodes with actions drawn uniformly from those allowed.
+    """Play whole episodes with choices drawn uniformly from those allowed.
 
-    Args as in `evaluate`. States that allow nothing get action 0.
+    Several heads are drawn one after the other: of a tree, each under the masks that follow
+    from the choices before it, and 0 for a head that does not count.
+
+    Args as in `evaluate`. Heads that may choose nothing get 0.
     """
     rng = Seeds(seed).numpy("evaluation.random")
     plan = _Plan(env_id, episodes, layouts, env_kwargs, phase, seed, num_envs, max_steps)
 
     def choose(obs: Observation) -> np.ndarray:
-        keep = obs.get("action_mask")
-        if keep is None:
-            count = next(iter(obs.values())).shape[0]
-            return np.asarray(rng.integers(0, plan.n_actions, size=count))
-        draws = np.where(keep, rng.random(keep.shape), -1.0)
-        return np.asarray(draws.argmax(axis=-1))
+        count = next(iter(obs.values())).shape[0]
+        one = plan.description.action_kind in ("discrete", "candidates")
+        if one and "action_mask" not in obs:
+            return np.asarray(rng.integers(0, plan.description.n_actions, size=count))
+        actions = random_actions(obs, plan.description.heads, rng, (count,))
+        return actions[:, 0] if one else actions
 
     return _evaluate(
         choose, plan, deterministic=False, idles=True, tell=None, with_reference=with_reference
@@ -265,9 +272,9 @@ class _Plan:
     seed: int
     num_envs: int | None
     max_steps: int
-    n_actions: int = 0
     entry: EnvEntry = field(init=False)
     kwargs: dict[str, Any] = field(init=False)
+    description: EnvDescription = field(init=False)
 
     def __post_init__(self) -> None:
         for name in ("episodes", "layouts", "num_envs", "max_steps"):
@@ -298,15 +305,12 @@ def _evaluate(
     count = min(plan.num_envs or MOST_ENVS, plan.episodes)
     venv = make_vec(plan.env_id, count, seed=plan.seed, **plan.kwargs)
     try:
-        description = describe(venv.single_observation_space, venv.single_action_space)
-        if not isinstance(venv.single_action_space, spaces.Discrete):
-            raise ConfigError(
-                f"evaluate: {plan.env_id} has the action space {venv.single_action_space}; "
-                "expected Discrete"
-            )
-        plan.n_actions = description.n_actions
-        tally = _play(venv, choose, plan, count, idles)
-        illegal = max(tally.illegal, int(getattr(venv, "illegal_actions", 0)))
+        plan.description = describe(
+            venv.single_observation_space, venv.single_action_space, action_tree_of(venv)
+        )
+        masks = MaskCount(plan.description, plan.env_id, idles=idles)
+        tally = _play(venv, choose, plan, count, masks)
+        illegal = max(masks.illegal, int(getattr(venv, "illegal_actions", 0)))
     finally:
         venv.close()
     references: Mapping[str, np.ndarray] = {}
@@ -324,8 +328,8 @@ def _evaluate(
         planner=references.get("planner"),
         random=references.get("random"),
         illegal_actions=illegal,
-        allowed_share=tally.allowed / max(tally.steps, 1),
-        forced_share=tally.forced / max(tally.steps, 1),
+        allowed_share=masks.allowed_share,
+        forced_share=masks.forced_share,
         cut_episodes=tally.cut,
     )
 
@@ -337,11 +341,10 @@ class _Tally:
         self.returns = np.zeros(episodes, np.float64)
         self.lengths = np.zeros(episodes, np.int64)
         self.layout_ids = np.zeros(episodes, np.int64) if has_layouts else None
-        self.illegal = self.cut = self.steps = self.forced = 0
-        self.allowed = 0.0
+        self.cut = 0
 
 
-def _play(venv: Any, choose: Choose, plan: _Plan, count: int, idles: bool) -> _Tally:
+def _play(venv: Any, choose: Choose, plan: _Plan, count: int, masks: MaskCount) -> _Tally:
     obs, infos = venv.reset(seed=plan.seed)
     quota = plan.episodes // count + (np.arange(count) < plan.episodes % count)
     episode = np.zeros(count, np.int64)
@@ -351,11 +354,10 @@ def _play(venv: Any, choose: Choose, plan: _Plan, count: int, idles: bool) -> _T
     layouts = None if layouts is None else np.array(layouts, dtype=np.int64)
     tally = _Tally(plan.episodes, layouts is not None)
     while (active := episode < quota).any():
-        keep = obs.get("action_mask")
-        if keep is not None and not idles:
-            _require_allowed(keep, active, length, plan.env_id)
+        masks.require_choice(obs, active, length)
         actions = choose(obs)
-        _count_masks(tally, keep, actions, active)
+        masks.add(obs, actions, active, length)
+        actions = actions.reshape(count, *(venv.single_action_space.shape or ()))
         obs, rewards, terminated, truncated, infos = venv.step(actions)
         current += rewards
         length += 1
@@ -390,33 +392,6 @@ def _begin_again(venv: Any, cut: np.ndarray) -> tuple[Observation, Mapping[str, 
         return None
     begun: tuple[Observation, Mapping[str, Any]] = venv.reset(options={"reset_mask": cut})
     return begun
-
-
-def _count_masks(
-    tally: _Tally, keep: np.ndarray | None, actions: np.ndarray, active: np.ndarray
-) -> None:
-    tally.steps += int(active.sum())
-    if keep is None:
-        tally.allowed += float(active.sum())
-        return
-    rows = keep[active]
-    allowed = rows.sum(axis=-1)
-    tally.allowed += float(allowed.sum()) / keep.shape[-1]
-    tally.forced += int((allowed == 1).sum())
-    taken = np.take_along_axis(rows, actions[active][:, None].astype(np.int64), axis=-1)[:, 0]
-    tally.illegal += int((~taken & (allowed > 0)).sum())
-
-
-def _require_allowed(keep: np.ndarray, active: np.ndarray, length: np.ndarray, env_id: str) -> None:
-    stuck = np.flatnonzero(active & ~keep.any(axis=-1))
-    if stuck.size:
-        first = int(stuck[0])
-        raise NoAllowedActionError(
-            f"evaluate: environment {env_id!r} allows no action in sub-environment {first} at "
-            f"step {int(length[first])} of its episode: action_mask is all False. End the "
-            "episode there, or train with empty='idle' if such a step means that no decision "
-            "is taken."
-        )
 
 
 def ask_reference(
