@@ -18,6 +18,7 @@ from torch.distributions import Distribution
 
 from maskrl.errors import DisallowedActionError, MaskDtypeError, MaskShapeError
 from maskrl.functional.rows import (
+    Place,
     check_empty_choice,
     check_reduce,
     raise_no_allowed_action,
@@ -49,6 +50,7 @@ class FactoredDistribution(Distribution):
 
     _mask_name = "action_mask"
     _logits_name = "logits"
+    _choice_name = "action"
 
     def __init__(
         self,
@@ -130,17 +132,28 @@ class FactoredDistribution(Distribution):
 
     def _raise_non_finite(self) -> NoReturn:
         """Name the first factor whose logits cannot be used."""
-        name = type(self).__name__
         masks = self._factor_mask()
         if self._sizes is None:
-            raise_non_finite(name, self._raw_logits, masks[0], self._place, self._logits_name)
+            self._raise_unsound(self._raw_logits, masks[0], self._place)
         heads = list(self._raw_logits.detach().split(self._sizes, -1))
         unsound = [
             prepare_rows(of, m, look=True).unsound for of, m in zip(heads, masks, strict=True)
         ]
         k = next(k for k, flags in enumerate(unsound) if flags is not None)
         at = partial(self._place_in_head, k)
-        raise_non_finite(name, heads[k], masks[k], at, self._logits_name)
+        self._raise_unsound(heads[k], masks[k], at)
+
+    def _raise_unsound(self, logits: Tensor, mask: Tensor, place: Place) -> NoReturn:
+        """Raise for the first unsound row of `logits` `[..., A]`, in this distribution's words."""
+        raise_non_finite(
+            type(self).__name__,
+            logits,
+            mask,
+            place,
+            self._logits_name,
+            mask_name=self._mask_name,
+            choice=self._choice_name,
+        )
 
     def _place_in_head(self, head: int, index: tuple[int, ...]) -> str:
         """How messages call a row of one head."""
@@ -364,9 +377,10 @@ class FactoredDistribution(Distribution):
             else f"it takes no decision, which is idle_action={self._idle_action}"
         )
         raise DisallowedActionError(
-            f"{type(self).__name__}.log_prob: action {int(actions[index])} in {self._place(index)} "
-            f"is {why}; {says}. Score an action under the mask it was sampled under, or pass "
-            f"validate_args=False, under which a disallowed action scores -inf."
+            f"{type(self).__name__}.log_prob: {self._choice_name} {int(actions[index])} in "
+            f"{self._place(index)} is {why}; {says}. Score an action under the mask it was "
+            f"sampled under, or pass validate_args=False, under which a disallowed action "
+            f"scores -inf."
         )
 
     # Statistics.

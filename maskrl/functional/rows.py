@@ -133,6 +133,9 @@ def raise_non_finite(
     action_mask: Tensor | None,
     place: Place = place_of_row,
     name: str = "logits",
+    *,
+    mask_name: str = "action_mask",
+    choice: str = "action",
 ) -> NoReturn:
     """Raise NonFiniteLogitsError for the first unsound row of `logits` `[..., A]`."""
     allowed = torch.ones_like(logits, dtype=torch.bool)
@@ -142,7 +145,7 @@ def raise_non_finite(
     if bool(wrong.any()):
         index = tuple(int(i) for i in wrong.nonzero()[0])
         raise NonFiniteLogitsError(
-            f"{operation}: {name} is {logits[index].item()} at {place(index[:-1])}, action "
+            f"{operation}: {name} is {logits[index].item()} at {place(index[:-1])}, {choice} "
             f"{index[-1]}, which is allowed; expected numbers below +inf. Look for a diverged "
             f"network, a division by 0 or an overflow before the logits."
         )
@@ -150,7 +153,7 @@ def raise_non_finite(
     index = tuple(int(i) for i in hopeless.nonzero()[0])
     raise NonFiniteLogitsError(
         f"{operation}: every allowed logit is -inf in {place(index)}; expected at least one finite "
-        f"allowed logit. Disallow actions with action_mask rather than with -inf logits."
+        f"allowed logit. Disallow {choice}s with {mask_name} rather than with -inf {name}."
     )
 
 
