@@ -1,8 +1,9 @@
 """One episode of a policy, recorded for people who want to look at it.
 
 Each step keeps what was seen (a picture or text), what was allowed, what the network
-preferred before and after the mask, what was done, and who attended to whom. Reports
-and the terminal viewer draw from this and play nothing themselves.
+preferred before and after the mask, what was done, and who attended to whom; for actions
+with several heads, head by head. Reports and the terminal viewer draw from this and play
+nothing themselves.
 """
 
 from __future__ import annotations
@@ -17,8 +18,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from maskrl.envs.contract import EnvDescription, action_tree_of, describe
 from maskrl.envs.registry import find_entry, make
 from maskrl.errors import ConfigError, MaskrlError
+from maskrl.masks.heads import choices_of, masks_along
+from maskrl.masks.tree import FLAT_MASK
+from maskrl.policies.head_view import (
+    HeadLabels,
+    HeadView,
+    label_heads,
+    rows_along,
+    softmax_within,
+    split_heads,
+)
 from maskrl.policies.predict import obs_to_tensors
 from maskrl.runs.seeding import Seeds
 
@@ -33,9 +45,11 @@ class EpisodeStep:
         frame: Picture before the action: uint8 `[h, w, 3]`, or None.
         text: Picture as terminal text before the action, or None.
         observation: What the policy was given, unbatched.
-        action: What was done.
-        action_mask: bool `[A]`, None where the environment has no action mask.
-        logits: float32 `[A]`, before the mask.
+        action: What was done: a number, or int64 `[K]` for several heads.
+        action_mask: bool `[A]`, None where the environment has no action mask. Of several
+            heads one row after the other (A = sum of their sizes), each as it was after the
+            choices before it; of a bit "may be 0", "may be 1".
+        logits: float32 `[A]`, before the mask, laid out likewise.
         probs: float32 `[A]`, after it: exactly 0 where disallowed.
         value: What the value network expected.
         reward: What the action brought.
@@ -44,12 +58,14 @@ class EpisodeStep:
         visibility: bool `[E, E]`, or None.
         attention: Per layer of the acting network `[heads, Q, E]`; the last layer may have
             the observer's row only. Empty without attention.
+        relevant: bool `[K]`, which heads of a tree count in the action; None: all do.
+        illegal: Whether a head that counts chose what its mask disallowed.
     """
 
     frame: np.ndarray | None
     text: str | None
     observation: dict[str, np.ndarray]
-    action: int
+    action: int | np.ndarray
     action_mask: np.ndarray | None
     logits: np.ndarray
     probs: np.ndarray
@@ -59,6 +75,8 @@ class EpisodeStep:
     entity_mask: np.ndarray | None = None
     visibility: np.ndarray | None = None
     attention: tuple[np.ndarray, ...] = ()
+    relevant: np.ndarray | None = None
+    illegal: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,8 +92,11 @@ class EpisodeRecord:
         final_text: Text after the last action, or None.
         terminated: It ended by its rules.
         truncated: It was cut off, by the environment or by `max_steps`.
-        action_names: Name of each action; "0", "1", ... where the environment has none.
+        action_names: Name of each choice of all heads; "0", "1", ... where the environment
+            has none.
         layout_id: Its layout, where the environment has such.
+        action_kind: As in `maskrl.envs.contract.EnvDescription`.
+        heads: Names of all heads and their choices; empty where an action is one number.
     """
 
     env: str
@@ -88,6 +109,8 @@ class EpisodeRecord:
     truncated: bool
     action_names: tuple[str, ...]
     layout_id: int | None = None
+    action_kind: str = "discrete"
+    heads: tuple[HeadLabels, ...] = ()
 
     @property
     def total_reward(self) -> float:
@@ -97,11 +120,13 @@ class EpisodeRecord:
     @property
     def illegal_actions(self) -> int:
         """Actions that their mask disallowed, where it allowed another."""
-        return sum(
-            step.action_mask is not None
-            and bool(step.action_mask.any())
-            and not step.action_mask[step.action]
-            for step in self.steps
+        return sum(step.illegal for step in self.steps)
+
+    def head_views(self, step: EpisodeStep) -> tuple[HeadView, ...]:
+        """The heads of one of the steps, one by one; one alone where an action is a number."""
+        labels = self.heads or (HeadLabels("", self.action_names),)
+        return split_heads(
+            labels, step.action, step.action_mask, step.logits, step.probs, step.relevant
         )
 
 
@@ -136,6 +161,7 @@ def record_episode(
     entry = find_entry(env_id)
     kwargs = entry.kwargs_for("evaluation", **(env_kwargs or {}))
     env, drawn = _make_drawing(env_id, kwargs, pictures)
+    description = describe(env.observation_space, env.action_space, action_tree_of(env))
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
     generator = torch.Generator(device).manual_seed(Seeds(seed).integer("episode.actions"))
     was_training = policy.training
@@ -149,14 +175,15 @@ def record_episode(
             frame, text = _picture(env, drawn)
             names = _entity_names(env, obs)
             seen = {key: np.array(value) for key, value in obs.items()}
-            choice = _decide(policy, seen, device, deterministic, generator)
-            obs, reward, terminated, truncated, info = env.step(choice["action"])
+            choice = _decide(policy, description, seen, device, deterministic, generator)
+            done = choice["action"]
+            given = done if isinstance(done, int) else done.reshape(env.action_space.shape)
+            obs, reward, terminated, truncated, info = env.step(given)
             steps.append(
                 EpisodeStep(
                     frame=frame,
                     text=text,
                     observation=seen,
-                    action_mask=seen.get("action_mask"),
                     reward=float(reward),
                     entity_names=names,
                     entity_mask=seen.get("entity_mask"),
@@ -166,7 +193,7 @@ def record_episode(
             )
             truncated = bool(truncated) or len(steps) >= max_steps
         final_frame, final_text = _picture(env, drawn)
-        action_names = _action_names(env, len(steps[-1].logits), entry.action_names)
+        heads = label_heads(description, _action_names(env, entry.action_names))
     finally:
         policy.train(was_training)
         env.close()
@@ -179,32 +206,80 @@ def record_episode(
         final_text=final_text,
         terminated=bool(terminated),
         truncated=bool(truncated),
-        action_names=action_names,
+        action_names=tuple(name for head in heads for name in head.choices),
         layout_id=None if layout_id is None else int(layout_id),
+        action_kind=description.action_kind,
+        heads=heads if description.action_kind != "discrete" else (),
     )
 
 
 @torch.no_grad()
 def _decide(
     policy: nn.Module,
+    description: EnvDescription,
     seen: dict[str, np.ndarray],
     device: torch.device,
     deterministic: bool,
     generator: torch.Generator,
 ) -> dict[str, Any]:
-    """Action, logits, probs, value and attention for one observation."""
+    """Action, masks, logits, probs, value and attention for one observation."""
     batch = obs_to_tensors({key: value[None] for key, value in seen.items()}, device)
     with _attention_maps(policy) as maps:
         distribution = policy.distribution(batch)  # type: ignore[operator]
-    action = distribution.mode if deterministic else distribution.sample(generator=generator)
+    chosen = distribution.mode if deterministic else distribution.sample(generator=generator)
     raw = policy.logits(batch) if hasattr(policy, "logits") else distribution.logits  # type: ignore[operator]
+    action = chosen[0].cpu().numpy()
+    row = action.reshape(-1)
+    masks = {key: seen[key] for key in seen if key.partition(":")[0] == FLAT_MASK}
+    along = masks_along(row, masks, description.heads)
+    judged = choices_of(row, masks, description.heads)
+    logits, probs = _rows(description, distribution, _row_of(raw), along, row)
     return {
-        "action": int(action[0]),
-        "logits": raw[0].float().cpu().numpy(),
-        "probs": distribution.probs[0].float().cpu().numpy(),
+        "action": int(action) if action.ndim == 0 else action,
+        "action_mask": along.copy() if masks else None,
+        "logits": logits.astype(np.float32),
+        "probs": probs.astype(np.float32),
         "value": float(policy.value(batch)[0]),  # type: ignore[operator]
         "attention": tuple(maps),
+        "relevant": None if description.action_tree is None else judged.relevant,
+        "illegal": bool(judged.illegal) and bool(masks),
     }
+
+
+def _rows(
+    description: EnvDescription,
+    distribution: Any,
+    raw: np.ndarray,
+    along: np.ndarray,
+    action: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and probabilities `[A]` of all choices, head after head, on the path taken.
+
+    Args:
+        description: Of the environment.
+        distribution: A batch of one; not asked for the probabilities of a tree, which would
+            be those of all its joint actions.
+        raw: Logits as the policy gives them: of a bit its log-odds, of a tree with tables.
+        along: bool `[A]`, what was allowed on the path.
+        action: `[K]`.
+    """
+    if (tree := description.action_tree) is not None:
+        sizes = [int(np.prod(shape)) for shape in tree.logits_shapes]
+        parts = zip(np.split(raw, np.cumsum(sizes)[:-1]), tree.logits_shapes, strict=True)
+        logits = rows_along([part.reshape(shape) for part, shape in parts], tree, action)
+        return logits, softmax_within(logits, along, tree)
+    probs = _row_of(distribution.probs)
+    if description.action_kind == "multi_binary":
+        odds = np.stack([np.zeros_like(raw), raw], axis=-1).reshape(-1)
+        pairs = np.stack([1 - probs, probs], axis=-1).reshape(-1)
+        return odds, np.where(along, pairs, 0.0)
+    return raw, probs
+
+
+def _row_of(batch: torch.Tensor) -> np.ndarray:
+    """The only row of a batch as float64."""
+    row: np.ndarray = batch[0].double().cpu().numpy()
+    return row
 
 
 @contextlib.contextmanager
@@ -268,11 +343,9 @@ def _entity_names(
         return tuple(f"entity {i}" if used else None for i, used in enumerate(there))
 
 
-def _action_names(
-    env: gymnasium.Env[Any, Any], count: int, known: tuple[str, ...]
-) -> tuple[str, ...]:
+def _action_names(env: gymnasium.Env[Any, Any], known: tuple[str, ...]) -> Any:
+    """What the environment calls its actions, or else its entry; None without names."""
     try:
-        names = tuple(str(name) for name in env.get_wrapper_attr("action_names"))
+        return list(env.get_wrapper_attr("action_names"))
     except AttributeError:
-        names = known
-    return names if len(names) == count else tuple(str(i) for i in range(count))
+        return known or None
