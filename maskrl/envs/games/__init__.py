@@ -38,6 +38,23 @@ FIXED_SCENE = {"total_steps": 500_000, "evaluate_every": 100_000}
 """What differs where every episode begins alike."""
 
 
+PACKING = "maskrl.envs.games.packing"
+
+PACKING_PPO = {
+    "num_envs": 256,
+    "rollout_steps": 16,
+    "minibatch_size": 1024,
+    "epochs": 4,
+    "gamma": 1.0,  # an episode is at most a dozen steps, and each point counts alike
+    "learning_rate": 1e-3,
+    "entropy_coef": 0.01,
+    "entropy_coef_final": 0.0,
+    "evaluate_every": 100_000,
+    "total_steps": 600_000,
+}
+"""Masked PPO on packing: many environments, no discount, entropy that fades out."""
+
+
 def register_games() -> None:
     """Register all games, once."""
     for env_id, gymnasium_id, preset, summary in PANDA_PRESETS:
@@ -63,3 +80,27 @@ def register_games() -> None:
             order_enforce=False,
             disable_env_checker=True,
         )
+    _register_packing()
+
+
+def _register_packing() -> None:
+    register(
+        EnvEntry(
+            id="packing",
+            summary="a rucksack to fill from a varying set of items, some of which spoil",
+            make=LazyCallable(f"{PACKING}.single_env:PackingEnv"),
+            make_vec=LazyCallable(f"{PACKING}.vector_env:PackingVectorEnv"),
+            presets={"ppo": PACKING_PPO},
+            evaluation_kwargs={"split": "test"},
+            validation_kwargs={"split": "validation"},
+            reference=LazyCallable(f"{PACKING}.reference:reference"),
+            settings=LazyCallable(f"{PACKING}.settings:PackingSettings"),
+        )
+    )
+    gymnasium.register(
+        id="maskrl/Packing-v0",
+        entry_point=f"{PACKING}.single_env:PackingEnv",
+        vector_entry_point=f"{PACKING}.vector_env:PackingVectorEnv",
+        order_enforce=False,
+        disable_env_checker=True,
+    )
