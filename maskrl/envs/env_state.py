@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import inspect
 import pickle
 import types
 from collections.abc import Sequence
@@ -117,8 +118,15 @@ def _restore_layer(
     values = {key: decoder.decode(data) for key, data in saved["attributes"].items()}
     for key, digest in saved["tables"].items():
         values[key] = StateDecoder().decode(tables[digest])
-    # what a class defines (a method, a property) is no state, whatever a file says
-    own.update({k: v for k, v in values.items() if k in own or not hasattr(type(layer), k)})
+    # a method or a property is no state, whatever a file says; the default of an attribute
+    # that a new environment has not set yet (Gymnasium's generator) is
+    own.update({k: v for k, v in values.items() if k in own or _is_default(type(layer), k)})
+
+
+def _is_default(cls: type[Any], name: str) -> bool:
+    """Whether a class has nothing under this name, or a plain value for want of another."""
+    value = inspect.getattr_static(cls, name, None)
+    return not callable(value) and not hasattr(value, "__get__")
 
 
 def _saves_itself(layer: Env) -> bool:

@@ -95,6 +95,20 @@ def test_another_class_is_refused():
         restore_envs([gymnasium.wrappers.TimeLimit(Dice(), 5)], state)
 
 
+def test_a_new_environment_that_has_no_generator_yet_gets_the_saved_one():
+    class Coin(gymnasium.Env):
+        """Touches its generator in `reset` and `step` only."""
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return 0, {}
+
+    env, other = Coin(), Coin()
+    env.reset(seed=3)
+    restore_envs([other], captured(env))
+    assert other.np_random.random() == env.np_random.random()
+
+
 def test_methods_cannot_be_replaced():
     state = captured(Dice())
     state["envs"][0]["layers"][0]["attributes"]["step"] = 3
