@@ -7,7 +7,9 @@ or policies, so what `maskrl watch` shows can be tested without either.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from maskrl.policies.head_view import HeadView
+
 MOST_ACTIONS = 12
+LEAST_ACTIONS = 3
 MOST_ENTITIES = 12
 BAR_CELLS = 16
 GAP, TABLE_WIDTH = 2, 52
@@ -36,6 +42,8 @@ class StepView:
         action_mask: bool [A], True where the action is allowed; None where all are.
         probabilities: float [A] under the mask; None after an episode's end.
         action: The action taken; None after an episode's end.
+        heads: The heads of an action that is more than one number, instead of the four above.
+        binary: Whether these heads are bits.
         value: The value that the critic gives this moment, None without a critic.
         gained: Return so far.
         entity_names: A name per entity slot, None for slots that hold nothing.
@@ -49,11 +57,18 @@ class StepView:
     action_mask: NDArray[np.bool_] | None = None
     probabilities: NDArray[np.floating] | None = None
     action: int | None = None
+    heads: tuple[HeadView, ...] = ()
+    binary: bool = False
     value: float | None = None
     gained: float = 0.0
     entity_names: tuple[str | None, ...] = ()
     attention: NDArray[np.floating] | None = None
     visible: NDArray[np.bool_] | None = None
+
+    @property
+    def is_end(self) -> bool:
+        """Whether nothing is decided any more."""
+        return self.action is None and not self.heads
 
 
 def bar(share: float, cells: int = BAR_CELLS) -> str:
@@ -106,8 +121,8 @@ def render_step(view: StepView, width: int = 100, height: int = 40) -> Renderabl
     beside = width >= max(len(line) for line in lines) + 2 * GAP + TABLE_WIDTH
     used = 1 if beside else len(lines) + 3  # the title, and two lines of numbers
     thoughts: list[RenderableType] = []
-    if view.probabilities is not None:
-        actions = _action_table(view)
+    if view.heads or view.probabilities is not None:
+        actions = _choices(view, height - used - HEAD_ROWS)
         thoughts.append(actions)
         used += actions.row_count + HEAD_ROWS
     if view.attention is not None and height - used > HEAD_ROWS + 1:
@@ -124,25 +139,58 @@ def render_step(view: StepView, width: int = 100, height: int = 40) -> Renderabl
     return Group(title, grid)
 
 
-def _action_table(view: StepView) -> Table:
-    """Every action with its mask and probability, the likeliest only where there are many."""
-    probabilities = np.asarray(view.probabilities, dtype=np.float64)
-    count = len(probabilities)
-    allowed = np.ones(count, bool) if view.action_mask is None else np.asarray(view.action_mask)
-    shown = np.arange(count)
-    if count > MOST_ACTIONS:
-        order = np.lexsort((shown, -probabilities, ~allowed))
-        shown = order[:MOST_ACTIONS]
-        if view.action is not None and view.action not in shown:
-            shown = np.append(order[: MOST_ACTIONS - 1], view.action)
+def _choices(view: StepView, rows: int) -> Table:
+    """The table of actions: one group of rows, or one for each head; bits in one group."""
+    if view.binary:
+        table = _table("", "bit", "", "on", "")
+        _add_bits(table, view.heads, MOST_ACTIONS if len(view.heads) <= rows else rows - 1)
+        return table
     table = _table("", "action", "", "probability", "")
+    if not view.heads:
+        probabilities = np.asarray(view.probabilities, dtype=np.float64)
+        every = np.ones(len(probabilities), bool)
+        allowed = every if view.action_mask is None else np.asarray(view.action_mask)
+        _add_actions(table, view.action_names, allowed, probabilities, view.action, MOST_ACTIONS)
+        return table
+    counting = [head for head in view.heads if head.relevant]
+    # Every head has a line for its name, and one that counts perhaps one for the rest.
+    room = (rows - len(view.heads)) // max(1, len(counting)) - 1
+    for head in view.heads:
+        name = head.name.replace("_", " ")
+        if not head.relevant:
+            table.add_row("", name, "not relevant", style="dim")
+            continue
+        table.add_row("", Text(name, style="bold"))
+        most = min(MOST_ACTIONS, max(LEAST_ACTIONS, room))
+        _add_actions(table, head.choices, head.allowed, head.probs, head.action, most, indent="  ")
+    return table
+
+
+def _add_actions(
+    table: Table,
+    names: Sequence[str],
+    allowed: NDArray[np.bool_],
+    probabilities: NDArray[np.floating],
+    action: int | None,
+    most: int,
+    *,
+    indent: str = "",
+) -> None:
+    """Every choice with its mask and probability, the likeliest only where there are many."""
+    count = len(probabilities)
+    shown = np.arange(count)
+    if count > most:
+        order = np.lexsort((shown, -probabilities, ~allowed))
+        shown = order[:most]
+        if action is not None and action not in shown:
+            shown = np.append(order[: most - 1], action)
     for index in shown.tolist():
-        share, taken = float(probabilities[index]), index == view.action
-        name = view.action_names[index] if index < len(view.action_names) else str(index)
+        share, taken = float(probabilities[index]), index == action
+        name = names[index] if index < len(names) else str(index)
         style = "bold green" if taken else "" if allowed[index] else "dim"
         table.add_row(
             ">" if taken else "",
-            name.replace("_", " "),
+            indent + name.replace("_", " "),
             "" if allowed[index] else "masked",
             Text(bar(share), style="green" if taken else "cyan"),
             f"{share:6.1%}" if allowed[index] else "",
@@ -153,13 +201,36 @@ def _action_table(view: StepView) -> Table:
         masked = int((~allowed[rest]).sum())
         table.add_row(
             "",
-            f"{len(rest)} more",
+            f"{indent}{len(rest)} more",
             f"{masked} masked",
             Text(bar(float(probabilities[rest].sum())), style="dim"),
             f"{float(probabilities[rest].sum()):6.1%}",
             style="dim",
         )
-    return table
+
+
+def _add_bits(table: Table, bits: Sequence[HeadView], most: int) -> None:
+    """A row per bit: whether it is on, whether that was a choice, how likely it was."""
+    order = sorted(range(len(bits)), key=lambda k: (-bits[k].action, -bits[k].probs[1], k))
+    for k in sorted(order[: max(LEAST_ACTIONS, most)]):
+        bit = bits[k]
+        share, on = float(bit.probs[1]), bit.action == 1
+        may_be = bit.allowed.tolist()
+        forced = {(True, False): "must be off", (False, True): "must be on"}
+        word = forced.get((may_be[0], may_be[1]), "" if may_be[0] else "idle")
+        style = "bold green" if on else "dim" if not all(may_be) else ""
+        table.add_row(
+            ">" if on else "",
+            bit.name.replace("_", " "),
+            word,
+            Text(bar(share), style="green" if on else "cyan"),
+            f"{share:6.1%}" if any(may_be) else "",
+            style=style,
+        )
+    rest = [bits[k] for k in order[max(LEAST_ACTIONS, most) :]]
+    if rest:
+        lit = sum(bit.action == 1 for bit in rest)
+        table.add_row("", f"{len(rest)} more", f"{lit} on", style="dim")
 
 
 def _attention_table(view: StepView, rows: int) -> Table:

@@ -1,8 +1,9 @@
 """`maskrl watch RUN`: a trained agent plays in the terminal, and shows its reasons.
 
-Beside the world stand the actions with their mask and probabilities, what the agent
-expects, and whom it attends to. Without a terminal (a pipe, a log) the frames are
-printed one after another. The agent plays layouts that it was not trained on.
+Beside the world stand the actions with their mask and probabilities, in a group for each
+head where there are several, what the agent expects, and whom it attends to. Without a
+terminal (a pipe, a log) the frames are printed one after another. The agent plays
+layouts that it was not trained on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -95,7 +96,7 @@ def play(record: EpisodeRecord, console: Console, *, name: str, speed: float) ->
         with Live(console=console, auto_refresh=False) as live:
             for view in views:
                 live.update(render_step(view, *console.size), refresh=True)
-                time.sleep((1 if view.action is not None else LAST_LOOK) / speed)
+                time.sleep((LAST_LOOK if view.is_end else 1) / speed)
     else:
         for view in views:
             console.print(render_step(view, console.width, height=1000))
@@ -116,10 +117,7 @@ def step_views(record: EpisodeRecord, name: str) -> Iterator[StepView]:
         yield StepView(
             world=_world(step.text, step.frame),
             title=f"{record.env}, {name}, step {index + 1} of {count}",
-            action_names=record.action_names,
-            action_mask=step.action_mask,
-            probabilities=step.probs,
-            action=step.action,
+            **_choices(record, step),
             value=step.value,
             gained=gained,
             entity_names=step.entity_names or (),
@@ -132,6 +130,23 @@ def step_views(record: EpisodeRecord, name: str) -> Iterator[StepView]:
         title=f"{record.env}, {name}, {'the end' if record.terminated else 'cut off'}",
         gained=gained,
     )
+
+
+def _choices(record: EpisodeRecord, step: EpisodeStep) -> dict[str, Any]:
+    """What a step view shows of the action: one list, or heads; no padding of candidates."""
+    heads = record.head_views(step)
+    if record.action_kind in ("multi_discrete", "multi_binary", "tree"):
+        return {"heads": heads, "binary": record.action_kind == "multi_binary"}
+    (head,) = heads
+    shown = np.arange(len(head.probs))
+    if record.action_kind == "candidates" and head.action_mask is not None:
+        shown = np.flatnonzero(head.action_mask | (shown == head.action))
+    return {
+        "action_names": tuple(head.choices[k] for k in shown),
+        "action_mask": None if head.action_mask is None else head.action_mask[shown],
+        "probabilities": head.probs[shown],
+        "action": int(np.flatnonzero(shown == head.action)[0]),
+    }
 
 
 def observer_attention(step: EpisodeStep) -> tuple[np.ndarray | None, np.ndarray | None]:

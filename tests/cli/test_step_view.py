@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from maskrl.cli.step_view import StepView, bar, half_blocks, render_step
+from maskrl.policies.head_view import OFF_ON, HeadLabels, split_heads
 
 VIEW = StepView(
     world="+---+\n| \x1b[1mP\x1b[0m |\n+---+",
@@ -82,6 +83,68 @@ def test_of_many_actions_the_likeliest_allowed_are_shown():
     assert "60.0%" in line_with(text, " 7 ") and "40.0%" in line_with(text, " 31 ")
     assert ">" in line_with(text, " 49 ")  # the action taken always shows
     assert "38 more" in text and "38 masked" in text
+
+
+LABELS = (
+    HeadLabels("type", ("wait", "throw_at")),
+    HeadLabels("direction", ("north", "south")),
+    HeadLabels("target", tuple(str(k) for k in range(20))),
+)
+
+
+def view_of_heads(action, relevant):
+    mask = np.ones(24, bool)
+    mask[[0, 5]] = False
+    probs = np.concatenate([[0.0, 1.0], [0.4, 0.6], [0.5, 0.0, *[0.5 / 18] * 18]])
+    heads = split_heads(LABELS, np.array(action), mask, np.zeros(24), probs, np.array(relevant))
+    return StepView(world="| P |", title="three heads", heads=heads, value=0.5)
+
+
+def test_each_head_has_a_group_of_its_own():
+    text = shown(view_of_heads([1, 0, 7], [True, False, True]))
+    lines = text.split("\n")
+    places = [text.index(word) for word in ("type", "throw at", "direction", "target", " 7 ")]
+    assert places == sorted(places)
+    assert "masked" in line_with(text, "wait") and "%" not in line_with(text, "wait")
+    assert ">" in line_with(text, "throw at") and "100.0%" in line_with(text, "throw at")
+    assert "not relevant" in line_with(text, "direction")
+    assert "north" not in text and "south" not in text
+    assert ">" in line_with(text, "   7 ")  # the choice taken always shows
+    assert "8 more" in text and "1 masked" in line_with(text, "8 more")
+    assert sum(">" in line for line in lines) == 2
+    assert all(
+        len(line) <= 60 for line in shown(view_of_heads([1, 0, 7], [1, 0, 1]), 60).split("\n")
+    )
+
+
+def test_low_terminals_get_fewer_choices_of_each_head():
+    view = view_of_heads([1, 1, 7], [True, True, True])
+    assert "15 more" in shown(view, height=24)
+    assert "17 more" in shown(view, height=10)
+
+
+def test_bits_are_on_or_off():
+    labels = tuple(HeadLabels(f"lamp_{k}", OFF_ON) for k in range(4))
+    mask = np.array([1, 1, 0, 1, 1, 0, 0, 0], bool)
+    probs = np.array([0.25, 0.75, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+    heads = split_heads(labels, np.array([1, 1, 0, 0]), mask, np.zeros(8), probs)
+    text = shown(StepView(world="", title="bits", heads=heads, binary=True))
+    assert ">" in line_with(text, "lamp 0") and "75.0%" in line_with(text, "lamp 0")
+    assert "must be on" in line_with(text, "lamp 1")
+    off = line_with(text, "lamp 2")
+    assert "must be off" in off and ">" not in off and "0.0%" in off
+    assert "idle" in line_with(text, "lamp 3") and "%" not in line_with(text, "lamp 3")
+
+
+def test_of_many_bits_those_that_are_on_or_likely_to_be_are_shown():
+    labels = tuple(HeadLabels(f"bit {k}", OFF_ON) for k in range(30))
+    probs = np.tile([0.9, 0.1], 30)
+    action = np.zeros(30, int)
+    action[[3, 29]] = 1
+    heads = split_heads(labels, action, None, np.zeros(60), probs)
+    text = shown(StepView(world="", title="bits", heads=heads, binary=True))
+    assert ">" in line_with(text, "bit 3 ") and ">" in line_with(text, "bit 29")
+    assert "18 more" in text and "0 on" in line_with(text, "18 more")
 
 
 def test_an_end_shows_the_world_alone():

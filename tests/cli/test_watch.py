@@ -15,6 +15,7 @@ from maskrl.cli import watch as verb
 from maskrl.envs.registry import make
 from maskrl.errors import ConfigError, RunFolderError
 from maskrl.policies.episode import EpisodeRecord, EpisodeStep
+from maskrl.policies.head_view import HeadLabels
 from maskrl.runs import RunDir
 
 ATTENTION = np.zeros((2, 3, 3), np.float32)
@@ -80,6 +81,46 @@ def test_views_go_from_the_first_decision_to_the_end():
     assert [view.action for view in views] == [1, 1, None]
     assert views[0].title == "panda, episode 1 of 1, step 1 of 2"
     assert views[2].title.endswith("the end")
+
+
+def test_heads_are_shown_one_by_one():
+    heads = (HeadLabels("type", ("wait", "go")), HeadLabels("where", ("here", "there")))
+    step = replace(
+        STEP,
+        action=np.array([0, 1]),
+        action_mask=np.array([True, True, False, True]),
+        logits=np.zeros(4),
+        probs=np.array([0.5, 0.5, 0.0, 1.0]),
+        relevant=np.array([True, False]),
+    )
+    record = replace(RECORD, steps=(step,), action_kind="tree", heads=heads)
+    first, last = verb.step_views(record, "e")
+    assert [head.name for head in first.heads] == ["type", "where"]
+    assert not first.binary and not first.is_end and last.is_end
+    assert next(verb.step_views(replace(record, action_kind="multi_binary"), "e")).binary
+
+
+def test_padding_of_candidates_is_not_shown():
+    step = replace(
+        STEP,
+        action=3,
+        action_mask=np.array([False, True, False, True]),
+        logits=np.zeros(4),
+        probs=np.array([0.0, 0.25, 0.0, 0.75]),
+    )
+    names = tuple(f"candidate {k}" for k in range(4))
+    record = replace(
+        RECORD,
+        steps=(step,),
+        action_kind="candidates",
+        action_names=names,
+        heads=(HeadLabels("", names),),
+    )
+    view = next(verb.step_views(record, "e"))
+    assert view.action_names == ("candidate 1", "candidate 3")
+    assert (view.action, view.probabilities.tolist()) == (1, [0.25, 0.75])
+    idle = replace(step, action=0, action_mask=np.zeros(4, bool))
+    assert next(verb.step_views(replace(record, steps=(idle,)), "e")).action == 0
 
 
 def test_pictures_stand_in_for_text():
