@@ -32,6 +32,7 @@ def write_observation(
     observation,
     action_mask,
     slots,
+    max_items,
     largest_capacity,
     step_limit,
     zero_padding,
@@ -45,6 +46,7 @@ def write_observation(
         observation: float32 [4], overwritten.
         action_mask: bool [slots], overwritten.
         slots: Number of slots.
+        max_items: Most items, what `items_left` is told as a share of.
         largest_capacity: What `room` is told as a share of.
         step_limit: Steps of an episode.
         zero_padding: Whether rows without an item are zero.
@@ -79,5 +81,5 @@ def write_observation(
             row[8] = weight <= room
     observation[0] = room / largest_capacity
     observation[1] = room / state[S_CAPACITY]
-    observation[2] = left / slots
+    observation[2] = left / max_items
     observation[3] = max(step_limit - state[S_STEP], 0) / step_limit

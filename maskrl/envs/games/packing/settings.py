@@ -70,7 +70,7 @@ class PackingSettings:
     tell_mask: bool = False
     """Whether a row also tells what the mask tells: offered, taken, fits."""
     step_limit: int = 16
-    """Steps after which an episode is truncated, at least `max_items`: allowed ones need no more."""
+    """Steps after which an episode is truncated, at least `max_items`, which always suffice."""
     split: Split = "train"
     """Which layouts: those of training, validation or test share none."""
 

@@ -68,7 +68,7 @@ def step_all(actions, world, source, observation, final, results, sizes, shown, 
         results: rewards float64, terminated bool, truncated bool, outcomes int8, and the
             layouts int64 of the episodes that ended, [N] each, written.
         sizes: slots, min_items, max_items.
-        shown: largest_capacity, step_limit, zero_padding, tell_mask.
+        shown: max_items, largest_capacity, step_limit, zero_padding, tell_mask.
         autoreset: Whether the next episode begins in the step that ends one.
 
     Returns:
@@ -88,7 +88,7 @@ def step_all(actions, world, source, observation, final, results, sizes, shown, 
         outcome = GOES_ON
         if not anything_allowed(state[i], slots):
             outcome = PACKED
-        elif state[i, S_STEP] >= shown[1]:
+        elif state[i, S_STEP] >= shown[2]:
             outcome = OUT_OF_TIME
         outcomes[i] = outcome
         terminated[i] = outcome == PACKED

@@ -130,6 +130,7 @@ class PackingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
         self._source = (listed, FIRST_SEED[settings.split], _SEED_BITS)
         self._sizes = (settings.slots, settings.min_items, settings.max_items)
         self._shown = (
+            settings.max_items,
             settings.largest_capacity,
             settings.step_limit,
             settings.padding == "zeros",

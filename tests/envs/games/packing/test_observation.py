@@ -14,6 +14,13 @@ def _allowed(observation: dict, generator: np.random.Generator) -> np.ndarray:
     return (chances * observation["action_mask"]).argmax(axis=1)
 
 
+def _largest(observation: dict) -> np.ndarray:
+    """The allowed candidate whose row is the largest, by its first numbers."""
+    rows, masks = observation["candidates"], observation["action_mask"]
+    pairs = zip(rows.tolist(), masks, strict=True)
+    return np.array([max(np.flatnonzero(mask), key=row.__getitem__) for row, mask in pairs])
+
+
 def test_features_by_hand() -> None:
     env = PackingVectorEnv(1, slots=3, min_items=2, max_items=3, step_limit=5, tell_mask=True)
     env.reset()
@@ -79,6 +86,22 @@ def test_nothing_depends_on_what_empty_slots_hold() -> None:
             for k in (1, 2, 3):
                 np.testing.assert_array_equal(step[k], steps[0][k])
     assert seen == 4
+
+
+def test_more_slots_tell_the_same() -> None:
+    few, many = (PackingVectorEnv(8, slots=slots, layout_seeds=8) for slots in (12, 40))
+    first, second = few.reset()[0], many.reset()[0]
+    for _ in range(12):
+        np.testing.assert_array_equal(first["observation"], second["observation"])
+        rows = [
+            [sorted(map(tuple, told["candidates"][i][told["action_mask"][i]])) for i in range(8)]
+            for told in (first, second)
+        ]
+        assert rows[0] == rows[1]
+        first, *one, _ = few.step(_largest(first))
+        second, *other, _ = many.step(_largest(second))
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_permuting_slots_permutes_everything() -> None:
