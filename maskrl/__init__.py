@@ -37,6 +37,7 @@ _INDEX = {
     "MaskedCategorical": "maskrl.distributions.masked_categorical",
     "MaskedMultiCategorical": "maskrl.distributions.masked_multi_categorical",
     "MaskedBernoulli": "maskrl.distributions.masked_bernoulli",
+    "ConditionalCategorical": "maskrl.distributions.conditional_categorical",
     # Attention between the entities of a scene
     "EntityAttention": "maskrl.attention.entity_attention",
     "EntityEncoder": "maskrl.attention.entity_encoder",
@@ -118,6 +119,9 @@ if TYPE_CHECKING:
     from maskrl.attention.entity_encoder import EntityEncoder as EntityEncoder
     from maskrl.attention.pooling import AttentionPool as AttentionPool
     from maskrl.attention.record import record_attention as record_attention
+    from maskrl.distributions.conditional_categorical import (
+        ConditionalCategorical as ConditionalCategorical,
+    )
     from maskrl.distributions.masked_bernoulli import MaskedBernoulli as MaskedBernoulli
     from maskrl.distributions.masked_categorical import MaskedCategorical as MaskedCategorical
     from maskrl.distributions.masked_multi_categorical import (

@@ -6,6 +6,7 @@ The mask goes into the constructor; `log_prob`, `entropy`, `sample`, `mode` and
 
 from __future__ import annotations
 
+from maskrl.distributions.conditional_categorical import ConditionalCategorical
 from maskrl.distributions.constraints import AllowedActions
 from maskrl.distributions.kl import kl_masked_categorical
 from maskrl.distributions.masked_bernoulli import MaskedBernoulli
@@ -14,6 +15,7 @@ from maskrl.distributions.masked_multi_categorical import MaskedMultiCategorical
 
 __all__ = [
     "AllowedActions",
+    "ConditionalCategorical",
     "MaskedBernoulli",
     "MaskedCategorical",
     "MaskedMultiCategorical",

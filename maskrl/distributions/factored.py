@@ -301,35 +301,13 @@ class FactoredDistribution(Distribution):
 
     def _as_actions(self, value: Tensor) -> Tensor:
         """Return actions as int64 of the shape that batch and value broadcast to."""
-        name = type(self).__name__
-        if not isinstance(value, Tensor):
-            raise MaskDtypeError(
-                f"{name}: value has type {type(value).__name__}; expected a tensor of actions."
-            )
-        if value.dtype != torch.int64:
-            if value.is_floating_point() and self._validate_args and bool((value % 1 != 0).any()):
-                raise MaskDtypeError(
-                    f"{name}: value has dtype {value.dtype} and holds fractions; expected "
-                    f"integer actions."
-                )
-            value = value.to(torch.int64)
-        whole = self._batch_shape + self._event_shape
-        if value.ndim == len(whole) and value.shape == whole:
-            return value
-        event = len(self._event_shape)
-        if value.shape[value.ndim - event :] != self._event_shape:
-            raise MaskShapeError(
-                f"{name}.log_prob: value has shape {tuple(value.shape)}; expected the last "
-                f"dimension to be {self._event_shape[0]}, one number for each factor of an action."
-            )
-        try:
-            shape = torch.broadcast_shapes(value.shape, whole)
-        except RuntimeError:
-            raise MaskShapeError(
-                f"{name}.log_prob: value has shape {tuple(value.shape)}, the batch "
-                f"{tuple(self._batch_shape)}; expected shapes that broadcast."
-            ) from None
-        return value.expand(shape)
+        return as_actions(
+            type(self).__name__,
+            value,
+            self._batch_shape,
+            self._event_shape,
+            validate=self._validate_args,
+        )
 
     def _check_range(self, actions: Tensor) -> None:
         """Raise DisallowedActionError if a choice is not one of those that there are."""
@@ -445,3 +423,41 @@ class FactoredDistribution(Distribution):
         empty = f'"idle", idle_action={self._idle_action}' if self._idle else '"raise"'
         masked = "masked" if self._action_mask is not None else "no mask"
         return f"{masked}, empty={empty}"
+
+
+def as_actions(
+    name: str, value: Any, batch: torch.Size, event: torch.Size, *, validate: bool
+) -> Tensor:
+    """Return actions as int64 of the shape `[..., *event]` that batch and value broadcast to.
+
+    Raises:
+        MaskDtypeError: No tensor; or validated, and not whole numbers.
+        MaskShapeError: The shapes do not broadcast.
+    """
+    if not isinstance(value, Tensor):
+        raise MaskDtypeError(
+            f"{name}: value has type {type(value).__name__}; expected a tensor of actions."
+        )
+    if value.dtype != torch.int64:
+        if value.is_floating_point() and validate and bool((value % 1 != 0).any()):
+            raise MaskDtypeError(
+                f"{name}: value has dtype {value.dtype} and holds fractions; expected "
+                f"integer actions."
+            )
+        value = value.to(torch.int64)
+    whole = batch + event
+    if value.ndim == len(whole) and value.shape == whole:
+        return value
+    if value.shape[value.ndim - len(event) :] != event:
+        raise MaskShapeError(
+            f"{name}.log_prob: value has shape {tuple(value.shape)}; expected the last "
+            f"dimension to be {event[0]}, one number for each factor of an action."
+        )
+    try:
+        shape = torch.broadcast_shapes(value.shape, whole)
+    except RuntimeError:
+        raise MaskShapeError(
+            f"{name}.log_prob: value has shape {tuple(value.shape)}, the batch "
+            f"{tuple(batch)}; expected shapes that broadcast."
+        ) from None
+    return value.expand(shape)

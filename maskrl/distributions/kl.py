@@ -6,38 +6,16 @@ is imported. All are sums of `kl_of_rows` over the factors of an action.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.distributions import register_kl
 
+from maskrl.distributions.conditional_categorical import ConditionalCategorical
 from maskrl.distributions.masked_bernoulli import MaskedBernoulli
 from maskrl.distributions.masked_categorical import MaskedCategorical
 from maskrl.distributions.masked_multi_categorical import MaskedMultiCategorical
 from maskrl.errors import MaskShapeError
-from maskrl.kernels.reference import LOG_ZERO
-
-
-def kl_of_rows(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p, q) in nats `[...]` of rows of log-probabilities `[..., A]`.
-
-    +inf where p can take an action that q cannot; that entry is a constant with
-    gradient 0, so no NaN reaches either side.
-
-    Empty rows:
-        A row that is -inf throughout is idle: 0 between two of them, +inf between one and
-        another.
-    """
-    # Not "greater than", because a NaN row must stay NaN.
-    possible = log_p != LOG_ZERO
-    shared = possible & (log_q != LOG_ZERO)
-    beyond = (possible & ~shared).any(-1)
-    one_sided = ~possible.any(-1) & (log_q != LOG_ZERO).any(-1)
-    # Finite operands first, because a gradient of 0 times inf is NaN even where not selected.
-    ratio = torch.where(possible, log_p, 0.0) - torch.where(shared, log_q, 0.0)
-    total = torch.where(possible, log_p.exp() * ratio, 0.0).sum(-1)
-    return torch.where((beyond | one_sided) & ~total.isnan(), math.inf, total)
+from maskrl.functional.divergence import kl_of_rows
 
 
 def kl_masked_categorical(p: MaskedCategorical, q: MaskedCategorical) -> Tensor:
@@ -92,6 +70,20 @@ def kl_masked_bernoulli(p: MaskedBernoulli, q: MaskedBernoulli) -> Tensor:
     return kl_of_rows(p.log_probs(), q.log_probs()).sum(-1)
 
 
+def kl_conditional_categorical(p: ConditionalCategorical, q: ConditionalCategorical) -> Tensor:
+    """KL(p, q) in nats `[...]`: each head's, expected over the choices that p makes before it.
+
+    Raises:
+        MaskError: p and q have different trees, or functions that read different heads.
+        ConfigError: The prefixes are more than `max_enumeration`.
+
+    Empty rows:
+        Each head for itself, as in `kl_of_rows`.
+    """
+    return p.divergence_from(q)
+
+
 register_kl(MaskedCategorical, MaskedCategorical)(kl_masked_categorical)
 register_kl(MaskedMultiCategorical, MaskedMultiCategorical)(kl_masked_multi_categorical)
 register_kl(MaskedBernoulli, MaskedBernoulli)(kl_masked_bernoulli)
+register_kl(ConditionalCategorical, ConditionalCategorical)(kl_conditional_categorical)
