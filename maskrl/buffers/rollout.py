@@ -231,6 +231,11 @@ class RolloutBuffer:
         shape = self.mask_shapes[key]
         return unpack_bits(bits, math.prod(shape)).reshape(*bits.shape[:-1], *shape)
 
+    @property
+    def action_masks(self) -> list[str]:
+        """Names of the entries that mask actions: the flat mask and the tables of a tree."""
+        return [key for key in self.bits if key.partition(":")[0] == FLAT_MASK]
+
     def mask_at(self, key: str, position: int) -> np.ndarray:
         """One stored mask, unpacked, at the flat position."""
         t, env = divmod(position, self.num_envs)
@@ -241,7 +246,7 @@ class RolloutBuffer:
 
         None without an action mask. Unpacked in parts, so that the masks stay small.
         """
-        keys = [key for key in self.bits if key.partition(":")[0] == FLAT_MASK]
+        keys = self.action_masks
         if not keys:
             return None
         heads = self.mask_shapes[FLAT_MASK] if self.heads is None else self.heads

@@ -77,6 +77,11 @@ class EnvDescription:
         return self.nvec if self.action_tree is None else self.action_tree
 
     @property
+    def is_single_choice(self) -> bool:
+        """Whether an action is one number."""
+        return self.action_kind in ("discrete", "candidates")
+
+    @property
     def has_action_mask(self) -> bool:
         """Whether some actions are disallowed at some times."""
         return "action_mask" in self.masks

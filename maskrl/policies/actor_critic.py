@@ -1,9 +1,10 @@
 """Actor and critic from spaces: what PPO trains unless it is given another policy.
 
 Encoders read the observation, one head gives logits, the other a value. The logits meet
-the action mask in a `MaskedCategorical`; scenes of entities are read through the eyes of
-entity 0. Everything that an action depends on, normaliser statistics included, is in the
-state dict, and a policy can be rebuilt from its JSON description without running code.
+the action masks in the distribution of the action space; candidates are scored by one
+network; scenes of entities are read through the eyes of entity 0. Everything that an
+action depends on, normaliser statistics included, is in the state dict, and a policy can
+be rebuilt from its JSON description without running code.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from maskrl.distributions import MaskedCategorical
-from maskrl.envs.contract import describe
+from maskrl.envs.contract import CANDIDATES, describe
 from maskrl.envs.space_json import space_from_json, space_to_json
 from maskrl.errors import ConfigError
+from maskrl.masks.tree import FLAT_MASK, ActionTree
 from maskrl.networks.encoders import NetworkConfig, make_encoder
 from maskrl.networks.heads import PolicyHead, ValueHead
 from maskrl.networks.normalize import ObservationNormalizer
+from maskrl.networks.pointer import CandidateScorer
+from maskrl.policies.action_heads import ActionDistribution, ActionHeads
 from maskrl.policies.predict import obs_to_tensors, predict_action
 
 __all__ = ["ActorCritic", "obs_to_tensors"]
@@ -35,11 +38,12 @@ class ActorCritic(nn.Module):
 
     Args:
         observation_space: Of one environment: a Dict with at least one mask.
-        action_space: Discrete, starting at 0.
+        action_space: Discrete, MultiDiscrete or MultiBinary, starting at 0.
         config: How the network is built.
         normalize_observations: Normalise real-valued entries by running statistics.
+        action_tree: On which earlier choices the heads of a MultiDiscrete action depend.
         empty: What a row that allows nothing means: "raise", or "idle" for no decision.
-        idle_action: What is sent to the environment when idle.
+        idle_action: What is sent to the environment when idle, in every head that is.
         encoder: Replaces the actor's encoder: a module from the Dict observation to
             `[B, out_features]`, with the attribute `out_features`.
         critic_encoder: Likewise for the critic; without it the critic has one built from
@@ -56,9 +60,10 @@ class ActorCritic(nn.Module):
     def __init__(
         self,
         observation_space: spaces.Dict,
-        action_space: spaces.Discrete,
+        action_space: spaces.Space[Any],
         config: NetworkConfig | None = None,
         *,
+        action_tree: ActionTree | None = None,
         normalize_observations: bool = False,
         empty: Literal["raise", "idle"] = "raise",
         idle_action: int = 0,
@@ -67,21 +72,14 @@ class ActorCritic(nn.Module):
     ) -> None:
         super().__init__()
         config = config or NetworkConfig()
-        description = describe(observation_space, action_space)
-        if description.action_kind != "discrete":
-            raise ConfigError(
-                f"ActorCritic: the action space {action_space} has several heads; expected "
-                "Discrete. Give PPO a policy of your own for others."
-            )
+        description = describe(observation_space, action_space, action_tree)
         if "agent_mask" in description.masks:
             raise ConfigError(
                 "agent_mask: this policy decides for one agent at every step, so the mask would be "
                 "ignored. Leave it out of the observation, or give PPO a policy of your own."
             )
-        if not 0 <= idle_action < description.n_actions:
-            raise ConfigError(
-                f"idle_action: {idle_action} is not one of the {description.n_actions} actions"
-            )
+        self.heads = ActionHeads(description)
+        self.heads.require_idle_action(idle_action)
         if config.critic_sees == "everything" and not description.has_entities:
             raise ConfigError(
                 "network.critic_sees='everything': the observation has no scene of entities, so "
@@ -89,6 +87,7 @@ class ActorCritic(nn.Module):
             )
         self.observation_space = observation_space
         self.action_space = action_space
+        self.action_tree = action_tree
         self.config = config
         self.empty: Literal["raise", "idle"] = empty
         self.idle_action = idle_action
@@ -104,7 +103,15 @@ class ActorCritic(nn.Module):
                 "everything" if config.critic_sees == "everything" else "observer"
             )
             self.critic = make_encoder(observation_space, config, see=see)
-        self.policy_head = PolicyHead(_width(self.actor), description.n_actions)
+        self.policy_head: PolicyHead | CandidateScorer
+        if self.heads.kind == "candidates":
+            features = (observation_space[CANDIDATES].shape or ())[-1]
+            hidden = config.hidden or (config.entity_dim,)
+            self.policy_head = CandidateScorer(
+                features, _width(self.actor), hidden, activation=config.activation
+            )
+        else:
+            self.policy_head = PolicyHead(_width(self.actor), self.heads.n_logits)
         self.value_head = ValueHead(_width(self.critic or self.actor))
 
     one_pass = True
@@ -113,7 +120,7 @@ class ActorCritic(nn.Module):
     def from_spaces(
         cls,
         observation_space: spaces.Dict,
-        action_space: spaces.Discrete,
+        action_space: spaces.Space[Any],
         config: NetworkConfig | None = None,
         **settings: Any,
     ) -> ActorCritic:
@@ -121,9 +128,9 @@ class ActorCritic(nn.Module):
         return cls(observation_space, action_space, config, **settings)
 
     def logits(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """Logits `[B, A]` before any mask."""
-        logits: Tensor = self.policy_head(self.actor(self._normalized(obs)))
-        return logits
+        """Logits `[B, A]` before any mask, laid out as `ActionHeads.n_logits` says."""
+        obs = self._normalized(obs)
+        return self._logits(self.actor(obs), obs)
 
     def value(self, obs: Mapping[str, Tensor]) -> Tensor:
         """Value of each observation: `[B]`."""
@@ -135,23 +142,30 @@ class ActorCritic(nn.Module):
         obs = self._normalized(obs)
         features = self.actor(obs)
         critic_features = features if self.critic is None else self.critic(obs)
-        return self.policy_head(features), self.value_head(critic_features)
+        return self._logits(features, obs), self.value_head(critic_features)
 
-    def masked(self, logits: Tensor, obs: Mapping[str, Tensor]) -> MaskedCategorical:
-        """The distribution of these logits under the observation's action mask."""
-        return MaskedCategorical(
+    def _logits(self, features: Tensor, obs: Mapping[str, Tensor]) -> Tensor:
+        if isinstance(self.policy_head, CandidateScorer):
+            scores: Tensor = self.policy_head(obs[CANDIDATES], features, obs.get(FLAT_MASK))
+            return scores
+        logits: Tensor = self.policy_head(features)
+        return logits
+
+    def masked(self, logits: Tensor, obs: Mapping[str, Tensor]) -> ActionDistribution:
+        """The distribution of these logits under the observation's action masks."""
+        return self.heads.distribution(
             logits,
-            obs.get("action_mask"),
+            obs,
             empty="idle" if self._trusted else self.empty,
             idle_action=self.idle_action,
             validate_args=False if self._trusted else None,
         )
 
-    def distribution(self, obs: Mapping[str, Tensor]) -> MaskedCategorical:
+    def distribution(self, obs: Mapping[str, Tensor]) -> ActionDistribution:
         """The distribution over actions for a batch of B observations."""
         return self.masked(self.logits(obs), obs)
 
-    def forward(self, obs: Mapping[str, Tensor]) -> tuple[MaskedCategorical, Tensor]:
+    def forward(self, obs: Mapping[str, Tensor]) -> tuple[ActionDistribution, Tensor]:
         """Distribution and value `[B]` in one pass."""
         logits, value = self.logits_and_value(obs)
         return self.masked(logits, obs), value
@@ -177,7 +191,7 @@ class ActorCritic(nn.Module):
             generator: Of the samples.
 
         Returns:
-            int64 actions and `state`.
+            Actions as `maskrl.policies.predict.predict_action` gives them, and `state`.
 
         Raises:
             NoMaskError: The space has an action mask and none was given.
@@ -189,6 +203,7 @@ class ActorCritic(nn.Module):
             self,
             self.observation_space,
             obs,
+            action_space=self.action_space,
             action_mask=action_mask,
             deterministic=deterministic,
             generator=generator,
@@ -201,6 +216,7 @@ class ActorCritic(nn.Module):
             "kind": "actor_critic" if self.is_rebuildable else "own",
             "observation_space": space_to_json(self.observation_space),
             "action_space": space_to_json(self.action_space),
+            "action_tree": None if self.action_tree is None else self.action_tree.to_json(),
             "network": dataclasses.asdict(self.config),
             "normalize_observations": self.normalizer is not None,
             "empty": self.empty,
@@ -221,14 +237,14 @@ class ActorCritic(nn.Module):
             )
         observation_space = space_from_json(description["observation_space"])
         action_space = space_from_json(description["action_space"])
-        if not isinstance(observation_space, spaces.Dict) or not isinstance(
-            action_space, spaces.Discrete
-        ):
+        if not isinstance(observation_space, spaces.Dict):
             raise ConfigError("the policy's description has spaces of another kind")
+        tree = description.get("action_tree")
         return cls(
             observation_space,
             action_space,
             NetworkConfig(**description["network"]),
+            action_tree=None if tree is None else ActionTree.from_json(tree),
             normalize_observations=description["normalize_observations"],
             empty=description["empty"],
             idle_action=description["idle_action"],

@@ -16,7 +16,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from maskrl.envs.contract import MASK_KEYS
+from maskrl.envs.contract import TABLE_PREFIX, is_mask_key
 from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError, NoMaskError
 from maskrl.masks import PackedMask
 
@@ -44,6 +44,7 @@ def predict_action(
     observation_space: spaces.Dict,
     obs: Any,
     *,
+    action_space: spaces.Space[Any] | None = None,
     action_mask: Any = None,
     deterministic: bool = True,
     generator: torch.Generator | None = None,
@@ -55,15 +56,17 @@ def predict_action(
         observation_space: Of one environment.
         obs: A Dict observation, single or batched; the bare array where the space has one
             feature entry.
+        action_space: Of one environment: the actions come in its shape and dtype.
         action_mask: Boolean mask that takes the place of the observation's own.
         deterministic: The most probable action; otherwise a sample.
         generator: Of the samples.
 
     Returns:
-        int64, `[B]`, or a scalar for a single observation.
+        int64, `[B]`, or a scalar for a single observation; `[B, K]` and `[K]` for actions of
+        several heads, as int8 for a MultiBinary space.
 
     Raises:
-        NoMaskError: The space has an action mask and none was given.
+        NoMaskError: The space has an action mask, or a table of one, and none was given.
         MaskDtypeError: A mask is not boolean.
         MaskShapeError: A mask does not fit the observation.
         ConfigError: An entry is missing or its shape fits neither one observation nor a batch.
@@ -72,13 +75,20 @@ def predict_action(
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
     distribution = policy.distribution(obs_to_tensors(entries, device))  # type: ignore[operator]
     action = distribution.mode if deterministic else distribution.sample(generator=generator)
-    chosen: np.ndarray = action.cpu().numpy()
+    chosen = env_actions(action.cpu().numpy(), action_space)
     return chosen[0] if single else chosen
+
+
+def env_actions(actions: np.ndarray, action_space: spaces.Space[Any] | None) -> np.ndarray:
+    """A copy of actions `[B]` or `[B, K]` in the shape and dtype that a space contains."""
+    if isinstance(action_space, spaces.MultiBinary | spaces.MultiDiscrete):
+        return actions.reshape(len(actions), *action_space.shape).astype(action_space.dtype)
+    return actions.copy()
 
 
 def _batched(space: spaces.Dict, obs: Any, action_mask: Any) -> tuple[dict[str, Any], bool]:
     """The observation with a batch dimension, checked; and whether it had none."""
-    features = [key for key in space.spaces if key not in MASK_KEYS]
+    features = [key for key in space.spaces if not is_mask_key(key)]
     if not isinstance(obs, Mapping):
         if len(features) != 1:
             raise ConfigError(
@@ -96,16 +106,21 @@ def _batched(space: spaces.Dict, obs: Any, action_mask: Any) -> tuple[dict[str, 
             "the present state; to let everything be allowed, pass one of all True."
         )
     missing = [key for key in space.spaces if key not in entries]
+    if missing and missing[0].startswith(TABLE_PREFIX):
+        raise NoMaskError(
+            f"predict: the observation has no entry {missing[0]!r}: a head of this policy acts "
+            "under a table of masks, one row for every choice that it goes by"
+        )
     if missing:
         raise ConfigError(f"predict: the observation has no entry {missing[0]!r}")
     lead: tuple[int, ...] | None = None
-    for key in sorted(entries, key=lambda name: name in MASK_KEYS):  # features say the batch
+    for key in sorted(entries, key=is_mask_key):  # features say the batch
         value = entries[key]
         if isinstance(value, PackedMask):
             value = value.unpack()
         if not isinstance(value, Tensor):
             value = np.asarray(value)
-        if key in MASK_KEYS and value.dtype not in (np.bool_, torch.bool):
+        if is_mask_key(key) and value.dtype not in (np.bool_, torch.bool):
             raise MaskDtypeError(
                 f"predict: {key} has dtype {value.dtype}, expected bool with True = allowed. "
                 "Convert it with maskrl.as_mask."
@@ -115,7 +130,7 @@ def _batched(space: spaces.Dict, obs: Any, action_mask: Any) -> tuple[dict[str, 
         got = tuple(value.shape)
         extra = got[: len(got) - len(shape)]
         if got != (*extra, *shape) or len(extra) > 1 or extra != (extra if lead is None else lead):
-            kind = MaskShapeError if key in MASK_KEYS else ConfigError
+            kind = MaskShapeError if is_mask_key(key) else ConfigError
             fits = f"{shape} for one observation or (B, {', '.join(map(str, shape))}) for a batch"
             if lead is not None:
                 fits = str((*lead, *shape))

@@ -2,7 +2,8 @@
 
 Any `torch.nn.Module` with these two methods will do; nothing is inherited. Both get the
 observation as a dict of tensors with a leading batch dimension, masks as bool, and the
-distribution must carry the action mask, as `MaskedCategorical` does.
+distribution must carry the action mask, as all of `maskrl.distributions` do: which of
+them is free, if its actions have the shape that the environment's have.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
-from maskrl.distributions import MaskedCategorical
 from maskrl.errors import ConfigError
+from maskrl.policies.action_heads import ActionDistribution
 
 logger = logging.getLogger("maskrl")
 
@@ -23,14 +25,15 @@ logger = logging.getLogger("maskrl")
 class Policy(Protocol):
     """A distribution over actions and a value, both from a batch of observations.
 
-    More is used where it is there: `logits(obs)` `[B, A]` before masking (for the
+    More is used where it is there: `logits(obs)` `[B, A]` before masking, laid out as
+    `maskrl.policies.action_heads.ActionHeads` says (for the
     probability mass on disallowed actions); `one_pass = True` where calling the module
     gives distribution and value together; a submodule `normalizer` of the type
     `maskrl.networks.normalize.ObservationNormalizer`, which the policy applies itself and
     the trainer updates between rollouts.
     """
 
-    def distribution(self, obs: dict[str, Tensor]) -> MaskedCategorical:
+    def distribution(self, obs: dict[str, Tensor]) -> ActionDistribution:
         """The distribution over actions for a batch of B observations."""
         ...
 
@@ -41,13 +44,13 @@ class Policy(Protocol):
 
 def distribution_and_value(
     policy: nn.Module, obs: dict[str, Tensor]
-) -> tuple[MaskedCategorical, Tensor]:
+) -> tuple[ActionDistribution, Tensor]:
     """Distribution and values `[B]` of any policy, in one pass where it offers one.
 
     A policy offers one by an attribute `one_pass = True`: then calling it returns both.
     """
     if getattr(policy, "one_pass", False):
-        both: tuple[MaskedCategorical, Tensor] = policy(obs)
+        both: tuple[ActionDistribution, Tensor] = policy(obs)
         return both
     return policy.distribution(obs), policy.value(obs)  # type: ignore[operator]
 
@@ -75,7 +78,11 @@ def require_policy(policy: object) -> nn.Module:
 
 
 def require_answer(
-    policy: nn.Module, distribution: object, value: object, obs: Mapping[str, Tensor]
+    policy: nn.Module,
+    distribution: object,
+    value: object,
+    obs: Mapping[str, Tensor],
+    event_shape: tuple[int, ...] = (),
 ) -> None:
     """Refuse what a policy of one's own answered if it cannot be trained with.
 
@@ -86,27 +93,42 @@ def require_answer(
         policy: For its name.
         distribution: What it gave as distribution for `obs`.
         value: What it gave as value.
-        obs: A batch of B observations, with `action_mask` `[B, A]` where there is one.
+        obs: A batch of B observations, with `action_mask` `[B, ...]` where there is one.
+        event_shape: Of one action: () or (K,).
 
     Raises:
-        ConfigError: The distribution is no `MaskedCategorical`, or it or the value has
-            another shape than `[B]`, or the number of actions is not that of the mask.
+        ConfigError: The distribution is none of `maskrl.distributions`, or it or the value has
+            another shape than `[B]`, its actions another than `event_shape`, or the number of
+            choices is not that of the mask.
 
     Empty rows:
         Where the mask allows nothing, the distribution is expected to allow nothing too.
     """
     name = type(policy).__name__
     batch = len(next(iter(obs.values())))
-    if not isinstance(distribution, MaskedCategorical):
+    ours = isinstance(distribution, Distribution) and hasattr(distribution, "action_mask")
+    if not ours or not isinstance(distribution, Distribution):
+        example = (
+            "a distribution of maskrl.distributions that takes a mask, for actions of "
+            f"{event_shape[0]} heads"
+            if event_shape
+            else 'a maskrl.MaskedCategorical, as in MaskedCategorical(logits, obs["action_mask"])'
+        )
         raise ConfigError(
             f"policy: {name}.distribution(obs) returned a {type(distribution).__name__}, expected "
-            'a maskrl.MaskedCategorical, as in MaskedCategorical(logits, obs["action_mask"])'
+            + example
         )
     if tuple(distribution.batch_shape) != (batch,):
         raise ConfigError(
             f"policy: {name}.distribution(obs) has the batch shape "
             f"{tuple(distribution.batch_shape)}, expected {(batch,)}: one row of logits per "
             "observation"
+        )
+    if tuple(distribution.event_shape) != event_shape:
+        raise ConfigError(
+            f"policy: {name}.distribution(obs) is a {type(distribution).__name__} of the event "
+            f"shape {tuple(distribution.event_shape)}, the environment's actions have "
+            f"{event_shape}: " + ("a choice for every head" if event_shape else "one number")
         )
     shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
     if shape != (batch,):
@@ -116,7 +138,9 @@ def require_answer(
         )
     if (action_mask := obs.get("action_mask")) is None:
         return
-    allowed = distribution.action_mask
+    # Bits come as pairs or flat, which is the same row.
+    allowed = distribution.action_mask.flatten(1)  # type: ignore[attr-defined]
+    action_mask = action_mask.flatten(1)
     if allowed.shape != action_mask.shape:
         raise ConfigError(
             f"policy: {name}.distribution(obs) decides between {allowed.shape[-1]} actions, the "
@@ -128,8 +152,9 @@ def require_answer(
         logger.warning(
             "policy: %s.distribution(obs) allows action %d in row %d, which the observation's "
             "action_mask disallows; such actions will be executed, and counted as illegal. To "
-            'rule them out: MaskedCategorical(logits, obs["action_mask"])',
+            'rule them out: %s(logits, ..., obs["action_mask"])',
             name,
             action,
             row,
+            type(distribution).__name__,
         )

@@ -21,10 +21,12 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 
 from maskrl.buffers.rollout import RolloutBuffer
+from maskrl.envs.contract import CANDIDATES
 from maskrl.errors import ConfigError
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.networks.normalize import ObservationNormalizer, RewardScale
 from maskrl.objectives import explained_variance, generalized_advantages
+from maskrl.policies.action_heads import ActionHeads
 from maskrl.policies.actor_critic import ActorCritic, trusted
 from maskrl.policies.load import checkpoint_folder
 from maskrl.policies.predict import predict_action
@@ -105,13 +107,21 @@ class PPO:
         self.env_name = opened.name
         self.observation_space = opened.observation_space
         self.action_space = opened.action_space
+        description = opened.description
         self.config = config = _fit(config, self.env.num_envs)
         self.device = _device(config.device)
-        self.policy = policy_for(config, self.observation_space, self.action_space, policy)
+        self.policy = policy_for(
+            config, self.observation_space, self.action_space, policy, description.action_tree
+        )
         self.policy.to(self.device)
         if isinstance(self.policy, ActorCritic):
             self.config = config = config.replace(network=self.policy.config)
-        self.buffer = RolloutBuffer(self.observation_space, config.num_envs, config.rollout_steps)
+        self.buffer = RolloutBuffer(
+            self.observation_space,
+            config.num_envs,
+            config.rollout_steps,
+            heads=None if description.is_single_choice else description.heads,
+        )
         self.collector = RolloutCollector(
             self.env,
             self.buffer,
@@ -123,7 +133,11 @@ class PPO:
             name=self.env_name,
         )
         self.update = PPOUpdate(
-            self.policy, config, device=self.device, shuffle=self.seeds.torch("minibatches")
+            self.policy,
+            config,
+            device=self.device,
+            shuffle=self.seeds.torch("minibatches"),
+            heads=ActionHeads(description),
         )
         self.reward_scale = (
             RewardScale(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None
@@ -251,7 +265,7 @@ class PPO:
             generator: Of the samples.
 
         Returns:
-            int64 actions and the state.
+            Actions as `maskrl.policies.predict.predict_action` gives them, and the state.
 
         Raises:
             NoMaskError: The space has an action mask and none was given.
@@ -271,6 +285,7 @@ class PPO:
             self.policy,
             self.observation_space,
             obs,
+            action_space=self.action_space,
             action_mask=action_mask,
             deterministic=deterministic,
             generator=generator,
@@ -385,7 +400,9 @@ class PPO:
         normalizer = getattr(self.policy, "normalizer", None)
         if isinstance(normalizer, ObservationNormalizer) and self.config.normalize_observations:
             everything = np.arange(buffer.num_envs * buffer.steps)
-            obs = buffer.observations_at(everything, self.device, leave_out=("action_mask",))
+            # Only where candidates are read does the statistic depend on the action masks.
+            unused = () if CANDIDATES in buffer.features else tuple(buffer.action_masks)
+            obs = buffer.observations_at(everything, self.device, leave_out=unused)
             normalizer.update(obs)
 
     def _illegal_actions(self) -> int:

@@ -35,6 +35,8 @@ class PPOConfig:
     """Lambda of the advantage estimation: 0 trusts the value network, 1 the returns."""
     clip: float = 0.2
     """Trust region: how far the probability ratio may leave 1 and still be rewarded."""
+    ratio: Literal["joint", "head"] = "joint"
+    """What has a trust region: the whole action, or each of its heads (the losses add up)."""
     value_clip: float | None = None
     """How far, in units of return, an update may move a value; None does not clip."""
     value_coef: float = 0.5
@@ -100,6 +102,8 @@ class PPOConfig:
             self._number("entropy_coef_final", low=0.0)
         if self.empty not in ("raise", "idle"):
             raise ConfigError(f"empty: expected 'raise' or 'idle', got {self.empty!r}")
+        if self.ratio not in ("joint", "head"):
+            raise ConfigError(f"ratio: expected 'joint' or 'head', got {self.ratio!r}")
         if self.minibatch_size > self.batch_size:
             raise ConfigError(
                 f"minibatch_size: {self.minibatch_size} rows are more than a rollout has: "

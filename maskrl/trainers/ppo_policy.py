@@ -6,10 +6,13 @@ one of them would be ignored in silence; here they are compared and the differen
 
 from __future__ import annotations
 
+from typing import Any
+
 from gymnasium import spaces
 from torch import nn
 
 from maskrl.errors import ConfigError
+from maskrl.masks.tree import ActionTree
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.networks.normalize import ObservationNormalizer
 from maskrl.policies.actor_critic import ActorCritic
@@ -20,8 +23,9 @@ from maskrl.trainers.ppo_config import PPOConfig
 def policy_for(
     config: PPOConfig,
     observation_space: spaces.Dict,
-    action_space: spaces.Discrete,
+    action_space: spaces.Space[Any],
     policy: nn.Module | None = None,
+    action_tree: ActionTree | None = None,
 ) -> nn.Module:
     """The policy to train.
 
@@ -30,6 +34,7 @@ def policy_for(
         observation_space: Of one environment.
         action_space: Of one environment.
         policy: One's own; without it an `ActorCritic` is built.
+        action_tree: Of one environment, where it has one.
 
     Raises:
         ConfigError: The policy lacks a method, or contradicts settings or spaces.
@@ -39,12 +44,13 @@ def policy_for(
             observation_space,
             action_space,
             config.network,
+            action_tree=action_tree,
             normalize_observations=config.normalize_observations,
             empty=config.empty,
             idle_action=config.idle_action,
         )
     if isinstance(policy, ActorCritic):
-        _require_same(policy, config, observation_space, action_space)
+        _require_same(policy, config, observation_space, action_space, action_tree)
     elif config.network != NetworkConfig():
         raise ConfigError("network: these settings have no effect on a policy of one's own")
     normalizer = getattr(policy, "normalizer", None)
@@ -67,7 +73,8 @@ def _require_same(
     policy: ActorCritic,
     config: PPOConfig,
     observation_space: spaces.Dict,
-    action_space: spaces.Discrete,
+    action_space: spaces.Space[Any],
+    action_tree: ActionTree | None,
 ) -> None:
     for name, own, given in (
         ("observation", policy.observation_space, observation_space),
@@ -77,6 +84,11 @@ def _require_same(
             raise ConfigError(
                 f"policy: its {name} space {own} is not that of the environment, {given}"
             )
+    if policy.action_tree != action_tree:
+        raise ConfigError(
+            f"policy: its action tree {policy.action_tree} is not that of the environment, "
+            f"{action_tree}"
+        )
     if config.network not in (NetworkConfig(), policy.config):
         raise ConfigError("network: these settings have no effect on a policy built already")
     if config.empty == "idle":

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from maskrl.buffers.rollout import Minibatch, RolloutBuffer
-from maskrl.distributions import MaskedCategorical
 from maskrl.errors import ConfigError, RatioDriftError
+from maskrl.masks.heads import masks_along, starts_of
+from maskrl.masks.tree import FLAT_MASK, ActionTree
 from maskrl.objectives import (
     approximate_kl,
     clip_fraction,
@@ -27,6 +28,7 @@ from maskrl.objectives import (
     normalize_advantages,
     value_loss,
 )
+from maskrl.policies.action_heads import ActionDistribution, ActionHeads, mass_outside
 from maskrl.policies.protocol import distribution_and_value
 from maskrl.trainers.ppo_config import PPOConfig
 
@@ -47,6 +49,7 @@ class PPOUpdate:
         config: Of the whole training.
         device: Of the policy.
         shuffle: Generator of the minibatches, on the CPU.
+        heads: Of the actions; None where an action is one choice.
     """
 
     def __init__(
@@ -56,11 +59,13 @@ class PPOUpdate:
         *,
         device: torch.device,
         shuffle: torch.Generator,
+        heads: ActionHeads | None = None,
     ) -> None:
         self.policy = policy
         self.config = config
         self.device = device
         self.shuffle = shuffle
+        self.heads = heads
         self.parameters = [p for p in policy.parameters() if p.requires_grad]
         if not self.parameters:
             raise ConfigError(f"policy: {type(policy).__name__} has no parameter to train")
@@ -103,14 +108,12 @@ class PPOUpdate:
             log_probs = log_probs.reshape(batch.log_probs.shape)
             if not measured:
                 measured["ratio_drift"] = check_ratio(log_probs, batch, buffer)
-                measured |= _measure(distribution, logits, batch)
+                measured |= _measure(distribution, logits, batch, self.heads)
             moved = log_ratio(log_probs.sum(-1), batch.log_probs.sum(-1), batch.keep)
             kl = approximate_kl(moved.detach(), batch.keep)
             if watched and config.target_kl and float(kl) > KL_MARGIN * config.target_kl:
                 break
-            policy_loss = clipped_policy_loss(
-                moved, batch.advantages, clip=config.clip, keep=batch.keep
-            )
+            policy_loss, clipped = self._clipped(moved, log_probs, batch)
             entropy = mean_over(distribution.entropy(), batch.keep)
             critic_loss = value_loss(
                 values, batch.returns, old_values=batch.values, clip=config.value_clip
@@ -120,7 +123,6 @@ class PPOUpdate:
             loss.backward()
             norm = self._clip_gradient()
             self.optimizer.step()
-            clipped = clip_fraction(moved.detach(), clip=config.clip, keep=batch.keep)
             watched += [policy_loss.detach(), critic_loss.detach(), entropy.detach()]
             watched += [kl, clipped, norm]
         table = torch.stack(watched).reshape(-1, len(_WATCHED))
@@ -133,6 +135,25 @@ class PPOUpdate:
             "entropy_coef": entropy_coef,
         }
 
+    def _clipped(self, moved: Tensor, log_probs: Tensor, batch: Minibatch) -> tuple[Tensor, Tensor]:
+        """The policy loss, and the share of ratios outside of the trust region.
+
+        With a trust region for every head the loss is summed over the heads: before any ratio
+        is clipped its gradient is that of the whole action's. A head without a choice has
+        log-probability 0 and is not counted in the share.
+        """
+        clip, keep = self.config.clip, batch.keep
+        if self.config.ratio == "joint":
+            share = clip_fraction(moved.detach(), clip=clip, keep=keep)
+            return clipped_policy_loss(moved, batch.advantages, clip=clip, keep=keep), share
+        old = batch.log_probs
+        rows = None if keep is None else keep.unsqueeze(-1).expand_as(old)
+        by_head = log_ratio(log_probs, old, rows)
+        advantages = batch.advantages.unsqueeze(-1)
+        loss = old.shape[-1] * clipped_policy_loss(by_head, advantages, clip=clip, keep=rows)
+        chose = old != 0.0 if rows is None else rows & (old != 0.0)
+        return loss, clip_fraction(by_head.detach(), clip=clip, keep=chose)
+
     def _minibatches(self, rows: int) -> Iterator[np.ndarray]:
         """Flat positions `[M]` of every minibatch of every epoch, of nearly equal sizes."""
         parts = -(-rows // min(self.config.minibatch_size, rows))
@@ -142,7 +163,7 @@ class PPOUpdate:
 
     def _forward(
         self, batch: Minibatch, *, first: bool
-    ) -> tuple[MaskedCategorical, Tensor, Tensor | None]:
+    ) -> tuple[ActionDistribution, Tensor, Tensor | None]:
         """Distribution and values with gradient; on the first minibatch raw logits too."""
         both: Any = getattr(self.policy, "logits_and_value", None)
         masked: Any = getattr(self.policy, "masked", None)
@@ -183,15 +204,11 @@ def check_ratio(log_probs: Tensor, batch: Minibatch, buffer: RolloutBuffer) -> f
     row, head = (int(i) for i in (~(drift <= RATIO_TOLERANCE)).nonzero()[0])
     position = int(batch.index[row])
     step, env = divmod(position, buffer.num_envs)
-    if "action_mask" in buffer.bits:
-        allowed = np.flatnonzero(buffer.mask_at("action_mask", position)).tolist()
-        mask = f"action_mask allows {allowed[:20]}{' ...' if len(allowed) > 20 else ''}"
-    else:
-        mask = "there is no action_mask"
+    name, action, mask = _describe_choice(position, head, buffer)
     then, now = batch.log_probs[row, head].item(), log_probs[row, head].item()
     raise RatioDriftError(
-        f"row {position} of the rollout (step {step}, environment {env}), head {head}: action "
-        f"{int(batch.actions[row])} was sampled with log-probability {then:.6g} and is scored "
+        f"row {position} of the rollout (step {step}, environment {env}), head {name}: action "
+        f"{action} was sampled with log-probability {then:.6g} and is scored "
         f"with {now:.6g} before any gradient step; {mask}. The ratio must be 1 within "
         f"{RATIO_TOLERANCE:g}. Either the mask or the observation is another one than at "
         "sampling (an array changed in place), or the policy is not the same function twice "
@@ -199,19 +216,42 @@ def check_ratio(log_probs: Tensor, batch: Minibatch, buffer: RolloutBuffer) -> f
     )
 
 
+def _describe_choice(position: int, head: int, buffer: RolloutBuffer) -> tuple[str, int, str]:
+    """Name of a head, its stored choice, and what its mask allowed, for messages."""
+    heads = buffer.heads
+    action = buffer.actions.reshape(-1, buffer.log_probs.shape[-1])[position]
+    name = repr(heads.names[head]) if isinstance(heads, ActionTree) else str(head)
+    if FLAT_MASK not in buffer.bits:
+        return name, int(action[head]), "there is no action_mask"
+    masks = {key: buffer.mask_at(key, position) for key in buffer.action_masks}
+    if heads is None:
+        row = masks[FLAT_MASK]
+    else:
+        row = np.split(masks_along(action, masks, heads), starts_of(heads)[1:])[head]
+    allowed = np.flatnonzero(row).tolist()
+    shown = f"{allowed[:20]}{' ...' if len(allowed) > 20 else ''}"
+    return name, int(action[head]), f"action_mask allows {shown}"
+
+
 @torch.no_grad()
 def _measure(
-    distribution: MaskedCategorical, logits: Tensor | None, batch: Minibatch
+    distribution: ActionDistribution,
+    logits: Tensor | None,
+    batch: Minibatch,
+    heads: ActionHeads | None,
 ) -> dict[str, float]:
     """What the masks do to the policy that acted: measured on the first minibatch."""
     normalized = mean_over(distribution.entropy_normalized(), batch.keep)
-    mask = batch.observations.get("action_mask")
+    mask = batch.observations.get(FLAT_MASK)
     if mask is None:
         mass = 0.0
-    elif logits is None:
-        mass = float("nan")
+    elif logits is None or (heads is not None and logits.shape[-1] != heads.n_logits):
+        mass = float("nan")  # a policy of one's own, which does not say or has its own layout
     else:
-        probabilities = logits.to(torch.float32).softmax(-1)
-        outside = torch.where(mask, 0.0, probabilities).sum(-1)
+        outside = (
+            mass_outside(logits, mask)
+            if heads is None
+            else heads.disallowed_mass(logits, batch.observations, batch.actions)
+        )
         mass = float(mean_over(outside, batch.keep))
     return {"entropy_normalized": float(normalized), "disallowed_mass": mass}

@@ -1,8 +1,9 @@
 """Acting: fills a rollout buffer, step by step, and keeps count of the episodes.
 
 One forward pass per step gives distribution and value of all environments together;
-everything is written in place. A row that allows nothing is caught here, where
-environment and step are known. The values of final observations are computed in one go
+everything is written in place. A head that may choose nothing is caught here, where
+environment and step are known: before the policy acts, or for the heads of a tree, which
+may not count at all, right after. The values of final observations are computed in one go
 after the rollout, under the same weights.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
@@ -18,15 +19,17 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 
 from maskrl.buffers.rollout import RolloutBuffer
-from maskrl.envs.contract import final_observations
+from maskrl.envs.contract import CANDIDATES, final_observations
 from maskrl.errors import (
     ConfigError,
     NoAllowedActionError,
     NonFiniteLogitsError,
     RunFolderError,
 )
+from maskrl.masks.heads import Choices, choices_of
+from maskrl.masks.tree import ActionTree
 from maskrl.objectives.advantages import successor_values
-from maskrl.policies.predict import obs_to_tensors
+from maskrl.policies.predict import env_actions, obs_to_tensors
 from maskrl.policies.protocol import distribution_and_value, require_answer
 
 RECENT = 100
@@ -77,6 +80,7 @@ class RolloutCollector:
         self.name = name
         self.started = False
         self._answered = False
+        self._choices: Choices | None = None
         self.episodes = 0
         self.illegal_actions = 0
         self.recent_returns: deque[float] = deque(maxlen=RECENT)
@@ -113,7 +117,8 @@ class RolloutCollector:
                 self._mark_idle(t)
                 distribution, value = distribution_and_value(self.policy, self._on_device(obs))
                 if not self._answered:
-                    require_answer(self.policy, distribution, value, self._on_device(obs))
+                    seen, event = self._on_device(obs), buffer.actions.shape[2:]
+                    require_answer(self.policy, distribution, value, seen, event)
                     self._answered = True
                 try:
                     action = distribution.sample(generator=self.generator)
@@ -121,11 +126,12 @@ class RolloutCollector:
                     raise NonFiniteLogitsError(self._diagnosis(t, error)) from error
                 log_prob = distribution.log_prob(action, reduce="none")
                 buffer.actions[t] = action.cpu().numpy()
+                self._look_at_tree(t)
                 buffer.log_probs[t] = log_prob.reshape(len(value), -1).cpu().numpy()
                 buffer.values[t] = value.cpu().numpy()
                 # A copy, because some environments write into the actions they are given.
                 given, reward, terminated, truncated, infos = self.env.step(
-                    buffer.actions[t].copy()
+                    env_actions(buffer.actions[t], self.env.single_action_space)
                 )
                 obs = buffer.write_observation(t + 1, given)
                 buffer.rewards[t] = reward
@@ -154,14 +160,27 @@ class RolloutCollector:
                 f"environment {env} of {self.env.num_envs} gave the reward "
                 f"{buffer.rewards[t, env]} at step {t} of this rollout; expected a finite number"
             )
-        illegal = buffer.illegal()
+        if buffer.heads is None:
+            illegal = buffer.illegal()
+        else:
+            self._choices = buffer.choices()
+            illegal = None if self._choices is None else self._choices.illegal
         if illegal is not None:
             self.illegal_actions += int(illegal.sum())
         return successors.clone()
 
     def mask_metrics(self) -> dict[str, float]:
-        """Shares of this rollout: actions allowed, forced moves, idle rows."""
-        counts = self.buffer.allowed_counts()
+        """Shares of this rollout: choices allowed, forced moves, idle rows.
+
+        Of actions with several heads as `maskrl.masks.heads.Choices` defines them.
+        """
+        if (seen := self._choices) is not None:
+            return {
+                "allowed_share": float(seen.allowed_share.mean()),
+                "forced_share": float(seen.forced.mean()),
+                "idle_share": float(seen.idle.mean()),
+            }
+        counts = None if self.buffer.heads is not None else self.buffer.allowed_counts()
         if counts is None:
             return {"allowed_share": 1.0, "forced_share": 0.0, "idle_share": 0.0}
         n_actions = self.buffer.mask_shapes["action_mask"][-1]
@@ -245,23 +264,52 @@ class RolloutCollector:
             self.buffer.idle[t] = False
             return
         if self.empty == "raise":
-            env = int(np.flatnonzero(~some)[0])
-            raise NoAllowedActionError(
-                f"{self.name}: environment {env} of {self.env.num_envs} allows no action at step "
-                f"{int(self._running_length[env])} of its episode (episode return so far "
-                f"{self._running_return[env]:g}): action_mask is all False. If the mask marks "
-                "what is forbidden, it must be inverted: True = allowed. If the episode is over "
-                "there, the environment must say terminated. If nothing is to be decided there, "
-                "set empty='idle' (on the command line: --ppo.empty idle)."
-            )
-        np.logical_not(some, out=self.buffer.idle[t])
+            self._refuse(np.argwhere(~some)[0].tolist(), "action_mask is all False")
+        idle = ~some if some.ndim == 1 else ~some.any(axis=-1)
+        self.buffer.idle[t] = idle
+
+    def _look_at_tree(self, t: int) -> None:
+        """Find heads that count after the choices just made and may choose nothing."""
+        buffer, tree = self.buffer, self.buffer.heads
+        if not isinstance(tree, ActionTree) or not buffer.action_masks:
+            return
+        masks = {key: buffer.masks[key] for key in buffer.action_masks}
+        seen = choices_of(buffer.actions[t], masks, tree)
+        stuck = np.argwhere(seen.empty)
+        if stuck.size and self.empty == "raise":
+            env, head = stuck[0].tolist()
+            action = buffer.actions[t, env]
+            before = [f"{tree.names[p]} = {action[p]}" for p in tree.parents[head]]
+            after = f" after {', '.join(before)}" if before else ""
+            self._refuse([env, head], f"what action_mask leaves of it{after} is all False")
+        buffer.idle[t] = seen.idle
+
+    def _refuse(self, place: list[int], what: str) -> NoReturn:
+        """Raise NoAllowedActionError for an environment, or for one head of its action."""
+        env, heads = place[0], self.buffer.heads
+        subject = "allows no action"
+        if len(place) > 1:
+            name = repr(heads.names[place[1]]) if isinstance(heads, ActionTree) else place[1]
+            subject = f"allows no choice in head {name}"
+        raise NoAllowedActionError(
+            f"{self.name}: environment {env} of {self.env.num_envs} {subject} at step "
+            f"{int(self._running_length[env])} of its episode (episode return so far "
+            f"{self._running_return[env]:g}): {what}. If the mask marks "
+            "what is forbidden, it must be inverted: True = allowed. If the episode is over "
+            "there, the environment must say terminated. If nothing is to be decided there, "
+            "set empty='idle' (on the command line: --ppo.empty idle)."
+        )
 
     def _diagnosis(self, t: int, error: NonFiniteLogitsError) -> str:
         """Whether the environment or the training is to blame for logits that are no numbers."""
         for key, array in self.buffer.features.items():
             row = array[t].reshape(self.env.num_envs, -1)
-            # Padding of a scene may hold anything, so it proves nothing.
-            if key != "entities" and array.dtype.kind == "f" and not np.isfinite(row).all():
+            # Padding of a scene or of a set may hold anything, so it proves nothing.
+            if (
+                key not in ("entities", CANDIDATES)
+                and array.dtype.kind == "f"
+                and not np.isfinite(row).all()
+            ):
                 env = int(np.flatnonzero(~np.isfinite(row).all(axis=-1))[0])
                 return (
                     f"environment {env} of {self.env.num_envs} gave an observation {key!r} with "

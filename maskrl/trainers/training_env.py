@@ -15,7 +15,12 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
 from maskrl.envs.adapters.gymnasium_info import adapt
-from maskrl.envs.contract import describe, require_same_step
+from maskrl.envs.contract import (
+    EnvDescription,
+    action_tree_of,
+    describe,
+    require_same_step,
+)
 from maskrl.envs.registry import make_vec, refuse_reserved
 from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.errors import ConfigError
@@ -29,11 +34,13 @@ class TrainingEnv:
 
     Attributes:
         venv: Dict observations with masks, SAME_STEP resets.
+        description: Of one environment: its masks, and the heads of its actions.
         id: What made it, if it was an id.
         kwargs: Arguments beside the id.
     """
 
     venv: VectorEnv[Any, Any, Any]
+    description: EnvDescription
     id: str | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)
 
@@ -46,12 +53,9 @@ class TrainingEnv:
         return space
 
     @property
-    def action_space(self) -> spaces.Discrete:
+    def action_space(self) -> spaces.Space[Any]:
         """Of one environment."""
-        space = self.venv.single_action_space
-        if not isinstance(space, spaces.Discrete):
-            raise ConfigError(f"expected a Discrete action space, got {space}")
-        return space
+        return self.venv.single_action_space
 
     @property
     def name(self) -> str:
@@ -73,23 +77,26 @@ def open_training_env(
     Raises:
         UnknownEnvError: No such id.
         NoMaskError: The environment has none of action, entity and agent mask.
-        ConfigError: It cannot be made, resets in another mode, its action space is not
-            discrete, or arguments are given for an object that exists already.
+        ConfigError: It cannot be made, resets in another mode, its action space takes no mask,
+            or arguments are given for an object that exists already.
     """
+    venv: VectorEnv[Any, Any, Any]
+    env_id: str | None = None
+    given: dict[str, Any] = {}
     if isinstance(env, str):
         given = dict(kwargs or {})
         refuse_reserved(f"environment {env!r}", given)
-        opened = TrainingEnv(make_vec(env, num_envs, seed=seed, **given), env, given)
+        venv, env_id = make_vec(env, num_envs, seed=seed, **given), env
     elif kwargs:
         raise ConfigError(
             f"env_kwargs: {sorted(kwargs)} were given for an environment that exists already "
             f"({type(env).__name__}); they apply to an id"
         )
     elif isinstance(env, VectorEnv):
-        opened = TrainingEnv(env)
+        venv = env
     elif isinstance(env, gymnasium.Env):
         adapted = adapt(env)
-        opened = TrainingEnv(GymnasiumVectorEnv([lambda: adapted], seed=seed))
+        venv = GymnasiumVectorEnv([lambda: adapted], seed=seed)
     else:
         name = getattr(env, "__name__", None)
         raise ConfigError(
@@ -98,11 +105,14 @@ def open_training_env(
             + '; of a class pass an instance, or its id "package.module:Class", of which many '
             "step in parallel"
         )
-    require_same_step(opened.venv)
-    description = describe(opened.venv.single_observation_space, opened.venv.single_action_space)
-    if description.action_kind != "discrete":
+    require_same_step(venv)
+    description = describe(
+        venv.single_observation_space, venv.single_action_space, action_tree_of(venv)
+    )
+    opened = TrainingEnv(venv, description, env_id, given)
+    if "agent_mask" in description.masks and not description.is_single_choice:
         raise ConfigError(
-            f"{opened.name}: the action space {opened.venv.single_action_space} has several "
-            "heads; PPO trains on Discrete ones"
+            f"{opened.name}: its actions have several heads for every agent of agent_mask; PPO "
+            "decides for one agent at every step"
         )
     return opened

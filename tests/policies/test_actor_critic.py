@@ -159,9 +159,9 @@ def test_trusted_leaves_out_the_checks_and_puts_them_back(vector_space, action_s
         (
             {"x": spaces.Box(0, 1, (2,)), "action_mask": mask_space(5)},
             spaces.MultiDiscrete([2, 3]),
-            {},
+            {"idle_action": 2},
             ConfigError,
-            "several heads",
+            r"2 is not a choice of every head; they have \[2, 3\]",
         ),
         (
             {"x": spaces.Box(0, 1, (2,)), "action_mask": mask_space(5)},

@@ -8,7 +8,9 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
+from maskrl.envs.contract import mask_space
 from maskrl.errors import ConfigError, NoMaskError, UnknownEnvError
+from maskrl.masks.tree import ActionTree, Head
 from maskrl.trainers.training_env import open_training_env
 
 
@@ -66,10 +68,28 @@ def test_other_reset_modes_are_refused(corridor):
         open_training_env(venv, 2, seed=0)
 
 
-def test_several_heads_are_refused(corridor):
+def test_the_description_tells_heads_and_tree(corridor):
+    venv = corridor(2)
+    assert open_training_env(venv, 2, seed=0).description.is_single_choice
+    venv.single_action_space = spaces.MultiDiscrete([4, 6])
+    opened = open_training_env(venv, 2, seed=0)
+    assert opened.description.heads == (4, 6) and not opened.description.is_single_choice
+    assert opened.action_space == spaces.MultiDiscrete([4, 6])
+    venv.action_tree = ActionTree(Head("type", 4), Head("place", 6, relevant={"type": [1]}))
+    assert open_training_env(venv, 2, seed=0).description.heads == venv.action_tree
+
+
+def test_several_heads_for_each_of_several_agents_are_refused(corridor):
     venv = corridor(2)
     venv.single_action_space = spaces.MultiDiscrete([4, 6])
-    with pytest.raises(ConfigError, match="several heads"):
+    venv.single_observation_space = spaces.Dict(
+        {
+            "x": spaces.Box(0, 1, (3,)),
+            "agent_mask": mask_space(3),
+            "action_mask": mask_space(3, 10),
+        }
+    )
+    with pytest.raises(ConfigError, match="heads for every agent of agent_mask"):
         open_training_env(venv, 2, seed=0)
 
 

@@ -1,0 +1,169 @@
+"""From the description of an action space to what a policy needs for it.
+
+How many logits a network must give, how they lie in a row, which distribution they and
+the observation's masks make, and how much probability the network would waste without
+the masks. A discrete action and a choice of a candidate have one head; the heads of
+MultiDiscrete, MultiBinary and trees lie one after the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from maskrl.distributions import (
+    ConditionalCategorical,
+    MaskedBernoulli,
+    MaskedCategorical,
+    MaskedMultiCategorical,
+)
+from maskrl.envs.contract import EnvDescription
+from maskrl.errors import ConfigError
+from maskrl.masks.tree import FLAT_MASK, ActionTree
+
+ActionDistribution = (
+    MaskedCategorical | MaskedMultiCategorical | MaskedBernoulli | ConditionalCategorical
+)
+"""What a policy may give: any of these, if its actions have the shape of the space's."""
+
+
+class ActionHeads:
+    """The heads of an action: logits in, distribution out.
+
+    Args:
+        description: Of the environment.
+
+    Attributes:
+        n_logits: Numbers that a network gives for one action: n; sum(nvec); one per bit; or
+            `tree.logits_size`, head after head, a table of logits row after row.
+        event_shape: Shape of one action: () or (K,).
+    """
+
+    def __init__(self, description: EnvDescription) -> None:
+        self.kind = description.action_kind
+        self.nvec = description.nvec
+        self.tree = description.action_tree
+        self.n_logits = description.n_actions
+        if self.kind == "multi_binary":
+            self.n_logits = len(self.nvec)
+        if self.tree is not None:
+            self.n_logits = self.tree.logits_size
+        self.event_shape = () if description.is_single_choice else (len(self.nvec),)
+
+    def require_idle_action(self, idle_action: int) -> None:
+        """Refuse an idle action that some head does not have.
+
+        Raises:
+            ConfigError: It is out of range.
+        """
+        if 0 <= idle_action < min(self.nvec):
+            return
+        if self.event_shape:
+            raise ConfigError(
+                f"idle_action: {idle_action} is not a choice of every head; they have "
+                f"{list(self.nvec)} choices"
+            )
+        raise ConfigError(f"idle_action: {idle_action} is not one of the {self.nvec[0]} actions")
+
+    def distribution(
+        self,
+        logits: Tensor,
+        obs: Mapping[str, Tensor],
+        *,
+        empty: Literal["raise", "idle"] = "raise",
+        idle_action: int = 0,
+        validate_args: bool | None = None,
+    ) -> ActionDistribution:
+        """The distribution of logits `[B, n_logits]` under the masks of an observation.
+
+        Args:
+            logits: As of the network.
+            obs: Dict with `action_mask`, and the tables of a tree, where there are such.
+            empty: What a head that allows nothing means.
+            idle_action: The choice of an idle head.
+            validate_args: Whether to look at values; None means where that is possible.
+        """
+        mask = obs.get(FLAT_MASK)
+        if self.tree is not None:
+            return ConditionalCategorical(
+                self.tree,
+                logits,
+                mask,
+                head_masks=tables(self.tree, obs),
+                empty=empty,
+                idle_action=idle_action,
+                validate_args=validate_args,
+            )
+        if self.kind == "multi_discrete":
+            return MaskedMultiCategorical(
+                logits,
+                self.nvec,
+                mask,
+                empty=empty,
+                idle_action=idle_action,
+                validate_args=validate_args,
+            )
+        kind = MaskedBernoulli if self.kind == "multi_binary" else MaskedCategorical
+        return kind(logits, mask, empty=empty, idle_action=idle_action, validate_args=validate_args)
+
+    def disallowed_mass(self, logits: Tensor, obs: Mapping[str, Tensor], actions: Tensor) -> Tensor:
+        """Probability that the network without masks puts on what they disallow: `[B]`.
+
+        The mean over the heads; of a tree over the heads that count in the action taken,
+        each after the choices before it.
+
+        Args:
+            logits: `[B, n_logits]`.
+            obs: Dict with the masks.
+            actions: `[B, *event_shape]`, those taken.
+        """
+        mask = obs.get(FLAT_MASK)
+        if mask is None:
+            return torch.zeros(len(logits), device=logits.device)
+        if not self.event_shape:
+            return mass_outside(logits, mask)
+        flat = mask.reshape(len(logits), -1).split(list(self.nvec), -1)
+        if self.kind == "multi_binary":
+            pairs = torch.stack([torch.zeros_like(logits), logits], -1)
+            return mass_outside(pairs, torch.stack(flat, -2)).mean(-1)
+        if self.tree is None:
+            heads = zip(logits.split(list(self.nvec), -1), flat, strict=True)
+            return torch.stack([mass_outside(own, row) for own, row in heads], -1).mean(-1)
+        masses = []
+        parts = logits.split([math.prod(shape) for shape in self.tree.logits_shapes], -1)
+        by_head = tables(self.tree, obs)
+        for head, shape, own, row in zip(
+            self.tree.heads, self.tree.logits_shapes, parts, flat, strict=True
+        ):
+            if head.logits_by is not None:
+                own = _row_of(own.unflatten(-1, shape), self.tree, head.logits_by, actions)
+            if head.mask_by is not None:
+                row = row & _row_of(by_head[head.name], self.tree, head.mask_by, actions)
+            masses.append(mass_outside(own, row))
+        counts = torch.from_numpy(self.tree.relevant(actions.cpu().numpy())).to(logits.device)
+        return torch.where(counts, torch.stack(masses, -1), 0.0).sum(-1) / counts.sum(-1)
+
+
+def tables(tree: ActionTree, obs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tables of masks `[B, size of the head it goes by, size]` of a tree, by head."""
+    return {
+        head.name: obs[f"{FLAT_MASK}:{head.name}"]
+        for head in tree.heads
+        if head.mask_by is not None
+    }
+
+
+def _row_of(table: Tensor, tree: ActionTree, by: str, actions: Tensor) -> Tensor:
+    """The rows `[B, n]` of tables `[B, P, n]` that the choices of an earlier head select."""
+    chosen = actions[:, tree.position(by)].view(-1, 1, 1).expand(-1, 1, table.shape[-1])
+    return table.gather(-2, chosen).squeeze(-2)
+
+
+def mass_outside(logits: Tensor, mask: Tensor) -> Tensor:
+    """Probability that a softmax of logits `[..., A]` puts outside of a mask: `[...]`."""
+    probabilities = logits.to(torch.float32).softmax(-1)
+    return torch.where(mask, 0.0, probabilities).sum(-1)
