@@ -187,12 +187,11 @@ class AllowedHeads(constraints.Constraint):  # type: ignore[misc, unused-ignore]
         return f"AllowedHeads({len(self.heads)} choices)"
 
 
-def check_nvec(operation: str, nvec: Any, shape: Sequence[int]) -> tuple[int, ...]:
-    """Return `nvec` as integers if they are sizes of heads that fill the last dimension.
+def check_sizes(operation: str, nvec: Any) -> tuple[int, ...]:
+    """Return `nvec` as integers if they are sizes of heads.
 
     Raises:
         ConfigError: They are no positive integers.
-        MaskShapeError: Their sum is not `shape[-1]`.
     """
     sizes = [nvec] if isinstance(nvec, int) else list(nvec)
     good = all(isinstance(n, int | np.integer) and n > 0 for n in sizes)
@@ -201,12 +200,23 @@ def check_nvec(operation: str, nvec: Any, shape: Sequence[int]) -> tuple[int, ..
             f"{operation}: nvec is {nvec!r}; expected a sequence of positive integers, the number "
             f"of choices of each head."
         )
+    return tuple(int(n) for n in sizes)
+
+
+def check_nvec(operation: str, nvec: Any, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return `nvec` as integers if they are sizes of heads that fill the last dimension.
+
+    Raises:
+        ConfigError: They are no positive integers.
+        MaskShapeError: Their sum is not `shape[-1]`.
+    """
+    sizes = check_sizes(operation, nvec)
     if sum(sizes) != shape[-1]:
         raise MaskShapeError(
-            f"{operation}: logits has shape {tuple(shape)}, the heads {sizes} need a last "
+            f"{operation}: logits has shape {tuple(shape)}, the heads {list(sizes)} need a last "
             f"dimension of {sum(sizes)}; expected logits [..., sum(nvec)]."
         )
-    return tuple(int(n) for n in sizes)
+    return sizes
 
 
 def check_names(operation: str, names: Any, heads: int) -> tuple[str, ...] | None:
