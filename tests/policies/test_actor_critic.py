@@ -12,6 +12,7 @@ from torch import nn
 
 from maskrl.envs.contract import mask_space
 from maskrl.errors import ConfigError, NoAllowedActionError, NoMaskError
+from maskrl.masks.tree import ActionTree, Head
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.policies.actor_critic import ActorCritic, trusted
 from maskrl.policies.predict import obs_to_tensors
@@ -150,6 +151,150 @@ def test_trusted_leaves_out_the_checks_and_puts_them_back(vector_space, action_s
         policy.distribution(obs)
     with trusted(nn.Linear(1, 1)):
         pass
+
+
+TREE = ActionTree(
+    Head("type", 3),
+    Head("direction", 2, relevant={"type": [1]}, logits_by="type"),
+    Head("target", 4, relevant={"type": [1, 2]}, mask_by="type"),
+)
+SEVERAL = {
+    "multi_discrete": (spaces.MultiDiscrete([3, 4]), {"action_mask": (7,)}, None),
+    "multi_binary": (spaces.MultiBinary(4), {"action_mask": (4, 2)}, None),
+    "square of bits": (spaces.MultiBinary([2, 2]), {"action_mask": (8,)}, None),
+    "tree": (spaces.MultiDiscrete(TREE.nvec), TREE.mask_shapes, TREE),
+}
+
+
+def several(name, batch=6):
+    """A policy for actions of several heads, and observations in which all is allowed."""
+    actions, masks, tree = SEVERAL[name]
+    entries = {key: mask_space(*shape) for key, shape in masks.items()}
+    space = spaces.Dict({"x": spaces.Box(-1, 1, (3,), np.float32), **entries})
+    torch.manual_seed(0)
+    policy = ActorCritic(
+        space, actions, SMALL, action_tree=tree, empty="idle", normalize_observations=True
+    )
+    rng = np.random.default_rng(0)
+    obs = {"x": rng.normal(size=(batch, 3)).astype(np.float32)}
+    obs |= {key: np.ones((batch, *shape), np.bool_) for key, shape in masks.items()}
+    return policy, obs
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_actions_of_several_heads_are_contained_in_their_space(name):
+    policy, obs = several(name)
+    for deterministic in (True, False):
+        actions, _ = policy.predict(obs, deterministic=deterministic)
+        assert actions.dtype == policy.action_space.dtype
+        assert all(policy.action_space.contains(action) for action in actions)
+    alone, _ = policy.predict({key: value[2] for key, value in obs.items()})
+    np.testing.assert_array_equal(alone, policy.predict(obs)[0][2])
+    assert policy.action_space.contains(alone)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_a_policy_of_several_heads_is_rebuilt_from_json(name):
+    policy, obs = several(name)
+    again = ActorCritic.from_json(json.loads(json.dumps(policy.to_json())))
+    again.load_state_dict(policy.state_dict())
+    tensors = obs_to_tensors(obs)
+    assert torch.equal(again.logits(tensors), policy.logits(tensors))
+    assert again.action_tree == policy.action_tree and again.action_space == policy.action_space
+    with torch.no_grad():
+        first, value = again(tensors)
+    assert value.shape == (6,)
+    assert torch.equal(first.mode, policy.distribution(tensors).mode)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_several_heads_in_one_pass_or_in_parts(name):
+    policy, obs = several(name)
+    tensors = obs_to_tensors(obs)
+    logits, value = policy.logits_and_value(tensors)
+    torch.testing.assert_close(logits, policy.logits(tensors))
+    torch.testing.assert_close(value, policy.value(tensors))
+    action = policy.masked(logits, tensors).mode
+    torch.testing.assert_close(
+        policy(tensors)[0].log_prob(action), policy.distribution(tensors).log_prob(action)
+    )
+
+
+def test_a_description_from_before_there_were_trees_is_read(vector_space, action_space):
+    description = ActorCritic(vector_space, action_space, SMALL).to_json()
+    assert description.pop("action_tree") is None
+    assert ActorCritic.from_json(description).action_tree is None
+
+
+def test_a_policy_of_a_tree_acts_under_its_tables():
+    policy, obs = several("tree", batch=200)
+    obs["action_mask"][:, :3] = [False, False, True]
+    obs["action_mask:target"][:, 2] = [False, True, False, False]
+    actions, _ = policy.predict(obs, deterministic=False)
+    assert (actions == [2, 0, 1]).all()
+    del obs["action_mask:target"]
+    with pytest.raises(NoMaskError, match="no entry 'action_mask:target': a head"):
+        policy.predict(obs)
+
+
+CANDIDATES = spaces.Dict(
+    {
+        "candidates": spaces.Box(-9, 9, (6, 3), np.float32),
+        "capacity": spaces.Box(-1, 1, (2,), np.float32),
+        "action_mask": mask_space(6),
+    }
+)
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "normalised"])
+def chooser(request):
+    """A policy that chooses one of six candidates, and observations with three allowed."""
+    torch.manual_seed(0)
+    policy = ActorCritic(
+        CANDIDATES, spaces.Discrete(6), SMALL, normalize_observations=request.param
+    )
+    policy.policy_head.score.weight.data *= 100
+    mask = torch.tensor([[True, False, True, False, True, False]]).expand(4, 6).clone()
+    obs = {"candidates": torch.randn(4, 6, 3), "capacity": torch.randn(4, 2), "action_mask": mask}
+    if request.param:
+        policy.normalizer.update(obs)
+    return policy, obs
+
+
+def test_padding_moves_neither_scores_nor_value(chooser):
+    policy, obs = chooser
+    changed = {**obs, "candidates": obs["candidates"].clone()}
+    changed["candidates"][~obs["action_mask"]] = float("nan")
+    before, after = policy.logits_and_value(obs), policy.logits_and_value(changed)
+    assert torch.equal(before[1], after[1])
+    assert torch.equal(policy.distribution(obs).probs, policy.distribution(changed).probs)
+    after[0][obs["action_mask"]].sum().backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in policy.parameters())
+
+
+def test_permuting_candidates_permutes_the_policy(chooser):
+    policy, obs = chooser
+    order = torch.tensor([3, 0, 5, 4, 1, 2])
+    moved = {
+        **obs,
+        "candidates": obs["candidates"][:, order],
+        "action_mask": obs["action_mask"][:, order],
+    }
+    probs = policy.distribution(obs).probs
+    assert probs[obs["action_mask"]].std() > 0.05, "else nothing is shown"
+    torch.testing.assert_close(policy.distribution(moved).probs, probs[:, order])
+    torch.testing.assert_close(policy.value(moved), policy.value(obs))
+
+
+def test_a_chooser_is_rebuilt_and_sees_context_and_candidates(chooser):
+    policy, obs = chooser
+    again = ActorCritic.from_json(json.loads(json.dumps(policy.to_json())))
+    again.load_state_dict(policy.state_dict())
+    probs = policy.distribution(obs).probs
+    assert torch.equal(again.distribution(obs).probs, probs)
+    for key in ("candidates", "capacity"):
+        other = policy.distribution({**obs, key: obs[key] + 0.5}).probs
+        assert not torch.allclose(other, probs)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 from maskrl.errors import (
     ConfigError,
@@ -15,7 +16,7 @@ from maskrl.errors import (
 )
 from maskrl.masks import pack_mask
 from maskrl.policies.actor_critic import ActorCritic
-from maskrl.policies.predict import obs_to_tensors, predict_action
+from maskrl.policies.predict import env_actions, obs_to_tensors, predict_action
 
 
 @pytest.fixture
@@ -110,6 +111,18 @@ def test_samples_follow_the_generator_and_leave_the_global_one(policy, vector_sp
     assert draws[0] == draws[1]
     assert len(set(map(tuple, draws))) > 1
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_actions_come_in_the_form_that_their_space_contains():
+    bits = env_actions(np.array([[1, 0, 0, 1]]), spaces.MultiBinary([2, 2]))
+    assert bits.tolist() == [[[1, 0], [0, 1]]] and bits.dtype == np.int8
+    narrow = spaces.MultiDiscrete([2, 3], dtype=np.int32)
+    heads = env_actions(np.array([[1, 2]]), narrow)
+    assert heads.dtype == np.int32 and narrow.contains(heads[0])
+    one = np.array([3, 4])
+    same = env_actions(one, spaces.Discrete(5))
+    assert same is not one and same.tolist() == [3, 4]
+    assert env_actions(one, None).tolist() == [3, 4]
 
 
 def test_obs_to_tensors_keeps_masks_and_whole_numbers():

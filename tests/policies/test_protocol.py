@@ -8,8 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from maskrl.distributions import MaskedCategorical
+from maskrl.distributions import (
+    ConditionalCategorical,
+    MaskedBernoulli,
+    MaskedCategorical,
+    MaskedMultiCategorical,
+)
 from maskrl.errors import ConfigError
+from maskrl.masks.tree import ActionTree, Head
 from maskrl.policies.protocol import (
     Policy,
     distribution_and_value,
@@ -103,6 +109,46 @@ def test_a_good_answer_is_taken(caplog):
 def test_an_answer_of_another_form_is_refused(distribution, value, message):
     with pytest.raises(ConfigError, match=message):
         require_answer(Own(), distribution, value, OBS)
+
+
+def test_distributions_of_several_heads_are_taken(caplog):
+    value = torch.zeros(4)
+    several = MaskedMultiCategorical(torch.zeros(4, 5), [2, 3])
+    obs = {"x": OBS["x"], "action_mask": torch.ones(4, 5, dtype=torch.bool)}
+    require_answer(Own(), several, value, obs, (2,))
+    pairs = torch.ones(4, 3, 2, dtype=torch.bool)
+    pairs[1, 1, 0] = False
+    bits = MaskedBernoulli(torch.zeros(4, 3), pairs)
+    for mask in (pairs, pairs.flatten(1)):
+        require_answer(Own(), bits, value, {"x": OBS["x"], "action_mask": mask}, (3,))
+    tree = ActionTree(Head("type", 2), Head("target", 3, relevant={"type": [1]}, mask_by="type"))
+    table = torch.ones(4, 2, 3, dtype=torch.bool)
+    choice = ConditionalCategorical(
+        tree, torch.zeros(4, 5), obs["action_mask"], head_masks={"target": table}
+    )
+    require_answer(Own(), choice, value, {**obs, "action_mask:target": table}, (2,))
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("distribution", "event", "message"),
+    [
+        (MaskedCategorical(torch.zeros(4, 3)), (2,), r"shape \(\), .* \(2,\): a choice for every"),
+        (
+            MaskedMultiCategorical(torch.zeros(4, 3), [1, 2]),
+            (),
+            r"MaskedMultiCategorical of the event shape \(2,\), .* have \(\): one number",
+        ),
+        (
+            torch.distributions.Bernoulli(logits=torch.zeros(4, 3)),
+            (3,),
+            "returned a Bernoulli, expected a distribution of maskrl.distributions .* 3 heads",
+        ),
+    ],
+)
+def test_actions_of_another_shape_are_refused(distribution, event, message):
+    with pytest.raises(ConfigError, match=message):
+        require_answer(Own(), distribution, torch.zeros(4), OBS, event)
 
 
 def test_a_forgotten_mask_is_warned_of(caplog):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from gymnasium import spaces
 
+from maskrl.envs.contract import mask_space
 from maskrl.errors import ConfigError
+from maskrl.masks.tree import ActionTree, Head
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.networks.normalize import ObservationNormalizer
 from maskrl.policies.actor_critic import ActorCritic, obs_to_tensors
 from maskrl.trainers.ppo import PPO
 from maskrl.trainers.ppo_config import PPOConfig
+from maskrl.trainers.ppo_policy import policy_for
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,18 @@ def test_actor_critic_of_another_making_is_refused(corridor, length, built, conf
     policy = ActorCritic(env.single_observation_space, env.single_action_space, **built)
     with pytest.raises(ConfigError, match=message):
         PPO(corridor(4), PPOConfig(num_envs=4, **config), policy=policy)
+
+
+def test_actor_critic_of_another_tree_is_refused():
+    space = spaces.Dict({"x": spaces.Box(0, 1, (2,)), "action_mask": mask_space(5)})
+    actions = spaces.MultiDiscrete([2, 3])
+    tree = ActionTree(Head("type", 2), Head("place", 3, relevant={"type": [1]}))
+    config = PPOConfig(num_envs=4)
+    fitting = ActorCritic(space, actions, action_tree=tree)
+    assert policy_for(config, space, actions, fitting, tree) is fitting
+    with pytest.raises(ConfigError, match="its action tree None is not that of the environment"):
+        policy_for(config, space, actions, ActorCritic(space, actions), tree)
+    assert policy_for(config, space, actions, None, tree).action_tree == tree
 
 
 def test_actor_critic_that_fits_is_taken(corridor):

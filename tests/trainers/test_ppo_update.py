@@ -12,6 +12,7 @@ from maskrl.buffers.rollout import RolloutBuffer
 from maskrl.distributions import MaskedCategorical
 from maskrl.envs.contract import mask_space
 from maskrl.errors import ConfigError, RatioDriftError
+from maskrl.masks.tree import ActionTree, Head
 from maskrl.policies.actor_critic import ActorCritic, trusted
 from maskrl.trainers.ppo_config import PPOConfig
 from maskrl.trainers.ppo_update import PPOUpdate
@@ -142,6 +143,107 @@ def test_policy_that_is_not_the_same_function_twice_is_found():
     policy = Dropped()
     with pytest.raises(RatioDriftError, match="dropout"):
         learn(make_update(policy), make_rollout(policy))
+
+
+TREE = ActionTree(
+    Head("type", 3),
+    Head("direction", 2, relevant={"type": [1]}),
+    Head("target", 4, relevant={"type": [1, 2]}, mask_by="type"),
+)
+ROUTES = spaces.Dict(
+    {
+        "observation": spaces.Box(-1, 1, (3,)),
+        **{key: mask_space(*shape) for key, shape in TREE.mask_shapes.items()},
+    }
+)
+
+
+def make_orders(seed=0, **settings):
+    """A policy of a tree, a rollout that it filled, and an update of it."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    actions = spaces.MultiDiscrete(TREE.nvec)
+    policy = ActorCritic(ROUTES, actions, action_tree=TREE, empty="idle")
+    buffer = RolloutBuffer(ROUTES, B, T, heads=TREE)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad(), trusted(policy):
+        for t in range(T):
+            obs = {k: rng.random((B, *s)) < 0.6 for k, s in TREE.mask_shapes.items()}
+            obs["action_mask"][:, [0, 1, 4, 6]] = True
+            obs["action_mask:target"][..., 1] = True
+            rows = buffer.write_observation(t, {"observation": rng.normal(size=(B, 3)), **obs})
+            distribution, value = policy(rows)
+            action = distribution.sample(generator=generator)
+            buffer.actions[t], buffer.values[t] = action, value
+            buffer.log_probs[t] = distribution.log_prob(action, reduce="none")
+    buffer.advantages[...] = rng.normal(size=(T, B))
+    buffer.returns[...] = rng.normal(size=(T, B))
+    settings = {"num_envs": B, "rollout_steps": T, "minibatch_size": T * B, "epochs": 1, **settings}
+    update = PPOUpdate(
+        policy,
+        PPOConfig(**settings),
+        device=CPU,
+        shuffle=torch.Generator().manual_seed(1),
+        heads=policy.heads,
+    )
+    return policy, buffer, update
+
+
+def test_drift_in_a_tree_names_the_head_and_what_it_could_choose_from():
+    policy, buffer, update = make_orders()
+    row = tuple(np.argwhere(buffer.actions[..., 0] == 1)[0])
+    step, env = (int(i) for i in row)
+    type_of, _, target = buffer.actions[row]
+    allowed = buffer.mask_at("action_mask:target", step * B + env)[type_of]
+    allowed = np.flatnonzero(allowed & buffer.mask_at("action_mask", step * B + env)[5:]).tolist()
+    buffer.log_probs[row][2] += 0.01
+    before = weights(policy)
+    with pytest.raises(RatioDriftError) as caught:
+        learn(update, buffer)
+    message = str(caught.value)
+    assert f"(step {step}, environment {env}), head 'target': action {target} was" in message
+    assert f"action_mask allows {allowed}." in message
+    assert torch.equal(weights(policy), before)
+
+
+def test_the_first_step_is_the_same_with_a_trust_region_for_every_head():
+    """Before a ratio leaves it, the gradient of the sum over heads is that of the whole."""
+    joint, by_head = make_orders(), make_orders(ratio="head")
+    for _, buffer, update in (joint, by_head):
+        metrics = learn(update, buffer)
+        assert metrics["ratio_drift"] <= 1e-5 and metrics["clip_fraction"] == 0
+    torch.testing.assert_close(weights(joint[0]), weights(by_head[0]))
+
+
+def test_every_head_is_clipped_for_itself(policy):
+    """One head far outside of its trust region, the other inside: by hand."""
+    _, buffer, update = make_orders(ratio="head", clip=0.2)
+    batch = buffer.minibatch(np.arange(T * B), CPU)
+    now = batch.log_probs.clone()
+    now[:, 0] += np.log(1.5)
+    now[:, 2] += np.log(1.1)
+    loss, share = update._clipped((now - batch.log_probs).sum(-1), now, batch)
+    a = batch.advantages
+    first = torch.where(a > 0, 1.2 * a, 1.5 * a)
+    assert loss.item() == pytest.approx(-(first + a + 1.1 * a).mean().item(), rel=1e-4)
+    chose = batch.log_probs != 0
+    assert share.item() == pytest.approx((chose[:, 0].sum() / chose.sum()).item())
+    alone = make_update(policy, ratio="head")
+    rollout = make_rollout(policy)
+    one = rollout.minibatch(np.arange(T * B), CPU)
+    moved = torch.randn(T * B) * 0.3
+    both = [
+        make_update(policy, ratio=ratio)._clipped(moved, one.log_probs + moved[:, None], one)
+        for ratio in ("head", "joint")
+    ]
+    torch.testing.assert_close(both[0][0], both[1][0])
+    assert alone.config.ratio == "head"
+
+
+def test_mass_of_a_network_of_ones_own_with_another_layout_is_unknown():
+    _, buffer, update = make_orders()
+    update.heads.n_logits += 1
+    assert np.isnan(learn(update, buffer)["disallowed_mass"])
 
 
 def test_nan_counts_as_drift(policy):
