@@ -80,13 +80,18 @@ class FactoredDistribution(Distribution):
         self._validate_args = validate_args is not False and not traced
         # Without looking at values no empty row can be refused, and a GPU would have to wait.
         self._look = not traced and (self._validate_args or logits.device.type == "cpu")
-        check_empty_choice(type(self).__name__, empty, look=self._look or action_mask is None)
+        check_empty_choice(self._own_name, empty, look=self._look or action_mask is None)
         if self._validate_args:
             self._validate()
         elif action_mask is not None and not self._idle:
             self._check_no_empty_factor()
 
     # What a subclass answers.
+
+    @property
+    def _own_name(self) -> str:
+        """How messages call the distribution."""
+        return type(self).__name__
 
     def _place(self, index: tuple[int, ...]) -> str:
         """How messages call the factor at an index of the factors' shape."""
@@ -127,7 +132,7 @@ class FactoredDistribution(Distribution):
             self._raise_no_allowed_action(~(some if self._sizes is not None else some[..., 0]))
 
     def _raise_no_allowed_action(self, empty: Tensor) -> NoReturn:
-        name = type(self).__name__
+        name = self._own_name
         raise_no_allowed_action(name, empty, self._place, self._mask_name)
 
     def _raise_non_finite(self) -> NoReturn:
@@ -146,7 +151,7 @@ class FactoredDistribution(Distribution):
     def _raise_unsound(self, logits: Tensor, mask: Tensor, place: Place) -> NoReturn:
         """Raise for the first unsound row of `logits` `[..., A]`, in this distribution's words."""
         raise_non_finite(
-            type(self).__name__,
+            self._own_name,
             logits,
             mask,
             place,
@@ -282,7 +287,7 @@ class FactoredDistribution(Distribution):
         Empty rows:
             0 for `idle_action`, else as any disallowed action.
         """
-        check_reduce(f"{type(self).__name__}.log_prob", reduce, ("joint", "none"))
+        check_reduce(f"{self._own_name}.log_prob", reduce, ("joint", "none"))
         rows = self._prepared()
         actions = self._as_actions(value)
         validate = self._validate_args and not is_traced(actions)
@@ -302,7 +307,7 @@ class FactoredDistribution(Distribution):
     def _as_actions(self, value: Tensor) -> Tensor:
         """Return actions as int64 of the shape that batch and value broadcast to."""
         return as_actions(
-            type(self).__name__,
+            self._own_name,
             value,
             self._batch_shape,
             self._event_shape,
@@ -355,7 +360,7 @@ class FactoredDistribution(Distribution):
             else f"it takes no decision, which is idle_action={self._idle_action}"
         )
         raise DisallowedActionError(
-            f"{type(self).__name__}.log_prob: {self._choice_name} {int(actions[index])} in "
+            f"{self._own_name}.log_prob: {self._choice_name} {int(actions[index])} in "
             f"{self._place(index)} is {why}; {says}. Score an action under the mask it was "
             f"sampled under, or pass validate_args=False, under which a disallowed action "
             f"scores -inf."
@@ -373,7 +378,7 @@ class FactoredDistribution(Distribution):
         Empty rows:
             0, gradient 0.
         """
-        check_reduce(f"{type(self).__name__}.entropy", reduce, ("sum", "mean", "none"))
+        check_reduce(f"{self._own_name}.entropy", reduce, ("sum", "mean", "none"))
         entropy = self._wide(self._prepared().entropy())
         if reduce == "none" or not self._event_shape:
             return entropy
