@@ -1,12 +1,10 @@
 """What every environment promises once it is inside maskrl.
 
 Observations are a `gymnasium.spaces.Dict`. Masks are ordinary entries of it under
-reserved names, each a boolean `Box`, so that vector environments, buffers and
-checkpoints carry them with no second channel; every other entry is a feature.
-Vector environments reset in the step that ends an episode (SAME_STEP). The functions
-here read such spaces and such infos, and say clearly what is wrong with others.
-An action with parts that depend on each other is a MultiDiscrete space and an attribute
-`action_tree` of the environment.
+reserved names, each a boolean `Box`, so that vector environments, buffers and checkpoints
+carry them with no second channel; every other entry is a feature. How the parts of an
+action depend on each other is an attribute, `action_tree`. Vector environments reset in
+the step that ends an episode (SAME_STEP). What is wrong with others is said clearly.
 """
 
 from __future__ import annotations
