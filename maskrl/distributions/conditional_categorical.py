@@ -400,7 +400,8 @@ class ConditionalCategorical(Distribution):
         tables = self._enumerated("mode", "")
         if self._look:
             self._refuse_unsound()
-        return tables.most_probable()
+        with torch.no_grad():
+            return tables.most_probable()
 
     # The contract of torch's distributions.
 
@@ -433,7 +434,18 @@ class ConditionalCategorical(Distribution):
         return new
 
     def __getstate__(self) -> dict[str, Any]:
-        """Keep logits, masks and settings; what is computed from them is computed anew."""
+        """Keep logits, masks and settings; what is computed from them is computed anew.
+
+        Raises:
+            ConfigError: A head has a function of the prefix.
+        """
+        heads = self._heads
+        for name, *sources in zip(self._tree.names, heads.logits, heads.tables, strict=True):
+            if any(source is not None and not isinstance(source, Tensor) for source in sources):
+                raise ConfigError(
+                    f"{_NAME}: head {name!r} has a function of the prefix, which cannot be "
+                    f"pickled; give it a tensor or a table."
+                )
         state = dict(self.__dict__)
         del state["_tables"]
         state["_heads"] = self._heads.detached()

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskrl.distributions.prefix_plan import Over, PrefixPlan
+from maskrl.distributions.prefix_plan import Over, plan_for
 from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError
 from maskrl.functional.rows import check_logits
 from maskrl.masks.check import check_mask
@@ -59,7 +59,7 @@ class ConditionalHeads:
         self.device, self.dtype = known.device, known.dtype
         self.flat_mask = self._read_flat(action_mask)
         self.tables = self._read_tables(head_masks)
-        self.plan = PrefixPlan(tree, self._asked(depends_on))
+        self.plan = plan_for(tree, self._asked(depends_on))
 
     # Reading the arguments.
 

@@ -52,6 +52,7 @@ class ConditionalPath:
         self.validate = validate
         self.choices: dict[int, Tensor] = {}
         self.counted: dict[int, Tensor | None] = {}
+        self._scores: list[Tensor] = []
 
     def taken(self) -> Tensor:
         """The choices, `[*lead, *batch, K]`."""
@@ -76,6 +77,7 @@ class ConditionalPath:
         if self.validate and not is_traced(choice):
             self._check_allowed(head, choice, picked.detach())
         self.choices[head.k] = choice
+        self._scores.append(picked.detach())
         return picked
 
     def maximise(self) -> Tensor:
@@ -111,8 +113,17 @@ class ConditionalPath:
             idle = None
         head = _OpenHead(k, counts, logits, mask, rows, idle)
         if idle is not None and self.idle_action is None and self.look:
-            raise_no_allowed_action(self.operation, idle, self._placer(head))
+            self._refuse_empty(head, idle)
         return head
+
+    def _refuse_empty(self, head: _OpenHead, idle: Tensor) -> None:
+        """Raise NoAllowedActionError if an allowed path led to a head that allows nothing."""
+        for score in self._scores:
+            # What a disallowed choice leads to is nobody's mistake; it scores -inf already.
+            idle = idle & (score != LOG_ZERO)
+        if bool(idle.any()):
+            head.shape = idle.shape
+            raise_no_allowed_action(self.operation, idle, self._placer(head))
 
     def _close(self, head: _OpenHead, choice: Tensor) -> Tensor:
         """Settle a choice that was made here, and score it."""

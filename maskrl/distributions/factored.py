@@ -431,7 +431,7 @@ class FactoredDistribution(Distribution):
 
 
 def as_actions(
-    name: str, value: Any, batch: torch.Size, event: torch.Size, *, validate: bool
+    name: str, value: Tensor, batch: torch.Size, event: torch.Size, *, validate: bool
 ) -> Tensor:
     """Return actions as int64 of the shape `[..., *event]` that batch and value broadcast to.
 

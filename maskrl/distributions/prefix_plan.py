@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,13 +55,12 @@ class PrefixPlan:
         self.rows: tuple[Over, ...] = tuple(rows)
         self.deps: tuple[Over, ...] = tuple(deps)
         self.states = tuple(head.size + bool(head.relevant) for head in heads)
-        last = [
-            max((m for m, of in enumerate(deps) if k in of), default=-1) for k in range(len(heads))
-        ]
+        last = [max([-1, *(m for m, of in enumerate(deps) if k in of)]) for k in range(len(heads))]
         self.kept: tuple[Over, ...] = tuple(
             tuple(j for j in range(k + 1) if last[j] > k) for k in range(len(heads))
         )
-        self.entries = max(self._entries(k) for k in range(len(heads)))
+        self._counts = [self._where_relevant(k) for k in range(len(heads))]
+        self.entries = max([self._entries(k) for k in range(len(heads))])
 
     def before(self, k: int) -> Over:
         """The heads that are remembered when head k chooses."""
@@ -74,7 +72,7 @@ class PrefixPlan:
 
     def size(self, over: Over) -> int:
         """Number of prefixes over some heads."""
-        return math.prod(self.states[j] for j in over)
+        return math.prod([self.states[j] for j in over])
 
     def _entries(self, k: int) -> int:
         remembered = self.size(self.before(k)) * (self.states[k] if self.is_asked_for(k) else 1)
@@ -82,16 +80,20 @@ class PrefixPlan:
 
     def counts(self, k: int, device: torch.device) -> Tensor | None:
         """Whether head k counts under each prefix, bool over `deps[k]`; None if it always does."""
+        counts = self._counts[k]
+        return None if counts is None else counts.to(device)
+
+    def _where_relevant(self, k: int) -> Tensor | None:
         head = self.tree.heads[k]
         if not head.relevant:
             return None
         over = self.deps[k]
-        table = np.ones([self.states[j] for j in over], np.bool_)
+        table = torch.ones([self.states[j] for j in over], dtype=torch.bool)
         for name, choices in head.relevant.items():
             axis = over.index(self.tree.position(name))
-            states = np.isin(np.arange(table.shape[axis]), choices)
-            table &= states.reshape([-1 if i == axis else 1 for i in range(table.ndim)])
-        return torch.from_numpy(table).to(device)
+            states = torch.tensor([state in choices for state in range(table.shape[axis])])
+            table = table & states.reshape([-1 if i == axis else 1 for i in range(table.ndim)])
+        return table
 
     def choices(self, over: Over, batch: torch.Size, device: torch.device) -> dict[int, Tensor]:
         """The choice of every head in every prefix over `over`: int64 over `over` and the batch.
@@ -118,11 +120,22 @@ class PrefixPlan:
         if counts is None:
             return table
         axis = len(self.deps[k])
-        counts = counts.reshape(*counts.shape, *[1] * (table.ndim - counts.ndim))
+        counts = counts.reshape([*counts.shape, *[1] * (table.ndim - counts.ndim)])
         shape = [self.states[j] for j in self.deps[k]]
         table = torch.where(counts, table, absent).expand(*shape, *table.shape[axis:])
         beside = torch.where(counts, absent, present).to(table.dtype)
         return torch.cat([table, beside.expand(*shape, 1, *table.shape[axis + 1 :])], axis)
+
+
+def plan_for(tree: ActionTree, asked: Mapping[int, Over]) -> PrefixPlan:
+    """The plan of a tree whose functions ask for these heads; made once for each tree."""
+    key = (PrefixPlan, *asked.items())
+    plan: PrefixPlan | None = tree.derived.get(key)
+    if plan is None:
+        plan = PrefixPlan(tree, asked)
+        if not torch.compiler.is_compiling():
+            tree.derived[key] = plan
+    return plan
 
 
 def align(table: Tensor, have: Over, want: Over) -> Tensor:

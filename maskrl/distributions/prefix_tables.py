@@ -9,7 +9,6 @@ chain rule). A prefix that the masks rule out is an empty row and enters no arit
 from __future__ import annotations
 
 import math
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -43,26 +42,34 @@ class PrefixTables:
         self.batch = heads.batch
         self.idle_action = idle_action
         self.look = look
+        # Not functools.cached_property, whose lock cannot be compiled.
+        self._open: list[tuple[Tensor, Tensor]] | None = None
+        self._rows: list[Rows] | None = None
+        self._weights: list[Tensor] | None = None
 
     # What the masks alone say.
 
-    @cached_property
+    @property
     def reached(self) -> list[Tensor]:
         """Per head, where the masks lead to a prefix in which it counts: bool over `rows[k]`."""
-        return [reached for reached, _ in self._open]
+        return [reached for reached, _ in self._opened()]
 
-    @cached_property
+    @property
     def allowed(self) -> list[Tensor]:
         """Per head, what is allowed in reachable prefixes: bool `[over rows[k], *batch, n]`."""
-        return [allowed for _, allowed in self._open]
+        return [allowed for _, allowed in self._opened()]
 
-    @cached_property
+    @property
     def empty(self) -> list[Tensor]:
         """Per head, where it counts and allows nothing: bool over `rows[k]` and the batch."""
-        return [reached & ~allowed.any(-1) for reached, allowed in self._open]
+        return [reached & ~allowed.any(-1) for reached, allowed in self._opened()]
 
-    @cached_property
-    def _open(self) -> list[tuple[Tensor, Tensor]]:
+    def _opened(self) -> list[tuple[Tensor, Tensor]]:
+        if self._open is None:
+            self._open = self._open_heads()
+        return self._open
+
+    def _open_heads(self) -> list[tuple[Tensor, Tensor]]:
         plan, heads = self.plan, self.heads
         found = []
         state = torch.ones(self.batch, dtype=torch.bool, device=heads.device)
@@ -87,7 +94,7 @@ class PrefixTables:
         counts = self.plan.counts(k, table.device)
         if counts is None:
             return table
-        counts = counts.reshape(*counts.shape, *[1] * (table.ndim - counts.ndim))
+        counts = counts.reshape([*counts.shape, *[1] * (table.ndim - counts.ndim)])
         return torch.where(counts, table, torch.zeros((), dtype=table.dtype, device=table.device))
 
     def _idle_choice(self, size: int) -> Tensor:
@@ -128,14 +135,16 @@ class PrefixTables:
         counts = self.plan.counts(k, table.device)
         if counts is None:
             return torch.zeros((), dtype=table.dtype, device=table.device)
-        return (~counts).to(table.dtype).reshape(*counts.shape, *[1] * len(self.batch))
+        return (~counts).to(table.dtype).reshape([*counts.shape, *[1] * len(self.batch)])
 
     # What the logits add.
 
-    @cached_property
+    @property
     def rows(self) -> list[Rows]:
         """Per head, masked rows over `rows[k]` and the batch; unreachable ones are empty."""
-        return [self._rows_of(k) for k in range(len(self.heads.tree.nvec))]
+        if self._rows is None:
+            self._rows = [self._rows_of(k) for k in range(len(self.heads.tree.nvec))]
+        return self._rows
 
     def logits(self, k: int) -> Tensor:
         """Logits of head k in the shape of `allowed[k]`."""
@@ -155,9 +164,14 @@ class PrefixTables:
         idle = self._idle_choice(probs.shape[-1]).to(probs.dtype)
         return torch.where(self.empty[k].unsqueeze(-1), idle, probs)
 
-    @cached_property
+    @property
     def weights(self) -> list[Tensor]:
         """Per head, the probability that it counts with these choices before: over `rows[k]`."""
+        if self._weights is None:
+            self._weights = self._weigh()
+        return self._weights
+
+    def _weigh(self) -> list[Tensor]:
         plan = self.plan
         found = []
         dtype = statistics_dtype(self.heads.dtype)
@@ -174,7 +188,7 @@ class PrefixTables:
     def expected(self, k: int, table: Tensor) -> Tensor:
         """Expectation of a table over `rows[k]` (and further trailing dimensions)."""
         weight = self.weights[k]
-        weight = weight.reshape(*weight.shape, *[1] * (table.ndim - weight.ndim))
+        weight = weight.reshape([*weight.shape, *[1] * (table.ndim - weight.ndim)])
         return reduce_to(weight * table, self.plan.rows[k], (), total)
 
     def entropies(self) -> list[Tensor]:
@@ -198,7 +212,6 @@ class PrefixTables:
             parts.append(torch.where(without & ~finite.isnan(), math.inf, finite))
         return parts
 
-    @torch.no_grad()
     def most_probable(self) -> Tensor:
         """A most probable joint action, int64 `[*batch, K]`, by maximising head after head."""
         plan, tree = self.plan, self.heads.tree

@@ -81,6 +81,7 @@ class ActionTree:
         names: Name of every head.
         nvec: Number of choices of every head, as in a MultiDiscrete space.
         parents: Per head, the positions of the earlier heads that it depends on directly.
+        derived: Room for what others derive from the tree and want to derive once.
 
     Raises:
         ConfigError: A name occurs twice, or a head depends on one that does not come before
@@ -108,6 +109,7 @@ class ActionTree:
         if repeated:
             raise ConfigError(f"ActionTree: two heads are called {repeated[0]!r}.")
         self._position = {name: k for k, name in enumerate(self.names)}
+        self.derived: dict[Any, Any] = {}
         self.parents = tuple(self._parents(k) for k in range(len(heads)))
 
     def _parents(self, k: int) -> tuple[int, ...]:
@@ -248,6 +250,10 @@ class ActionTree:
     def from_json(cls, description: Sequence[Mapping[str, Any]]) -> ActionTree:
         """The tree that `to_json` described."""
         return cls(*(Head(**{**of, "choices": tuple(of["choices"])}) for of in description))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the heads, and nothing derived from them."""
+        return ActionTree, self.heads
 
     def __eq__(self, other: object) -> bool:
         """Whether both have equal heads in the same order."""

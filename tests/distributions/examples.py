@@ -14,7 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskrl.distributions import MaskedBernoulli, MaskedCategorical, MaskedMultiCategorical
+from maskrl.distributions import (
+    ConditionalCategorical,
+    MaskedBernoulli,
+    MaskedCategorical,
+    MaskedMultiCategorical,
+)
+from maskrl.masks import ActionTree, Head
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +95,13 @@ def _bits(name: str, logits: Tensor, may_be: Tensor, disallowed: Any) -> Example
     )
 
 
+def _tree(*heads: Head) -> Callable[..., ConditionalCategorical]:
+    def make(logits: Tensor, action_mask: Any = None, **settings: Any) -> ConditionalCategorical:
+        return ConditionalCategorical(ActionTree(*heads), logits, action_mask, **settings)
+
+    return make
+
+
 EXAMPLES = [
     Example(
         "categorical row",
@@ -139,5 +152,22 @@ EXAMPLES = [
         _logits(2, 3),
         torch.stack([_mask([1, 1], [1, 1], [1, 0]), _mask([0, 1], [1, 1], [1, 1])]),
         [[1, 1, 0], [0, 1, 1]],
+    ),
+    Example(
+        "tree, one row",
+        _tree(Head("type", 3), Head("target", 2, {"type": [1]})),
+        _logits(5),
+        _mask([1, 1, 0, 1, 1])[0],
+        disallowed=[2, 0],
+    ),
+    Example(
+        "tree, batch",
+        _tree(Head("type", 2), Head("aim", 3, {"type": [1]}), Head("force", 2, {"aim": [0, 2]})),
+        _logits(2, 7),
+        _mask([1, 1, 1, 0, 1, 0, 1], [1, 0, 0, 1, 0, 1, 1]),
+        # the second row never aims, so that nothing after its type may be taken or read
+        possible=_mask([1, 1, 1, 0, 1, 0, 1], [1, 0, 0, 0, 0, 0, 0]),
+        read=_mask([1, 1, 1, 0, 1, 0, 1], [1, 0, 0, 0, 0, 0, 0]),
+        disallowed=[[1, 1, 0], [0, 2, 1]],
     ),
 ]
