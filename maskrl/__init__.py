@@ -38,6 +38,7 @@ _INDEX = {
     "MaskedMultiCategorical": "maskrl.distributions.masked_multi_categorical",
     "MaskedBernoulli": "maskrl.distributions.masked_bernoulli",
     "ConditionalCategorical": "maskrl.distributions.conditional_categorical",
+    "GridwiseCategorical": "maskrl.distributions.gridwise_categorical",
     # Attention between the entities of a scene
     "EntityAttention": "maskrl.attention.entity_attention",
     "EntityEncoder": "maskrl.attention.entity_encoder",
@@ -121,6 +122,9 @@ if TYPE_CHECKING:
     from maskrl.attention.record import record_attention as record_attention
     from maskrl.distributions.conditional_categorical import (
         ConditionalCategorical as ConditionalCategorical,
+    )
+    from maskrl.distributions.gridwise_categorical import (
+        GridwiseCategorical as GridwiseCategorical,
     )
     from maskrl.distributions.masked_bernoulli import MaskedBernoulli as MaskedBernoulli
     from maskrl.distributions.masked_categorical import MaskedCategorical as MaskedCategorical

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from maskrl.distributions.conditional_categorical import ConditionalCategorical
 from maskrl.distributions.constraints import AllowedActions
+from maskrl.distributions.gridwise_categorical import GridwiseCategorical
 from maskrl.distributions.kl import kl_masked_categorical
 from maskrl.distributions.masked_bernoulli import MaskedBernoulli
 from maskrl.distributions.masked_categorical import MaskedCategorical
@@ -16,6 +17,7 @@ from maskrl.distributions.masked_multi_categorical import MaskedMultiCategorical
 __all__ = [
     "AllowedActions",
     "ConditionalCategorical",
+    "GridwiseCategorical",
     "MaskedBernoulli",
     "MaskedCategorical",
     "MaskedMultiCategorical",

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import register_kl
 
 from maskrl.distributions.conditional_categorical import ConditionalCategorical
+from maskrl.distributions.gridwise_categorical import GridwiseCategorical
 from maskrl.distributions.masked_bernoulli import MaskedBernoulli
 from maskrl.distributions.masked_categorical import MaskedCategorical
 from maskrl.distributions.masked_multi_categorical import MaskedMultiCategorical
@@ -83,7 +84,21 @@ def kl_conditional_categorical(p: ConditionalCategorical, q: ConditionalCategori
     return p.divergence_from(q)
 
 
+def kl_gridwise_categorical(p: GridwiseCategorical, q: GridwiseCategorical) -> Tensor:
+    """KL(p, q) in nats `[*batch]`, summed over the agents; 0 where there are none.
+
+    Raises:
+        MaskShapeError: p and q have different layouts or shapes.
+        MaskError: They have different agents.
+
+    Empty rows:
+        Each agent, and each of its heads, for itself, as in `kl_of_rows`.
+    """
+    return p.divergence_from(q)
+
+
 register_kl(MaskedCategorical, MaskedCategorical)(kl_masked_categorical)
 register_kl(MaskedMultiCategorical, MaskedMultiCategorical)(kl_masked_multi_categorical)
 register_kl(MaskedBernoulli, MaskedBernoulli)(kl_masked_bernoulli)
 register_kl(ConditionalCategorical, ConditionalCategorical)(kl_conditional_categorical)
+register_kl(GridwiseCategorical, GridwiseCategorical)(kl_gridwise_categorical)
