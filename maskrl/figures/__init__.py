@@ -8,6 +8,7 @@ them on a page.
 
 from __future__ import annotations
 
+from maskrl.figures.action_bits import action_bits_figure
 from maskrl.figures.action_head import action_head_figure
 from maskrl.figures.attention_map import attention_map_figure
 from maskrl.figures.learning_curves import ReferenceLine, learning_curve
@@ -19,6 +20,7 @@ __all__ = [
     "LIGHT",
     "PALETTE",
     "ReferenceLine",
+    "action_bits_figure",
     "action_head_figure",
     "attention_map_figure",
     "disallowed_mass_figure",

@@ -136,15 +136,20 @@ def action_text(views: Sequence[HeadView], *, binary: bool = False) -> str:
     """
     if binary:
         on = [readable(view.name) for view in views if view.action == 1]
-        return f"{', '.join(on)} on" if on else "all off"
+        if len(on) > 1:
+            on = [f"{', '.join(on[:-1])} and {on[-1]}"]
+        return f"{on[0]} on" if on else "all off"
     if len(views) == 1:
         return readable(views[0].chosen)
-    parts = [
-        f"{readable(view.name)} {view.chosen}" if view.chosen.isdigit() else readable(view.chosen)
-        for view in views
-        if view.relevant
-    ]
-    return ", ".join(parts)
+    return ", ".join(_choice_text(view) for view in views if view.relevant)
+
+
+def _choice_text(view: HeadView) -> str:
+    """A choice by its name, or by the head's name and its number."""
+    if not view.chosen.isdigit():
+        return readable(view.chosen)
+    apart = ": " if view.name[-1:].isdigit() else " "
+    return f"{readable(view.name)}{apart}{view.chosen}"
 
 
 def readable(name: str) -> str:

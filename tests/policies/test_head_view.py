@@ -97,8 +97,11 @@ def test_what_was_done_in_words():
     assert action_text(views([1, 2])) == "move to, direction 2"
     assert action_text(views([0, 2], relevant=np.array([True, False]))) == "wait"
     assert action_text(views([1], LABELS[:1])) == "move to"
+    numbered = tuple(HeadLabels(f"head {k}", ("0", "1")) for k in range(2))
+    assert action_text(views([1, 0], numbered)) == "head 0: 1, head 1: 0"
     bits = tuple(HeadLabels(name, ("off", "on")) for name in ("door_1", "lamp"))
-    assert action_text(views([1, 1], bits), binary=True) == "door 1, lamp on"
+    assert action_text(views([1, 1], bits), binary=True) == "door 1 and lamp on"
+    assert action_text(views([0, 1], bits), binary=True) == "lamp on"
     assert action_text(views([0, 0], bits), binary=True) == "all off"
 
 

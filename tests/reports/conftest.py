@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskrl.masks.tree import ActionTree, Head
 from maskrl.policies.episode import EpisodeRecord, EpisodeStep
+from maskrl.policies.head_view import OFF_ON, HeadLabels, softmax_within
 from maskrl.reports.attention_scenes import AttentionView, SceneMaps
 from maskrl.reports.live_policy import LivePolicy
 from maskrl.reports.run_data import RunData
@@ -146,6 +148,79 @@ def made_up_episode(
     )
 
 
+TREE = ActionTree(
+    Head("command", 4, choices=("wait", "move", "attack", "build")),
+    Head("direction", 4, relevant={"command": [1]}, choices=("north", "east", "south", "west")),
+    Head("target", 49, relevant={"command": [2]}),
+    Head("building", 3, relevant={"command": [3]}, choices=("tower", "wall", "gold_mine")),
+)
+"""Parts that come and go with the command, one of them with many choices."""
+
+LABELS = {
+    "tree": tuple(
+        HeadLabels(head.name, head.choices or tuple(str(k) for k in range(head.size)))
+        for head in TREE.heads
+    ),
+    "multi_discrete": tuple(
+        HeadLabels(f"head {k}", tuple(str(c) for c in range(n))) for k, n in enumerate((3, 5, 2))
+    ),
+    "multi_binary": tuple(HeadLabels(f"lamp_{k}", OFF_ON) for k in range(6)),
+    "candidates": (HeadLabels("", tuple(f"candidate {k}" for k in range(24))),),
+}
+
+
+def made_up_heads_step(index: int, kind: str) -> EpisodeStep:
+    """A decision of several heads, of bits, or among candidates."""
+    rng = np.random.default_rng(100 + index)
+    labels = LABELS[kind]
+    sizes = tuple(len(head.choices) for head in labels)
+    total = sum(sizes)
+    logits = rng.normal(scale=1.5, size=total)
+    mask = rng.random(total) < 0.6
+    if kind == "candidates":
+        mask[6 + index :] = False
+        mask[0] = True
+    action, start = [], 0
+    for k, size in enumerate(sizes):
+        if kind == "multi_binary":
+            logits[start] = 0.0
+        choice = index % size if k == 0 else int(rng.integers(size))
+        if kind == "candidates":
+            choice = int(np.where(mask, logits, -np.inf).argmax())
+        mask[start + choice] = True
+        action.append(choice)
+        start += size
+    return EpisodeStep(
+        frame=made_up_frame(index),
+        text=None,
+        observation={},
+        action=action[0] if kind == "candidates" else np.array(action),
+        action_mask=mask,
+        logits=logits,
+        probs=softmax_within(logits, mask, sizes),
+        value=0.1 * index,
+        reward=1.0 if index == 8 else -0.01,
+        relevant=TREE.relevant(action) if kind == "tree" else None,
+    )
+
+
+def made_up_heads_episode(kind: str, *, steps: int = 6) -> EpisodeRecord:
+    """An episode of an environment whose actions have another shape than one number."""
+    return EpisodeRecord(
+        env="outpost",
+        env_kwargs={},
+        seed=0,
+        steps=tuple(made_up_heads_step(k, kind) for k in range(steps)),
+        final_frame=made_up_frame(steps),
+        final_text=None,
+        terminated=True,
+        truncated=False,
+        action_names=tuple(name for head in LABELS[kind] for name in head.choices),
+        action_kind=kind,
+        heads=LABELS[kind],
+    )
+
+
 def made_up_scene(scene: str) -> SceneMaps:
     """Attention of four entities, the scorpion hidden where there are trees."""
     sees = np.ones((2, 4, 4), np.bool_)
@@ -180,6 +255,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def make_episode() -> Callable[..., EpisodeRecord]:
     return made_up_episode
+
+
+@pytest.fixture(scope="session")
+def make_heads_episode() -> Callable[..., EpisodeRecord]:
+    return made_up_heads_episode
 
 
 @pytest.fixture(scope="session")

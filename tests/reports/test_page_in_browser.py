@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from maskrl.reports.live_policy import LivePolicy
 from maskrl.reports.page import render_page
 
 MISSING = (
@@ -241,3 +242,37 @@ def test_figures_follow_the_colour_scheme(page):
     set_scheme(page, "dark")
     wait_for(page, f"{colour} !== '{light}'")
     assert complaints(page) == []
+
+
+@pytest.mark.parametrize("kind", ["tree", "multi_binary", "candidates"])
+def test_actions_of_another_shape(browser, tmp_path, make_run, make_heads_episode, kind):
+    # After the tests of the page that is loaded once: this loads others.
+    path = tmp_path / "report.html"
+    live = LivePolicy(episodes=(make_heads_episode(kind),))
+    path.write_text(render_page(make_run("outpost"), live), encoding="utf-8")
+    set_window(browser, 400, "dark")
+    browser.get(path.as_uri())
+    wait_until_drawn(browser)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 400
+    browser.execute_script("document.querySelector('[data-move=\"1\"]').click()")
+    rows = browser.execute_script(
+        "return [...document.querySelectorAll('[data-part=actions] tr')].map(r => r.innerText)"
+    )
+    chosen = browser.execute_script("return document.querySelector('[data-part=facts]').innerText")
+    if kind == "tree":
+        heads = [row.split() for row in rows if row.split()[0] in ("direction", "target")]
+        assert heads == [["direction"], ["target", "not", "relevant"]]
+        assert len(rows) == 4 + 4 + 4 and "move, east" in chosen
+    elif kind == "multi_binary":
+        assert len(rows) == 6 and any("must be on" in row for row in rows) and " on" in chosen
+    else:
+        record = make_heads_episode(kind)
+        assert len(rows) == record.steps[1].action_mask.sum()
+        more = browser.execute_script("return document.querySelector('[data-part=more]').innerText")
+        assert more == f"{len(rows)} of 24 places hold a candidate that can be chosen."
+    height = "return document.querySelector('#viewer').offsetHeight"
+    browser.execute_script("document.querySelector('[data-move=\"1\"]').click()")
+    before = browser.execute_script(height)
+    browser.execute_script("document.querySelector('[data-move=last]').click()")
+    assert browser.execute_script(height) == before
+    assert complaints(browser) == []

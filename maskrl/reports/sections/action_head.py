@@ -1,7 +1,9 @@
-"""The head of one step as three bars: raw logits, mask, probabilities.
+"""The heads of one step as bars: raw logits, mask, probabilities.
 
-The step is chosen by a rule that the caption states: where the network alone
-would have put the most probability on disallowed actions.
+The step is chosen by a rule that the caption states: where the network alone would have
+put the most probability on disallowed choices. An action of several heads gets a figure
+per head, of which those that do not count say so; bits share one figure; of a set of
+candidates those that can be chosen are shown.
 """
 
 from __future__ import annotations
@@ -11,16 +13,43 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+import plotly.graph_objects as go
 
-from maskrl.figures import action_head_figure
+from maskrl.figures import action_bits_figure, action_head_figure
 from maskrl.policies.episode import EpisodeRecord, EpisodeStep
+from maskrl.policies.head_view import HeadView, action_text
 from maskrl.reports import wording
 from maskrl.reports.section import Section, figure_place, paragraph
-from maskrl.reports.sections.episode import action_rows
+from maskrl.reports.sections.episode import action_rows, bit_rows, choice_names
+
+MAX_HEADS = 12
+"""Heads of one decision that are drawn."""
+
+_TITLE = "One decision under the mask"
+_INTROS = {
+    "discrete": (
+        "The network gives every action a logit. The mask takes out what is impossible now, and "
+        "the probabilities are shared among what is left. Crosses and hatching mark what is "
+        "disallowed."
+    ),
+    "candidates": (
+        "The network gives every candidate a score, by the same rule for all. The mask says which "
+        "of them are there and can be chosen, and the probabilities are shared among those."
+    ),
+    "multi_binary": (
+        "The network gives every bit log-odds of being on. The mask says which bits are free, and "
+        "which must be on or off whatever the network says; those are hatched."
+    ),
+    "heads": (
+        "An action has several heads. In each of them the network gives every choice a logit, "
+        "the mask takes out what is impossible now, and the probabilities are shared among what "
+        "is left. Crosses and hatching mark what is disallowed."
+    ),
+}
 
 
 def action_head_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
-    """The head of the step at which the mask mattered most.
+    """The heads of the step at which the mask mattered most.
 
     Args:
         episodes: recorded episodes.
@@ -31,25 +60,77 @@ def action_head_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
     decision = hardest_decision(episodes)
     if decision is None:
         return None
-    step = decision.step
-    names = [wording.readable(name) for name in episodes[decision.episode].action_names]
-    rows = action_rows(step)
-    figure = action_head_figure(
+    record = episodes[decision.episode]
+    views = record.head_views(decision.step)
+    kind = record.action_kind
+    if kind in ("discrete", "candidates"):
+        html, figures, shown = _one_head(views[0], hide_masked=kind == "candidates")
+    elif kind == "multi_binary":
+        html, figures, shown = _bits(views, decision.step)
+    else:
+        html, figures, shown = _several_heads(views)
+    caption = escape(_caption(decision, record, shown=shown, episodes=len(episodes)))
+    intro = paragraph(_INTROS.get(kind, _INTROS["heads"]), kind="intro")
+    if len(figures) == 1 and kind not in ("multi_discrete", "tree"):
+        (name, figure) = next(iter(figures.items()))
+        html = figure_place(name, figure, caption=caption)
+    else:
+        html += f'<p class="caption apart">{caption}</p>'
+    return Section("head", _TITLE, intro + html, figures)
+
+
+def _one_head(view: HeadView, *, hide_masked: bool) -> tuple[str, dict[str, go.Figure], int]:
+    rows = action_rows(view, hide_masked=hide_masked)
+    return "", {"action-head": _figure(view, rows, diamonds=not hide_masked)}, len(rows)
+
+
+def _figure(view: HeadView, rows: list[int], *, diamonds: bool = True) -> go.Figure:
+    """The bars of some choices of one head."""
+    names = choice_names(view)
+    return action_head_figure(
         [names[k] for k in rows],
-        step.logits[rows],
-        decision.action_mask[rows],
-        step.probs[rows],
-        unmasked_probs=softmax(step.logits)[rows],
-        action=rows.index(step.action),
+        view.logits[rows],
+        view.allowed[rows],
+        view.probs[rows],
+        unmasked_probs=softmax(view.logits)[rows] if diamonds else None,
+        action=rows.index(view.action),
     )
-    caption = _caption(decision, names, shown=len(rows), episodes=len(episodes))
-    html = paragraph(
-        "The network gives every action a logit. The mask takes out what is impossible now, and "
-        "the probabilities are shared among what is left. Crosses and hatching mark what is "
-        "disallowed.",
-        kind="intro",
-    ) + figure_place("action-head", figure, caption=escape(caption))
-    return Section("head", "One decision under the mask", html, {"action-head": figure})
+
+
+def _bits(views: Sequence[HeadView], step: EpisodeStep) -> tuple[str, dict[str, go.Figure], int]:
+    rows = bit_rows(views)
+    figure = action_bits_figure(
+        [wording.readable(views[k].name) for k in rows],
+        np.array([views[k].logits[1] for k in rows]),
+        np.array([views[k].allowed for k in rows]),
+        np.array([views[k].probs[1] for k in rows]),
+        action=np.asarray(step.action)[rows],
+    )
+    return "", {"action-head": figure}, len(rows)
+
+
+def _several_heads(views: Sequence[HeadView]) -> tuple[str, dict[str, go.Figure], int]:
+    """A figure for every head that counts, a muted remark for every other."""
+    figures: dict[str, go.Figure] = {}
+    parts = []
+    counting = [(k, view) for k, view in enumerate(views) if view.relevant]
+    for k, view in counting[:MAX_HEADS]:
+        rows = action_rows(view)
+        figure = _figure(view, rows)
+        figures[f"action-head-{k}"] = figure
+        more = len(view.probs) - len(rows)
+        caption = f"The {len(rows)} likeliest, and {wording.count(more)} more." if more else ""
+        title = wording.readable(view.name)
+        parts.append(figure_place(f"action-head-{k}", figure, title=title, caption=caption))
+    remarks = [
+        f"<li>{escape(wording.readable(view.name))}: not relevant</li>"
+        for view in views
+        if not view.relevant
+    ]
+    if len(counting) > MAX_HEADS:
+        remarks.append(f"<li>{wording.plural(len(counting) - MAX_HEADS, 'head')} more</li>")
+    below = f'<ul class="muted-heads">{"".join(remarks)}</ul>' if remarks else ""
+    return f'<div class="grid two">{"".join(parts)}</div>{below}', figures, len(views)
 
 
 @dataclass(frozen=True)
@@ -61,7 +142,8 @@ class Decision:
         index: number of the step in it, from 0.
         step: the step.
         action_mask: bool [A], its mask.
-        mass: probability that the network alone would put on disallowed actions.
+        mass: probability that the network alone would put on disallowed choices, the mean
+            over the heads that count; of candidates the number that can be chosen.
     """
 
     episode: int
@@ -72,17 +154,26 @@ class Decision:
 
 
 def hardest_decision(episodes: Sequence[EpisodeRecord]) -> Decision | None:
-    """The step at which the network alone would have put the most on disallowed actions.
+    """The step at which the network alone would have put the most on disallowed choices.
+
+    What a network says of padding means nothing, so of candidates it is the step at which
+    the most can be chosen.
 
     Empty rows:
-        Steps that allow nothing are passed over; None where no step is left.
+        Heads that may choose nothing are passed over; None where no step is left.
     """
     found: Decision | None = None
     for number, episode in enumerate(episodes):
         for index, step in enumerate(episode.steps):
-            if step.action_mask is None or not step.action_mask.any():
+            if step.action_mask is None:
                 continue
-            mass = disallowed_mass(step.logits, step.action_mask)
+            views = [v for v in episode.head_views(step) if v.relevant and v.allowed.any()]
+            if not views:
+                continue
+            if episode.action_kind == "candidates":
+                mass = float(step.action_mask.sum())
+            else:
+                mass = float(np.mean([disallowed_mass(v.logits, v.allowed) for v in views]))
             if found is None or mass > found.mass:
                 found = Decision(number, index, step, step.action_mask, mass)
     return found
@@ -110,23 +201,64 @@ def disallowed_mass(logits: np.ndarray, action_mask: np.ndarray) -> float:
     return float(softmax(logits)[~action_mask].sum())
 
 
-def _caption(decision: Decision, names: Sequence[str], *, shown: int, episodes: int) -> str:
+def _caption(decision: Decision, record: EpisodeRecord, *, shown: int, episodes: int) -> str:
     """Which step it is, why it was chosen, and what the mask changed."""
+    views = record.head_views(decision.step)
     which = f"episode {decision.episode + 1}" if episodes > 1 else "the episode"
-    allowed, n = int(decision.action_mask.sum()), len(names)
     parts = [
-        f"Step {decision.index} of {which} above: {allowed} of {n} actions are allowed, and the "
-        f"agent takes \N{LEFT DOUBLE QUOTATION MARK}{names[decision.step.action]}"
+        f"Step {decision.index} of {which} above: {_allowed(record.action_kind, views)}, and the "
+        f"agent takes \N{LEFT DOUBLE QUOTATION MARK}{_taken(record, views)}"
         "\N{RIGHT DOUBLE QUOTATION MARK}."
     ]
-    if decision.mass > 0:
+    what = "actions" if len(views) == 1 else "choices"
+    if record.action_kind == "candidates":
+        parts.append("Of all the steps recorded this is the one with the most to choose from.")
+    elif decision.mass > 0:
+        of = "bits" if record.action_kind == "multi_binary" else "heads that count"
+        mean = "" if len(views) == 1 else f" (the mean over the {of})"
         parts.append(
             "Of all the steps recorded this is the one where the network alone would have erred "
             f"most: without the mask (diamonds) {wording.percent(decision.mass)} of the "
-            "probability would lie on disallowed actions; with it, exactly none does."
+            f"probability would lie on disallowed {what}{mean}; with it, exactly none does."
         )
     else:
         parts.append("Nothing was disallowed in any of the steps recorded.")
-    if shown < n:
-        parts.append(f"The {shown} likeliest of {n} actions are shown.")
+    if record.action_kind == "multi_binary":
+        if shown < len(views):
+            parts.append(f"{shown} of {len(views)} bits are shown: those on, then the likeliest.")
+    elif len(views) == 1:
+        n = (
+            int(views[0].allowed.sum())
+            if record.action_kind == "candidates"
+            else len(views[0].probs)
+        )
+        if shown < n:
+            noun = "candidates" if record.action_kind == "candidates" else "actions"
+            parts.append(f"The {shown} likeliest of {n} {noun} are shown.")
     return " ".join(parts)
+
+
+def _allowed(kind: str, views: Sequence[HeadView]) -> str:
+    """How much was allowed, in words."""
+    if kind == "multi_binary":
+        free = sum(bool(view.allowed.all()) for view in views)
+        return f"{free} of {wording.plural(len(views), 'bit')} {'is' if free == 1 else 'are'} free"
+    if len(views) == 1:
+        allowed, n = int(views[0].allowed.sum()), len(views[0].probs)
+        if kind == "candidates":
+            return f"{wording.plural(allowed, 'candidate')} can be chosen"
+        return f"{allowed} of {n} actions are allowed"
+    counting = [view for view in views if view.relevant]
+    allowed = sum(int(view.allowed.sum()) for view in counting)
+    n = sum(len(view.probs) for view in counting)
+    heads = f"{len(counting)} of {wording.plural(len(views), 'head')} count"
+    if len(counting) == len(views):
+        heads = f"all {len(views)} heads count"
+    return f"{heads}, {allowed} of their {n} choices are allowed"
+
+
+def _taken(record: EpisodeRecord, views: Sequence[HeadView]) -> str:
+    """What the agent does, in words."""
+    if len(views) == 1 and record.action_kind != "multi_binary":
+        return choice_names(views[0])[views[0].action]
+    return action_text(views, binary=record.action_kind == "multi_binary")

@@ -2,7 +2,8 @@
 
 Python prepares the data and the empty frame; `templates/episode.js` fills it at
 every step. Equal pictures are stored once, and of very many actions only the
-likeliest are, so that a page stays small.
+likeliest are, so that a page stays small. Actions with several heads are groups of
+rows, bits are rows that are on or off, and of candidates padding is left out.
 """
 
 from __future__ import annotations
@@ -13,14 +14,21 @@ from typing import Any
 
 import numpy as np
 
+from maskrl.figures.action_bits import WORDS
 from maskrl.policies.episode import EpisodeRecord, EpisodeStep
+from maskrl.policies.head_view import HeadView, action_text
 from maskrl.reports import wording
 from maskrl.reports.ansi_html import ansi_to_html
 from maskrl.reports.png import png_data_uri, with_few_colours
 from maskrl.reports.section import Section, paragraph
 
 MAX_ACTIONS = 16
-"""Rows of actions beside a step; with more actions the likeliest are shown."""
+"""Rows of actions beside a step, of each head; with more actions the likeliest are shown."""
+MAX_ROWS = 40
+"""Rows of all heads together; with more choices each head shows fewer."""
+MAX_BITS = 16
+"""Rows of bits beside a step; with more bits those that are on and the likeliest are shown."""
+_NAMES_OF_KINDS = {"discrete": "action", "candidates": "candidate", "multi_binary": "bit"}
 
 _BACK = (
     ("first", "First step", "M5 4h2.5v16H5zM20 4v16L8.5 12z"),
@@ -55,11 +63,17 @@ def episode_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
         + '<div class="screen" hidden><pre data-part="screen"></pre></div>'
         + _transport()
         + '</div><div class="panel"><dl class="facts" data-part="facts"></dl>'
-        + _tables()
+        + _tables(first.action_kind)
         + "</div></div></div>"
     )
+    views = first.head_views(first.steps[0])
     data = {
-        "actions": [wording.readable(name) for name in first.action_names],
+        "kind": first.action_kind,
+        "actions": [name for view in views[:1] for name in choice_names(view)],
+        "heads": [
+            {"name": wording.readable(view.name), "choices": choice_names(view)}
+            for view in (views if len(views) > 1 or first.action_kind == "multi_binary" else ())
+        ],
         "episodes": [episode_data(episode, k) for k, episode in enumerate(episodes)],
     }
     return Section("episode", "Step through an episode", html, data={"episodes": data})
@@ -89,7 +103,7 @@ def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
         return screens.place(text, lambda: ansi_to_html(text))
 
     steps = [
-        {"picture": picture(step.frame), "screen": screen(step.text), **_step_data(step)}
+        {"picture": picture(step.frame), "screen": screen(step.text), **_step_data(episode, step)}
         for step in episode.steps
     ]
     steps.append(
@@ -114,21 +128,41 @@ def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
     }
 
 
-def action_rows(step: EpisodeStep, limit: int = MAX_ACTIONS) -> list[int]:
+def action_rows(
+    step: EpisodeStep | HeadView, limit: int = MAX_ACTIONS, *, hide_masked: bool = False
+) -> list[int]:
     """Which actions to show beside a step, in the order of the environment.
 
     Args:
-        step: the decision.
+        step: the decision, of one head.
         limit: at most so many. With more actions: the one taken, then the
             likeliest, then those that the network alone would prefer.
+        hide_masked: whether to leave out what the mask disallows, but for the one taken.
     """
     n = len(step.probs)
-    if n <= limit:
-        return list(range(n))
+    taken = int(step.action)
+    shown = np.ones(n, np.bool_)
+    if hide_masked and step.action_mask is not None:
+        shown = step.action_mask | (np.arange(n) == taken)
+    if shown.sum() <= limit:
+        return [int(k) for k in np.flatnonzero(shown)]
     logits = np.where(np.isfinite(step.logits), step.logits, -np.inf)
     order = np.lexsort((-logits, -step.probs.astype(np.float64)))
-    chosen = [step.action, *(int(k) for k in order if int(k) != step.action)]
+    chosen = [taken, *(int(k) for k in order if int(k) != taken and shown[k])]
     return sorted(chosen[:limit])
+
+
+def bit_rows(views: Sequence[HeadView], limit: int = MAX_BITS) -> list[int]:
+    """Which bits to show: all, or with very many those that are on, then the likeliest."""
+    order = sorted(range(len(views)), key=lambda k: (-views[k].action, -views[k].probs[1], k))
+    return sorted(order[:limit])
+
+
+def choice_names(view: HeadView) -> list[str]:
+    """The choices of a head in words; a number of an action without names is "action 3"."""
+    if view.name:
+        return [name.replace("_", " ") for name in view.choices]
+    return [wording.readable(name) for name in view.choices]
 
 
 class _Store:
@@ -146,18 +180,20 @@ class _Store:
         return self._places[key]
 
 
-def _step_data(step: EpisodeStep) -> dict[str, Any]:
+def _step_data(episode: EpisodeRecord, step: EpisodeStep) -> dict[str, Any]:
     """One decision: rows of [action, allowed, probability, logit], entities, attention."""
-    mask = np.ones(len(step.probs), np.bool_) if step.action_mask is None else step.action_mask
-    rows = [
-        [
-            k,
-            int(mask[k]),
-            round(float(step.probs[k]), 4),
-            round(float(step.logits[k]), 3) if np.isfinite(step.logits[k]) else None,
-        ]
-        for k in action_rows(step)
-    ]
+    views = episode.head_views(step)
+    kind = episode.action_kind
+    heads: dict[str, Any] = {}
+    if kind == "multi_binary":
+        chosen = action_text(views, binary=True)
+        heads = {"chosen": chosen, "bits": [_bit(k, views[k]) for k in bit_rows(views)]}
+    elif len(views) > 1:
+        counting = sum(view.relevant for view in views)
+        limit = min(MAX_ACTIONS, max(4, MAX_ROWS // counting)) if counting else MAX_ACTIONS
+        heads = {"chosen": action_text(views), "heads": [_head(view, limit) for view in views]}
+    first = views[0]
+    rows = [] if heads else _rows(first, action_rows(first, hide_masked=kind == "candidates"))
     entities: list[list[Any]] = []
     attention: list[Any] = []
     if step.attention and step.entity_names is not None and step.entity_mask is not None:
@@ -168,14 +204,47 @@ def _step_data(step: EpisodeStep) -> dict[str, Any]:
         entities = [[step.entity_names[j] or f"entity {j}", int(sees[j])] for j in used]
         attention = [np.round(layer[:, 0][:, used], 4).tolist() for layer in step.attention]
     return {
-        "action": step.action,
+        **heads,
+        "action": np.asarray(step.action).tolist(),
         "reward": round(step.reward, 4),
         "value": round(step.value, 3) if np.isfinite(step.value) else None,
-        "allowed": int(mask.sum()),
+        "allowed": int(first.allowed.sum()),
         "rows": rows,
         "entities": entities,
         "attention": attention,
     }
+
+
+def _rows(view: HeadView, shown: Sequence[int]) -> list[list[Any]]:
+    """Rows of [choice, allowed, probability, logit]."""
+    return [
+        [k, int(view.allowed[k]), _rounded(view.probs[k], 4), _rounded(view.logits[k], 3)]
+        for k in shown
+    ]
+
+
+def _head(view: HeadView, limit: int) -> dict[str, Any]:
+    """One head of several; without rows where it does not count."""
+    if not view.relevant:
+        return {"relevant": 0}
+    rows = _rows(view, action_rows(view, limit))
+    return {"relevant": 1, "choice": view.action, "rows": rows, "of": len(view.probs)}
+
+
+def _bit(place: int, view: HeadView) -> list[Any]:
+    """A row of [bit, what the mask says, whether it is on, probability of on, log-odds]."""
+    word = WORDS[(bool(view.allowed[0]), bool(view.allowed[1]))]
+    return [place, word, view.action, _rounded(view.probs[1], 4), _rounded(view.logits[1], 3)]
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return round(float(value), digits) if np.isfinite(value) else None
+
+
+def _is_forced(views: Sequence[HeadView]) -> bool:
+    """Whether there was a single action, one choice in each head that counts."""
+    counts = [int(view.allowed.sum()) for view in views if view.relevant]
+    return max(counts, default=0) == 1
 
 
 def _summary(episode: EpisodeRecord, number: int) -> str:
@@ -186,7 +255,7 @@ def _summary(episode: EpisodeRecord, number: int) -> str:
         f"return {wording.number(episode.total_reward)}."
     )
     masked = [step for step in episode.steps if step.action_mask is not None]
-    forced = sum(int(step.action_mask.sum()) == 1 for step in masked)  # type: ignore[union-attr]
+    forced = sum(_is_forced(episode.head_views(step)) for step in masked)
     if forced:
         sentence += f" The mask left a single choice in {wording.plural(forced, 'step')}."
     return sentence
@@ -205,7 +274,13 @@ def _intro(episodes: Sequence[EpisodeRecord]) -> str:
     sentence += ". Beside each picture: what the mask allowed there, and how the probabilities fell"
     if any(step.attention for step in first.steps):
         sentence += ", and how the agent spread its attention over the scene"
-    return sentence + "."
+    sentence += "."
+    if first.action_kind == "tree":
+        sentence += (
+            " An action has several heads, chosen one after the other; a head that means nothing "
+            "after the choices before it is marked as not relevant."
+        )
+    return sentence
 
 
 def _choice(episodes: Sequence[EpisodeRecord]) -> str:
@@ -249,13 +324,18 @@ def _transport() -> str:
     )
 
 
-def _tables() -> str:
+def _tables(kind: str = "discrete") -> str:
     """Empty tables of actions and of attention."""
+    noun = _NAMES_OF_KINDS.get(kind, "choice")
+    bits = kind == "multi_binary"
+    mask = "mask" if bits else '<span class="visually-hidden">mask</span>'
+    title = {"candidates": "Candidates", "multi_binary": "Bits"}.get(kind, "Actions")
     return (
-        '<table class="rows"><caption>Actions</caption><thead><tr><th scope="col">action</th>'
-        '<th scope="col"><span class="visually-hidden">mask</span></th>'
-        '<th scope="col">probability</th><th scope="col" class="number"></th>'
-        '<th scope="col" class="number">logit</th></tr></thead>'
+        f'<table class="rows"><caption>{title}</caption><thead><tr><th scope="col">{noun}</th>'
+        f'<th scope="col">{mask}</th>'
+        f'<th scope="col">{"on" if bits else "probability"}</th>'
+        '<th scope="col" class="number"></th>'
+        f'<th scope="col" class="number">{"log-odds" if bits else "logit"}</th></tr></thead>'
         '<tbody data-part="actions"></tbody></table><p class="caption" data-part="more" hidden></p>'
         '<div class="attention-block" data-part="attention" hidden>'
         f"<h3>{escape('Attention of the agent')}</h3>"

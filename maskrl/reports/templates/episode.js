@@ -3,7 +3,7 @@
   "use strict";
   const viewer = document.getElementById("viewer");
   if (!viewer) return;
-  const { episodes, actions } = page.episodes;
+  const { episodes, actions, kind, heads } = page.episodes;
   const find = (name) => viewer.querySelector(`[data-part="${name}"]`);
   const part = {};
   for (const name of ["picture", "screen", "slider", "count", "play", "facts", "actions", "more", "attention", "entities", "summary"]) {
@@ -27,9 +27,9 @@
     return element("span", { class: "bar" }, fill);
   }
 
-  function actionRow(row, chosen) {
+  function actionRow(row, chosen, names = actions) {
     const [index, allowed, probability, logit] = row;
-    const name = actions[index];
+    const name = names[index];
     const word = allowed ? "allowed" : "disallowed";
     const label = `${name}: ${word}, probability ${allowed ? probability.toFixed(4) : "exactly 0"}, raw logit ${fixed(logit, 3)}`;
     const kind = [allowed ? "" : "blocked", index === chosen ? "chosen" : ""].join(" ").trim();
@@ -39,6 +39,45 @@
       element("td", { class: "bar-cell" }, bar(probability)),
       element("td", { class: "number" }, allowed ? share(probability) : "0"),
       element("td", { class: "number" }, fixed(logit, 2)));
+  }
+
+  // One head of several: a row with its name, then its choices; one that does not count has none.
+  function headRows(head, place) {
+    const { name, choices } = heads[place];
+    const remark = !head.relevant
+      ? "not relevant"
+      : head.rows.length < head.of ? `${head.rows.length} likeliest of ${head.of}` : "";
+    const title = element("tr", { class: head.relevant ? "head" : "head idle", "data-head": place },
+      element("th", { scope: "rowgroup", colspan: 5 }, name, " ", element("span", { class: "remark" }, remark)));
+    return head.relevant ? [title, ...head.rows.map((row) => actionRow(row, head.choice, choices))] : [title];
+  }
+
+  function bitRow([index, word, on, probability, logOdds]) {
+    const { name } = heads[index];
+    const label = `${name}: ${word}, ${on ? "on" : "off"}; on with probability ${probability.toFixed(4)}, raw log-odds ${fixed(logOdds, 3)}`;
+    const classes = [on ? "chosen" : "", word === "must be off" || word === "idle" ? "off" : ""].join(" ").trim();
+    return element("tr", { class: classes || null, title: label, "data-bit": index },
+      element("th", { scope: "row" }, name),
+      element("td", { class: word === "free" ? "word" : "word forced" }, word),
+      element("td", { class: "bar-cell" }, bar(probability)),
+      element("td", { class: "number" }, word === "free" ? share(probability) : word === "idle" ? "" : String(probability)),
+      element("td", { class: "number" }, fixed(logOdds, 2)));
+  }
+
+  function tableRows(step) {
+    if (step.heads) return step.heads.flatMap(headRows);
+    if (step.bits) return step.bits.map(bitRow);
+    return step.rows.map((row) => actionRow(row, step.action));
+  }
+
+  function remainder(step, shown) {
+    if (step.heads || !shown) return "";
+    if (step.bits) return shown < heads.length ? `${shown} of ${heads.length} bits: those that are on, then the likeliest.` : "";
+    if (kind === "candidates") {
+      const there = `${step.allowed} of ${actions.length} places hold a candidate that can be chosen`;
+      return shown < step.allowed ? `${there}; the ${shown} likeliest are shown.` : `${there}.`;
+    }
+    return shown < actions.length ? `The ${shown} likeliest of ${actions.length} actions; ${step.allowed} were allowed.` : "";
   }
 
   function entityRow(name, seen, weight, observer) {
@@ -89,9 +128,10 @@
   function draw() {
     const episode = episodes[state.episode];
     const step = episode.steps[state.step];
-    // After the last action there is nothing to list; the page keeps its height all the same.
+    // After the last action there is nothing to list, and heads come and go; the page keeps its
+    // height all the same.
     const side = part.facts.parentElement;
-    side.style.minHeight = step.action === null ? `${side.offsetHeight}px` : "";
+    side.style.minHeight = step.action === null || step.heads ? `${side.getBoundingClientRect().height}px` : "";
     if (step.picture !== null) part.picture.src = episode.pictures[step.picture];
     part.picture.hidden = step.picture === null;
     part.picture.alt = `Step ${state.step} of the episode`;
@@ -104,15 +144,16 @@
     part.summary.textContent = episode.summary;
     const facts = [];
     if (step.action === null) facts.push(fact("The end", episode.ending));
-    else facts.push(fact("Chosen", actions[step.action]), fact("Reward", fixed(step.reward, 2)));
+    else facts.push(fact("Chosen", step.chosen ?? actions[step.action]), fact("Reward", fixed(step.reward, 2)));
     if (step.value !== null) {
       facts.push(fact("Value", fixed(step.value, 2), "What the value network predicts: discounted, in the scale of rewards that it was trained on"));
     }
     part.facts.replaceChildren(...facts);
-    part.actions.replaceChildren(...step.rows.map((row) => actionRow(row, step.action)));
-    part.actions.closest("table").hidden = step.rows.length === 0;
-    part.more.hidden = step.rows.length === 0 || step.rows.length === actions.length;
-    part.more.textContent = `The ${step.rows.length} likeliest of ${actions.length} actions; ${step.allowed} were allowed.`;
+    const rows = tableRows(step);
+    part.actions.replaceChildren(...rows);
+    part.actions.closest("table").hidden = rows.length === 0;
+    part.more.textContent = remainder(step, rows.length);
+    part.more.hidden = part.more.textContent === "";
     drawAttention(step);
   }
 
@@ -162,5 +203,6 @@
     play(false);
     go(state.step + move);
   });
+  window.addEventListener("resize", () => { part.facts.parentElement.style.minHeight = ""; });
   draw();
 })();
