@@ -25,6 +25,7 @@ from maskrl.functional.rows import (
     check_empty_choice,
     check_idle_action,
     check_reduce,
+    place_of_row,
     raise_no_allowed_action,
     raise_non_finite,
 )
@@ -125,6 +126,15 @@ class ConditionalCategorical(Distribution):
         if self._look and self._is_enumerable and not heads.has_functions:
             self._validate()
 
+    @property
+    def _own_name(self) -> str:
+        """How messages call the distribution."""
+        return _NAME
+
+    def _place_of_row(self, index: tuple[int, ...]) -> str:
+        """How messages call a row of the batch."""
+        return place_of_row(index)
+
     def _new_tables(self) -> PrefixTables:
         return PrefixTables(self._heads, idle_action=self._idle_action, look=self._look)
 
@@ -143,13 +153,15 @@ class ConditionalCategorical(Distribution):
     def _refuse_empty(self, k: int) -> None:
         empty = self._tables.empty[k]
         if bool(empty.any()):
-            raise_no_allowed_action(_NAME, empty, lambda index: self._place_in_table(k, index))
+            raise_no_allowed_action(
+                self._own_name, empty, lambda index: self._place_in_table(k, index)
+            )
 
     def _refuse_unsound(self) -> None:
         for k, rows in enumerate(self._tables.rows):
             if rows.unsound is not None:
                 raise_non_finite(
-                    _NAME,
+                    self._own_name,
                     self._tables.logits(k),
                     self._tables.allowed[k],
                     lambda index, k=k: self._place_in_table(k, index),  # type: ignore[misc]
@@ -160,15 +172,17 @@ class ConditionalCategorical(Distribution):
         over = self._heads.plan.rows[k]
         states = zip(over, index[: len(over)], strict=True)
         prefix = {j: state for j, state in states if state < self._tree.nvec[j]}
-        return place_of_head(self._heads, k, index[len(over) :], prefix)
+        row = self._place_of_row(index[len(over) :])
+        return place_of_head(self._heads, k, row, prefix)
 
     def _new_path(self) -> ConditionalPath:
         return ConditionalPath(
-            _NAME,
+            self._own_name,
             self._heads,
             idle_action=self._idle_action if self._idle else None,
             look=self._look,
             validate=self._validate_args,
+            place_of_row=self._place_of_row,
         )
 
     # One path through the tree.
@@ -255,7 +269,7 @@ class ConditionalCategorical(Distribution):
         """
         if not self._is_enumerable:
             raise ConfigError(
-                f"{_NAME}.{asker}: the prefixes of {self._tree!r} need a table of "
+                f"{self._own_name}.{asker}: the prefixes of {self._tree!r} need a table of "
                 f"{self._heads.plan.entries:,} entries a row, max_enumeration is "
                 f"{self._max_enumeration:,}. {instead}"
             )

@@ -15,7 +15,12 @@ from torch import Tensor
 
 from maskrl.distributions.conditional_heads import ConditionalHeads
 from maskrl.errors import DisallowedActionError
-from maskrl.functional.rows import raise_no_allowed_action, raise_non_finite
+from maskrl.functional.rows import (
+    Place,
+    place_of_row,
+    raise_no_allowed_action,
+    raise_non_finite,
+)
 from maskrl.kernels.contract import Rows
 from maskrl.kernels.dispatch import is_traced, prepare_rows
 from maskrl.kernels.reference import LOG_ZERO
@@ -30,6 +35,7 @@ class ConditionalPath:
         idle_action: The choice of an idle head; None if empty heads are refused.
         look: Whether values may steer control flow; False while tracing.
         validate: Whether to refuse logits and choices that cannot be used.
+        place_of_row: How messages call a row of the batch.
 
     Attributes:
         choices: Of every head so far, int64 `[*lead, *batch]`, 0 where it does not count.
@@ -44,12 +50,14 @@ class ConditionalPath:
         idle_action: int | None,
         look: bool,
         validate: bool,
+        place_of_row: Place = place_of_row,
     ) -> None:
         self.operation = operation
         self.heads = heads
         self.idle_action = idle_action
         self.look = look
         self.validate = validate
+        self.place_of_row = place_of_row
         self.choices: dict[int, Tensor] = {}
         self.counted: dict[int, Tensor | None] = {}
         self._scores: list[Tensor] = []
@@ -188,7 +196,8 @@ class ConditionalPath:
             wide = {j: choice.expand(head.shape) for j, choice in given.items()}
             at = (0,) * (len(head.shape) - len(index)) + index
             prefix = {j: int(choice[at]) for j, choice in wide.items()}
-            return place_of_head(self.heads, head.k, index[len(index) - batch :], prefix)
+            row = self.place_of_row(index[len(index) - batch :])
+            return place_of_head(self.heads, head.k, row, prefix)
 
         return place
 
@@ -223,10 +232,8 @@ class _OpenHead:
         self.shape = logits.shape[:-1]
 
 
-def place_of_head(
-    heads: ConditionalHeads, k: int, row: tuple[int, ...], prefix: Mapping[int, int]
-) -> str:
+def place_of_head(heads: ConditionalHeads, k: int, row: str, prefix: Mapping[int, int]) -> str:
     """How messages call a head of a row, after some choices."""
     names = heads.tree.names
     after = ", ".join(f"{names[j]}={choice}" for j, choice in prefix.items())
-    return f"row {row}, head {k} ({names[k]!r}{f' after {after}' if after else ''})"
+    return f"{row}, head {k} ({names[k]!r}{f' after {after}' if after else ''})"

@@ -64,6 +64,13 @@ class TreeOfAgents(ConditionalCategorical):
         self._agents = agents
         super().__init__(*arguments, **settings)
 
+    @property
+    def _own_name(self) -> str:
+        return _NAME
+
+    def _place_of_row(self, index: tuple[int, ...]) -> str:
+        return self._agents.place(index)
+
 
 @dataclass(frozen=True)
 class AgentChoice:
