@@ -38,6 +38,7 @@ _INDEX = {
     "MaskedMultiCategorical": "maskrl.distributions.masked_multi_categorical",
     "MaskedBernoulli": "maskrl.distributions.masked_bernoulli",
     "ConditionalCategorical": "maskrl.distributions.conditional_categorical",
+    "PointerCategorical": "maskrl.distributions.pointer_categorical",
     "GridwiseCategorical": "maskrl.distributions.gridwise_categorical",
     # Attention between the entities of a scene
     "EntityAttention": "maskrl.attention.entity_attention",
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
     from maskrl.distributions.masked_multi_categorical import (
         MaskedMultiCategorical as MaskedMultiCategorical,
     )
+    from maskrl.distributions.pointer_categorical import PointerCategorical as PointerCategorical
     from maskrl.envs.adapters.gymnasium_info import MaskFromInfo as MaskFromInfo
     from maskrl.envs.adapters.gymnasium_info import MaskFromMethod as MaskFromMethod
     from maskrl.envs.adapters.gymnasium_info import MaskFromObservation as MaskFromObservation

@@ -13,6 +13,8 @@ from maskrl.distributions.kl import kl_masked_categorical
 from maskrl.distributions.masked_bernoulli import MaskedBernoulli
 from maskrl.distributions.masked_categorical import MaskedCategorical
 from maskrl.distributions.masked_multi_categorical import MaskedMultiCategorical
+from maskrl.distributions.pointer_categorical import PointerCategorical
+from maskrl.distributions.pointer_picks import PointerPicks
 
 __all__ = [
     "AllowedActions",
@@ -21,5 +23,7 @@ __all__ = [
     "MaskedBernoulli",
     "MaskedCategorical",
     "MaskedMultiCategorical",
+    "PointerCategorical",
+    "PointerPicks",
     "kl_masked_categorical",
 ]

@@ -15,6 +15,8 @@ from maskrl.distributions.gridwise_categorical import GridwiseCategorical
 from maskrl.distributions.masked_bernoulli import MaskedBernoulli
 from maskrl.distributions.masked_categorical import MaskedCategorical
 from maskrl.distributions.masked_multi_categorical import MaskedMultiCategorical
+from maskrl.distributions.pointer_categorical import PointerCategorical
+from maskrl.distributions.pointer_picks import PointerPicks
 from maskrl.errors import MaskShapeError
 from maskrl.functional.divergence import kl_of_rows
 
@@ -97,8 +99,35 @@ def kl_gridwise_categorical(p: GridwiseCategorical, q: GridwiseCategorical) -> T
     return p.divergence_from(q)
 
 
+def kl_pointer_categorical(p: PointerCategorical, q: PointerCategorical) -> Tensor:
+    """KL(p, q) in nats `[...]`, summed over the candidates that p can take; see `kl_of_rows`.
+
+    Raises:
+        MaskShapeError: p and q have different sets.
+
+    Empty rows:
+        0 between two idle rows, +inf between an idle row and another.
+    """
+    return p.divergence_from(q)
+
+
+def kl_pointer_picks(p: PointerPicks, q: PointerPicks) -> Tensor:
+    """KL(p, q) in nats `[...]`: each pick's, expected over the sets that p picks before it.
+
+    Raises:
+        MaskShapeError: p and q have different numbers of picks, or different sets.
+        ConfigError: The sets are more than `max_enumeration`.
+
+    Empty rows:
+        0 between two idle rows, +inf between an idle row and another.
+    """
+    return p.divergence_from(q)
+
+
 register_kl(MaskedCategorical, MaskedCategorical)(kl_masked_categorical)
 register_kl(MaskedMultiCategorical, MaskedMultiCategorical)(kl_masked_multi_categorical)
 register_kl(MaskedBernoulli, MaskedBernoulli)(kl_masked_bernoulli)
 register_kl(ConditionalCategorical, ConditionalCategorical)(kl_conditional_categorical)
 register_kl(GridwiseCategorical, GridwiseCategorical)(kl_gridwise_categorical)
+register_kl(PointerCategorical, PointerCategorical)(kl_pointer_categorical)
+register_kl(PointerPicks, PointerPicks)(kl_pointer_picks)
