@@ -21,14 +21,13 @@ from torch import nn
 from maskrl.envs.contract import EnvDescription, action_tree_of, describe
 from maskrl.envs.registry import find_entry, make
 from maskrl.errors import ConfigError, MaskrlError
-from maskrl.masks.heads import choices_of, masks_along
-from maskrl.masks.tree import FLAT_MASK
+from maskrl.masks.heads import choices_of, masks_along, starts_of
+from maskrl.masks.tree import FLAT_MASK, ActionTree
 from maskrl.policies.head_view import (
     HeadLabels,
     HeadView,
     label_heads,
     rows_along,
-    softmax_within,
     split_heads,
 )
 from maskrl.policies.predict import obs_to_tensors
@@ -233,7 +232,7 @@ def _decide(
     masks = {key: seen[key] for key in seen if key.partition(":")[0] == FLAT_MASK}
     along = masks_along(row, masks, description.heads)
     judged = choices_of(row, masks, description.heads)
-    logits, probs = _rows(description, distribution, _row_of(raw), along, row)
+    logits, probs = _rows(description, distribution, _row_of(raw), along, chosen)
     return {
         "action": int(action) if action.ndim == 0 else action,
         "action_mask": along.copy() if masks else None,
@@ -251,29 +250,55 @@ def _rows(
     distribution: Any,
     raw: np.ndarray,
     along: np.ndarray,
-    action: np.ndarray,
+    chosen: torch.Tensor,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits and probabilities `[A]` of all choices, head after head, on the path taken.
 
     Args:
         description: Of the environment.
-        distribution: A batch of one; not asked for the probabilities of a tree, which would
-            be those of all its joint actions.
-        raw: Logits as the policy gives them: of a bit its log-odds, of a tree with tables.
+        distribution: A batch of one.
+        raw: Logits as the policy gives them: of a bit its log-odds, of a tree with tables; of
+            a policy that does not tell them the distribution's.
         along: bool `[A]`, what was allowed on the path.
-        action: `[K]`.
+        chosen: The action, as a batch of one.
     """
+    some = np.logical_or.reduceat(along, starts_of(description.nvec))
+    decided = np.repeat(some, description.nvec)  # False for all choices of a head that idles
     if (tree := description.action_tree) is not None:
+        probs = np.where(decided, _probs_on_path(distribution, tree, chosen), 0.0)
+        if raw.size != tree.logits_size:
+            with np.errstate(divide="ignore"):
+                return np.log(probs), probs
         sizes = [int(np.prod(shape)) for shape in tree.logits_shapes]
         parts = zip(np.split(raw, np.cumsum(sizes)[:-1]), tree.logits_shapes, strict=True)
-        logits = rows_along([part.reshape(shape) for part, shape in parts], tree, action)
-        return logits, softmax_within(logits, along, tree)
+        return rows_along(
+            [part.reshape(shape) for part, shape in parts], tree, chosen[0].cpu().numpy()
+        ), probs
     probs = _row_of(distribution.probs)
     if description.action_kind == "multi_binary":
         odds = np.stack([np.zeros_like(raw), raw], axis=-1).reshape(-1)
         pairs = np.stack([1 - probs, probs], axis=-1).reshape(-1)
-        return odds, np.where(along, pairs, 0.0)
+        return odds, np.where(decided, pairs, 0.0)
     return raw, probs
+
+
+def _probs_on_path(distribution: Any, tree: ActionTree, chosen: torch.Tensor) -> np.ndarray:
+    """Probability `[A]` of every choice of every head, after the choices made before it.
+
+    The distribution's own `probs` are marginals over all paths, and its masks and logits may
+    be functions; what it says of the action with one choice exchanged is always the truth.
+    """
+    action = chosen[0].cpu().numpy()
+    heads = np.repeat(np.arange(len(tree.nvec)), tree.nvec)
+    rows = np.arange(heads.size)
+    exchanged = np.tile(action, (heads.size, 1, 1))
+    exchanged[rows, 0, heads] = np.concatenate([np.arange(n) for n in tree.nvec])
+    asked = distribution.expand(distribution.batch_shape)  # another one, not this one changed
+    asked._validate_args = False  # disallowed choices are asked about too
+    value = torch.from_numpy(exchanged).to(chosen.device)
+    log_probs = asked.log_prob(value, reduce="none")[:, 0].double()
+    counts: np.ndarray = tree.relevant(action)[heads]
+    return np.where(counts, log_probs.exp().cpu().numpy()[rows, heads], 0.0)
 
 
 def _row_of(batch: torch.Tensor) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from maskrl.envs.contract import EnvDescription
-from maskrl.masks.heads import Heads, sizes_of, starts_of
+from maskrl.masks.tree import ActionTree
 
 OFF_ON = ("off", "on")
 """Names of what a bit may be."""
@@ -157,41 +157,23 @@ def readable(name: str) -> str:
     return name.replace("_", " ")
 
 
-def rows_along(tables: Sequence[np.ndarray], heads: Heads, action: np.ndarray) -> np.ndarray:
-    """One row out of what each head has: its own, or that of the earlier choice it goes by.
+def rows_along(tables: Sequence[np.ndarray], tree: ActionTree, action: np.ndarray) -> np.ndarray:
+    """One row of logits out of what each head has: its own, or that of an earlier choice.
 
     Args:
         tables: Per head `[size]`, or `[size of the head it goes by, size]`.
-        heads: The tree; or sizes, where no head has a table.
+        tree: Says which head goes by which.
         action: `[K]`, the choices made.
 
     Returns:
         `[sum of sizes]`.
     """
     rows = []
-    for k, table in enumerate(tables):
-        by = None if isinstance(heads, Sequence) else heads.heads[k].logits_by
-        if by is not None and not isinstance(heads, Sequence):
-            table = table[int(action[heads.position(by)])]
+    for head, table in zip(tree.heads, tables, strict=True):
+        if head.logits_by is not None:
+            table = table[int(action[tree.position(head.logits_by)])]
         rows.append(table)
     return np.concatenate(rows)
-
-
-def softmax_within(logits: np.ndarray, action_mask: np.ndarray, heads: Heads) -> np.ndarray:
-    """Probabilities `[sum of sizes]` of every head by itself, exactly 0 where disallowed.
-
-    Empty rows:
-        All 0 for a head that may choose nothing.
-    """
-    out = np.zeros(len(logits), np.float64)
-    for start, size in zip(starts_of(heads), sizes_of(heads), strict=True):
-        part = slice(start, start + size)
-        allowed = np.flatnonzero(action_mask[part] & np.isfinite(logits[part])) + start
-        if allowed.size:
-            raw = logits[allowed].astype(np.float64)
-            weights = np.exp(raw - raw.max())
-            out[allowed] = weights / weights.sum()
-    return out
 
 
 def _per_head(names: Any, nvec: tuple[int, ...]) -> tuple[tuple[str, ...], ...] | None:

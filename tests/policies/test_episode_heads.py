@@ -9,7 +9,12 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from maskrl.distributions import MaskedBernoulli, MaskedCategorical, MaskedMultiCategorical
+from maskrl.distributions import (
+    ConditionalCategorical,
+    MaskedBernoulli,
+    MaskedCategorical,
+    MaskedMultiCategorical,
+)
 from maskrl.envs.contract import mask_space
 from maskrl.envs.registry import EnvEntry, _entries, register
 from maskrl.masks.tree import ActionTree, Head
@@ -65,11 +70,14 @@ class Still(gymnasium.Env):
         return {**self.features, **self.masks}, 1.0, self.at == 2, False, {}
 
 
-class Certain:
-    """What is asked of a distribution over the actions of a tree."""
+class Certain(ConditionalCategorical):
+    """Of the actions of a tree it takes one, likely or not."""
 
-    def __init__(self, action):
-        self.mode = torch.tensor([action])
+    taken = (0, 0)
+
+    @property
+    def mode(self):
+        return torch.tensor([self.taken])
 
 
 class Known(nn.Module):
@@ -85,7 +93,9 @@ class Known(nn.Module):
     def distribution(self, obs):
         logits, mask = self.logits(obs), obs["action_mask"]
         if self.action is not None:
-            return Certain(self.action)
+            certain = Certain(TREE, logits, mask, head_masks={"target": obs["action_mask:target"]})
+            certain.taken = self.action
+            return certain
         if self.kind == "heads":
             return MaskedMultiCategorical(logits, [2, 3], mask)
         if self.kind == "bits":
@@ -141,10 +151,51 @@ def test_a_tree_shows_the_rows_of_the_choice_made():
     assert played.illegal_actions == 0
 
 
+def test_a_policy_that_tells_no_logits_is_shown_by_its_probabilities():
+    told = record("tree", (1, 1))[1]
+
+    class Silent(nn.Module):
+        def distribution(self, obs):
+            return Known("tree", (1, 1)).distribution(obs)
+
+        def value(self, obs):
+            return torch.zeros(1)
+
+    silent = record_episode(Silent(), "still", {"kind": "tree"}).steps[0]
+    np.testing.assert_allclose(silent.probs, told.probs)
+    np.testing.assert_allclose(np.exp(silent.logits), told.probs, rtol=1e-6)
+
+
+def test_masks_of_the_policys_own_are_shown_as_they_act():
+    class Function(Known):
+        def distribution(self, obs):
+            only = {"target": lambda prefix: torch.tensor([False, True, True])}
+            return ConditionalCategorical(TREE, self.logits(obs), head_masks=only)
+
+    played = record_episode(Function("tree"), "still", {"kind": "tree"})
+    target = played.head_views(played.steps[0])[1]
+    # softmax of (1, 2); the policy passes over the world's mask, and that is shown
+    np.testing.assert_allclose(target.probs, [0, 0.26894, 0.73106], atol=1e-5)
+    assert target.action_mask.tolist() == [True, True, False] and played.illegal_actions == 2
+
+
 def test_a_head_that_does_not_count_says_so():
     played, step = record("tree", [0, 0])
     assert [view.relevant for view in played.head_views(step)] == [True, False]
     assert step.probs[2:].tolist() == [0, 0, 0] and played.illegal_actions == 0
+
+
+def test_a_head_that_idles_is_never_likely(monkeypatch):
+    monkeypatch.setitem(MASKS, "bits", {"action_mask": [1, 1, 0, 0]})
+
+    class Idle(Known):
+        def distribution(self, obs):
+            return MaskedBernoulli(self.logits(obs), obs["action_mask"], empty="idle")
+
+    played = record_episode(Idle("bits"), "still", {"kind": "bits"})
+    free, idle = played.head_views(played.steps[0])
+    assert idle.probs.tolist() == [0, 0] and idle.action == 0 and free.probs[1] > 0.7
+    assert played.illegal_actions == 0
 
 
 def test_choices_against_the_mask_are_counted():

@@ -13,7 +13,6 @@ from maskrl.policies.head_view import (
     action_text,
     label_heads,
     rows_along,
-    softmax_within,
     split_heads,
 )
 
@@ -109,13 +108,3 @@ def test_rows_of_tables_are_those_of_the_choices_made():
     tables = [np.array([0.0, 1.0]), np.array([[2.0, 3.0, 4.0], [5.0, 6.0, 7.0]])]
     assert rows_along(tables, TREE, np.array([1, 0])).tolist() == [0, 1, 5, 6, 7]
     assert rows_along(tables, TREE, np.array([0, 0])).tolist() == [0, 1, 2, 3, 4]
-
-
-def test_each_head_has_probabilities_of_its_own():
-    # exp of log 1, log 3: 1/4, 3/4; of 1, 2, 1 without the middle: 1/2, 0, 1/2
-    logits = np.log([1.0, 3.0, 1.0, 2.0, 1.0])
-    mask = np.array([1, 1, 1, 0, 1], bool)
-    np.testing.assert_allclose(softmax_within(logits, mask, (2, 3)), [0.25, 0.75, 0.5, 0, 0.5])
-    assert softmax_within(logits, np.array([1, 1, 0, 0, 0], bool), (2, 3))[2:].tolist() == [0, 0, 0]
-    wild = np.array([1e30, np.nan, -np.inf, 0.0, 0.0])
-    assert softmax_within(wild, np.ones(5, bool), (2, 3)).tolist() == [1, 0, 0, 0.5, 0.5]

@@ -13,7 +13,7 @@ import pytest
 
 from maskrl.masks.tree import ActionTree, Head
 from maskrl.policies.episode import EpisodeRecord, EpisodeStep
-from maskrl.policies.head_view import OFF_ON, HeadLabels, softmax_within
+from maskrl.policies.head_view import OFF_ON, HeadLabels
 from maskrl.reports.attention_scenes import AttentionView, SceneMaps
 from maskrl.reports.live_policy import LivePolicy
 from maskrl.reports.run_data import RunData
@@ -181,6 +181,7 @@ def made_up_heads_step(index: int, kind: str) -> EpisodeStep:
         mask[6 + index :] = False
         mask[0] = True
     action, start = [], 0
+    probs = np.zeros(total)
     for k, size in enumerate(sizes):
         if kind == "multi_binary":
             logits[start] = 0.0
@@ -188,6 +189,9 @@ def made_up_heads_step(index: int, kind: str) -> EpisodeStep:
         if kind == "candidates":
             choice = int(np.where(mask, logits, -np.inf).argmax())
         mask[start + choice] = True
+        part = slice(start, start + size)
+        weights = np.where(mask[part], np.exp(logits[part]), 0.0)
+        probs[part] = weights / weights.sum()
         action.append(choice)
         start += size
     return EpisodeStep(
@@ -197,7 +201,7 @@ def made_up_heads_step(index: int, kind: str) -> EpisodeStep:
         action=action[0] if kind == "candidates" else np.array(action),
         action_mask=mask,
         logits=logits,
-        probs=softmax_within(logits, mask, sizes),
+        probs=probs,
         value=0.1 * index,
         reward=1.0 if index == 8 else -0.01,
         relevant=TREE.relevant(action) if kind == "tree" else None,
