@@ -56,9 +56,10 @@ class PrefixPlan:
         self.deps: tuple[Over, ...] = tuple(deps)
         self.states = tuple(head.size + bool(head.relevant) for head in heads)
         last = [max([-1, *(m for m, of in enumerate(deps) if k in of)]) for k in range(len(heads))]
-        self.kept: tuple[Over, ...] = tuple(
-            tuple(j for j in range(k + 1) if last[j] > k) for k in range(len(heads))
-        )
+        # Lists, because nested generators bind late where this is compiled.
+        self.kept: list[Over] = []
+        for k in range(len(heads)):
+            self.kept.append(tuple([j for j in range(k + 1) if last[j] > k]))
         self._counts = [self._where_relevant(k) for k in range(len(heads))]
         self.entries = max([self._entries(k) for k in range(len(heads))])
 
@@ -132,7 +133,9 @@ def plan_for(tree: ActionTree, asked: Mapping[int, Over]) -> PrefixPlan:
     key = (PrefixPlan, *asked.items())
     plan: PrefixPlan | None = tree.derived.get(key)
     if plan is None:
-        plan = PrefixPlan(tree, asked)
+        # Tensors made in inference mode, in which agents act, cannot be trained with later.
+        with torch.inference_mode(False):
+            plan = PrefixPlan(tree, asked)
         if not torch.compiler.is_compiling():
             tree.derived[key] = plan
     return plan

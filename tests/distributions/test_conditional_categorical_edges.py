@@ -380,3 +380,13 @@ def test_an_empty_batch():
     d = make(LOGITS[:0], FLAT[:0], MOVES[:0])
     assert d.sample((3,)).shape == (3, 0, 3)
     assert d.log_prob(d.sample()).shape == d.entropy().shape == (0,)
+
+
+def test_a_tree_met_first_while_acting_can_be_trained_with_later():
+    """What is kept with a tree must not be an inference tensor."""
+    tree = ActionTree(Head("type", 2), Head("target", 3, relevant={"type": [1]}))
+    with torch.inference_mode():
+        ConditionalCategorical(tree, torch.zeros(4, 5)).sample()
+    logits = torch.zeros(4, 5, requires_grad=True)
+    ConditionalCategorical(tree, logits).entropy().sum().backward()
+    assert torch.isfinite(logits.grad).all()
