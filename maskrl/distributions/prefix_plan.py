@@ -54,7 +54,7 @@ class PrefixPlan:
         self.tree = tree
         self.rows: tuple[Over, ...] = tuple(rows)
         self.deps: tuple[Over, ...] = tuple(deps)
-        self.states = tuple(head.size + bool(head.relevant) for head in heads)
+        self.states = tuple(head.size + (len(head.relevant) > 0) for head in heads)
         last = [max([-1, *(m for m, of in enumerate(deps) if k in of)]) for k in range(len(heads))]
         # Lists, because nested generators bind late where this is compiled.
         self.kept: list[Over] = []
@@ -86,7 +86,7 @@ class PrefixPlan:
 
     def _where_relevant(self, k: int) -> Tensor | None:
         head = self.tree.heads[k]
-        if not head.relevant:
+        if len(head.relevant) == 0:
             return None
         over = self.deps[k]
         table = torch.ones([self.states[j] for j in over], dtype=torch.bool)

@@ -1,6 +1,7 @@
 """Gives every test that asks for an `example` each entry of examples.py in turn.
 
-One that asks for a `batched_example` gets those with at least one batch dimension.
+One that asks for a `batched_example` gets those with at least one batch dimension, and
+one that asks for a `traced_example` the first of these for each distribution.
 """
 
 from __future__ import annotations
@@ -31,3 +32,10 @@ def pytest_generate_tests(metafunc):
     if "batched_example" in metafunc.fixturenames:
         batched = [example for example in load_examples() if example.build().batch_shape]
         metafunc.parametrize("batched_example", batched, ids=name)
+    if "traced_example" in metafunc.fixturenames:
+        first = {}
+        for example in load_examples():
+            distribution = example.build()
+            if distribution.batch_shape and example.traced:
+                first.setdefault(type(distribution), example)
+        metafunc.parametrize("traced_example", list(first.values()), ids=name)

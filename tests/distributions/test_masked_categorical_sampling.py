@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from maskrl.distributions import MaskedCategorical, factored
-from maskrl.functional import select
+from maskrl.functional import masked_sample, select
 
 EXTREMES = [0.0, 5e-324, 2**-53, 1 - 2**-52, 1 - 2**-53]
 
@@ -109,3 +109,54 @@ def test_ten_million_draws():
     counts = d.sample((10**7,)).bincount(minlength=3)
     assert counts[1] == 0
     assert abs(counts[0].item() - 5e6) < 5 * math.sqrt(2.5e6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_x3_a_hundred_thousand_masks_at_every_boundary_of_their_cdf(dtype):
+    # 4 x 25,000 random rows. Each is fed 0, 2^-53, 1 - 2^-53 and both neighbours of every
+    # boundary of its CDF: of the exact one, and of the one as it is summed here.
+    rows, actions = 25_000, 8
+    generator = torch.Generator().manual_seed(torch.finfo(dtype).bits)
+    scale = torch.tensor([0.1, 3.0, 30.0, 80.0])[torch.arange(rows) % 4].unsqueeze(-1)
+    logits = (torch.randn(rows, actions, generator=generator) * scale).to(dtype)
+    m = torch.rand(rows, actions, generator=generator) < 0.4
+    m[torch.arange(rows), torch.randint(actions, (rows,), generator=generator)] = True
+    edges = []
+    for probs in (
+        MaskedCategorical(logits, m).probs.double(),
+        MaskedCategorical(logits.double(), m).probs,
+    ):
+        cdf = probs.cumsum(-1)
+        edges += [cdf, cdf / cdf[:, -1:]]
+    edges = torch.cat(edges, -1)
+    below = torch.nextafter(edges, torch.zeros((), dtype=torch.float64))
+    above = torch.nextafter(edges, torch.full((), 2.0, dtype=torch.float64))
+    ends = torch.tensor([0.0, 2**-53, 1 - 2**-53], dtype=torch.float64).expand(rows, 3)
+    uniforms = torch.cat([ends, edges, below, above], -1).clamp(max=1 - 2**-53)
+    drawn = masked_sample(logits, m, uniform=uniforms.T.contiguous())
+    assert m.gather(-1, drawn.T).all()
+
+
+@pytest.mark.slow
+def test_ten_million_draws_of_the_one_allowed_among_fifty_thousand():
+    m = torch.zeros(50_000, dtype=torch.bool)
+    m[31_415] = True
+    logits = torch.randn(50_000, generator=torch.Generator().manual_seed(0)) * 20
+    assert (MaskedCategorical(logits, m).sample((10**7,)) == 31_415).all()
+
+
+@pytest.mark.slow
+def test_a_hundred_million_draws_are_all_allowed():
+    # 1,000 draws from each of 100,000 rows of 1 to 64 actions, in all four dtypes.
+    generator = torch.Generator().manual_seed(5)
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+        for actions in (1, 2, 7, 33, 64):  # 4 x 5 x 5,000 rows
+            rows = 5_000
+            logits = (torch.randn(rows, actions, generator=generator) * 10).to(dtype)
+            m = torch.rand(rows, actions, generator=generator) < 0.3
+            m[torch.arange(rows), torch.randint(actions, (rows,), generator=generator)] = True
+            d = MaskedCategorical(logits, m)
+            for _ in range(10):
+                drawn = d.sample((100,), generator=generator)
+                assert m.gather(-1, drawn.T).all()
+                assert d.log_prob(drawn).isfinite().all()
