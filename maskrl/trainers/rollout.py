@@ -19,6 +19,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 
 from maskrl.buffers.rollout import RolloutBuffer
+from maskrl.distributions import ConditionalCategorical
 from maskrl.envs.contract import CANDIDATES, final_observations
 from maskrl.errors import (
     ConfigError,
@@ -29,6 +30,7 @@ from maskrl.errors import (
 from maskrl.masks.heads import Choices, choices_of
 from maskrl.masks.tree import ActionTree
 from maskrl.objectives.advantages import successor_values
+from maskrl.policies.action_heads import ActionDistribution
 from maskrl.policies.predict import env_actions, obs_to_tensors
 from maskrl.policies.protocol import distribution_and_value, require_answer
 
@@ -121,10 +123,9 @@ class RolloutCollector:
                     require_answer(self.policy, distribution, value, seen, event)
                     self._answered = True
                 try:
-                    action = distribution.sample(generator=self.generator)
+                    action, log_prob = self._sample(distribution)
                 except NonFiniteLogitsError as error:
                     raise NonFiniteLogitsError(self._diagnosis(t, error)) from error
-                log_prob = distribution.log_prob(action, reduce="none")
                 buffer.actions[t] = action.cpu().numpy()
                 self._look_at_tree(t)
                 buffer.log_probs[t] = log_prob.reshape(len(value), -1).cpu().numpy()
@@ -257,6 +258,13 @@ class RolloutCollector:
         if self.device.type == "cpu":
             return obs
         return {key: tensor.to(self.device) for key, tensor in obs.items()}
+
+    def _sample(self, distribution: ActionDistribution) -> tuple[Tensor, Tensor]:
+        """Actions and their log-probabilities per head; of a tree on one way through it."""
+        if isinstance(distribution, ConditionalCategorical):
+            return distribution.sample_with_log_prob(generator=self.generator)
+        action = distribution.sample(generator=self.generator)
+        return action, distribution.log_prob(action, reduce="none")
 
     def _mark_idle(self, t: int) -> None:
         some = self.buffer.allows_something(t)
