@@ -166,7 +166,7 @@ class GatheredRows(Places):
         lead, last = rows.shape[:axis], rows.shape[axis + 1 :]
         everywhere = rows.new_full((*lead, self.agent_mask.numel(), *last), fill)
         laid = everywhere.index_copy(axis, self._position, rows)
-        laid = laid.reshape(*lead, *self.agent_mask.shape, *last)
+        laid = laid.reshape((*lead, *self.agent_mask.shape, *last))
         return self.layout.outward(laid) if features else laid
 
     def total(self, rows: Tensor) -> Tensor:
@@ -276,4 +276,4 @@ def _total(rows: Tensor, entry: Tensor, batch_shape: torch.Size) -> Tensor:
     """Sum rows `[..., M]` by the entry `[M]` that each belongs to: `[..., *batch]`."""
     lead = rows.shape[:-1]
     sums = rows.new_zeros((*lead, math.prod(batch_shape)))
-    return sums.scatter_add(-1, entry.expand(rows.shape), rows).reshape(*lead, *batch_shape)
+    return sums.scatter_add(-1, entry.expand(rows.shape), rows).reshape((*lead, *batch_shape))
