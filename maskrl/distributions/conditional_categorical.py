@@ -366,7 +366,7 @@ class ConditionalCategorical(Distribution):
             MaskError: Different trees, or functions that read different heads.
             ConfigError: The prefixes are more than `max_enumeration`.
         """
-        same = self._tree.nvec == other.tree.nvec and self._tree == other.tree
+        same = self._tree is other.tree or self._tree == other.tree
         if not same or self._heads.plan.rows != other._heads.plan.rows:
             raise MaskError(
                 f"kl_divergence: p has {self._tree!r}, q {other.tree!r}; expected equal trees "

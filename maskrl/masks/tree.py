@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ class Head:
     choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check what can be checked without the other heads, and freeze it."""
+        """Check what can be checked without the other heads, and copy it."""
         if not isinstance(self.name, str) or not self.name or ":" in self.name:
             raise ConfigError(f"Head: name is {self.name!r}; expected a word without ':'.")
         if isinstance(self.size, bool) or not isinstance(self.size, int | np.integer):
@@ -61,13 +60,8 @@ class Head:
             )
         frozen = {name: tuple(int(c) for c in of) for name, of in self.relevant.items()}
         object.__setattr__(self, "size", int(self.size))
-        object.__setattr__(self, "relevant", MappingProxyType(frozen))
+        object.__setattr__(self, "relevant", frozen)
         object.__setattr__(self, "choices", tuple(self.choices))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by arguments: a read-only mapping cannot be pickled itself."""
-        arguments = (self.name, self.size, dict(self.relevant), self.mask_by, self.logits_by)
-        return Head, (*arguments, self.choices)
 
 
 class ActionTree:
