@@ -20,13 +20,18 @@ from maskrl.distributions import (
     MaskedBernoulli,
     MaskedCategorical,
     MaskedMultiCategorical,
+    PointerCategorical,
 )
 from maskrl.envs.contract import EnvDescription
 from maskrl.errors import ConfigError
 from maskrl.masks.tree import FLAT_MASK, ActionTree
 
 ActionDistribution = (
-    MaskedCategorical | MaskedMultiCategorical | MaskedBernoulli | ConditionalCategorical
+    MaskedCategorical
+    | MaskedMultiCategorical
+    | MaskedBernoulli
+    | ConditionalCategorical
+    | PointerCategorical
 )
 """What a policy may give: any of these, if its actions have the shape of the space's."""
 

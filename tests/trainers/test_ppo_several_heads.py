@@ -14,7 +14,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from maskrl.distributions import MaskedMultiCategorical
+from maskrl.distributions import MaskedMultiCategorical, PointerCategorical
 from maskrl.envs.contract import mask_space
 from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.errors import ConfigError, NoAllowedActionError
@@ -409,6 +409,33 @@ def test_a_policy_of_ones_own_trains_on_several_heads():
     assert np.isnan(log.rows[-1]["disallowed_mass"]), "it does not say its logits"
     action, _ = trainer.predict(trainer.env.reset(seed=0)[0])
     assert trainer.action_space.contains(action[0])
+
+
+class OwnPointer(torch.nn.Module):
+    """A policy of one's own for the candidates, which sees only what may be chosen."""
+
+    def __init__(self):
+        super().__init__()
+        self.actor = torch.nn.Linear(3, 1)
+
+    def _rows(self, obs):
+        return torch.where(obs["action_mask"].unsqueeze(-1), obs["candidates"], 0.0)
+
+    def distribution(self, obs):
+        scores = self.actor(self._rows(obs)).squeeze(-1)
+        return PointerCategorical(scores, obs["action_mask"])
+
+    def value(self, obs):
+        return self._rows(obs).mean((-1, -2))
+
+
+def test_a_pointer_of_ones_own_trains_on_candidates():
+    log = Log()
+    config = CONFIG.replace(network=NetworkConfig(), empty="raise")
+    trainer = PPO(venv("candidates"), config, policy=OwnPointer(), seed=9)
+    trainer.learn(2 * config.batch_size, callbacks=[log])
+    assert log.rows[-1]["illegal_actions"] == 0 and log.rows[-1]["ratio_drift"] <= 1e-5
+    assert 0 < log.rows[-1]["entropy_normalized"] <= 1
 
 
 @pytest.mark.parametrize("name", ["dials", "locked orders"])
