@@ -95,16 +95,18 @@ class Offers:
             end = self._called(end, "end_scores", picked, picked.shape[:-1])
         return _join(scores, self.mask & ~picked & ~ended.unsqueeze(-1), end)
 
-    def among(self, order: Tensor, members: Tensor, possible: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and mask `[*rows, C, n + 1]` after each of C sets of one size, END not chosen.
+    def among(
+        self, order: Tensor, members: Tensor, possible: Tensor, t: int
+    ) -> tuple[Tensor, Tensor]:
+        """Logits and mask `[*rows, C, n + 1]` after each of C sets of size t, END not chosen.
 
         Args:
             order: int64 `[*rows, n]`, which candidates the sets are made of.
             members: bool `[C, n]`.
             possible: bool `[*rows, C]`; elsewhere scores are not looked at.
+            t: How many are in a set.
         """
         rows, n = order.shape[:-1], order.shape[-1]
-        t = int(members[0].sum())
         end = self._end if t >= self.min_picks else None
         picked = order.new_zeros(())
         if self.has_functions:

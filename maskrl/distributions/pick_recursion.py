@@ -124,7 +124,7 @@ def _visit(
     tell; and the rows `[*batch, C, n + 1]` of the next pick.
     """
     n = order.shape[-1]
-    levels = [level.to(order.device) for level in set_levels(n, offers.picks - 1)]
+    levels = set_levels(n, offers.picks - 1, order.device)
     possible = torch.ones_like(order[..., :1], dtype=torch.bool)
     reach: Tensor | None = None
     for k in range(min(n, offers.picks)):
@@ -146,12 +146,11 @@ def _rows(
     offers: Offers, order: Tensor, level: Level, possible: Tensor, *, look: bool, refuse: bool
 ) -> Rows:
     """Rows of the next pick after each set of a level."""
-    logits, allowed = offers.among(order, level.members, possible)
+    logits, allowed = offers.among(order, level.members, possible, level.size)
     rows = prepare_rows(logits, allowed, look=look)
     if refuse and rows.unsound is not None:
         met = rows.unsound & possible
         if bool(met.any()):
-            k = level.arrivals.shape[-1]
             index = tuple(int(i) for i in met.nonzero()[0])
-            offers.raise_in_row(logits[index], allowed[index], index[:-1], k)
+            offers.raise_in_row(logits[index], allowed[index], index[:-1], level.size)
     return rows

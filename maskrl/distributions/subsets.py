@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,11 +34,13 @@ class Level:
     arrivals: Tensor
     departures: Tensor
 
-    def to(self, device: torch.device) -> Level:
-        """The same on a device."""
-        if device.type == "cpu":
-            return self
-        return Level(*(table.to(device) for table in dataclasses.astuple(self)))
+    @property
+    def size(self) -> int:
+        """How many members each of the sets has."""
+        return self.arrivals.shape[-1]
+
+
+Tables = tuple[Any, Any, Any]
 
 
 def count_sets(n: int, largest: int) -> int:
@@ -45,9 +48,33 @@ def count_sets(n: int, largest: int) -> int:
     return sum(math.comb(n, k) for k in range(min(n, largest) + 1))
 
 
+def set_levels(n: int, largest: int, device: torch.device) -> list[Level]:
+    """The levels of sizes 0 to `largest` (at most n)."""
+    if torch.compiler.is_compiling():
+        return [
+            Level(
+                torch.tensor(members, dtype=torch.bool, device=device),
+                torch.tensor(arrivals, dtype=torch.int64, device=device).reshape(len(members), k),
+                torch.tensor(departures, dtype=torch.int64, device=device),
+            )
+            for k, (members, arrivals, departures) in enumerate(_listed_tables(n, largest))
+        ]
+    return [
+        Level(*(torch.from_numpy(table).to(device) for table in tables))
+        for tables in _tables(n, largest)
+    ]
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _listed_tables(n: int, largest: int) -> list[Tables]:
+    """The tables in a form that a compiler takes for constants."""
+    return [(m.tolist(), a.tolist(), d.tolist()) for m, a, d in _tables(n, largest)]
+
+
+# Not as tensors, because a fake one of some tracing must not be kept.
 @functools.lru_cache(maxsize=16)
-def set_levels(n: int, largest: int) -> tuple[Level, ...]:
-    """The levels of sizes 0 to `largest` (at most n), on the CPU."""
+def _tables(n: int, largest: int) -> tuple[Tables, ...]:
+    """Members, arrivals and departures of each level as arrays."""
     # binomials[c, j] = C(c, j): the number of j-sets out of the first c things, which is the
     # rank of the first set whose last member is c.
     binomials = np.array(
@@ -67,17 +94,9 @@ def set_levels(n: int, largest: int) -> tuple[Level, ...]:
         next_arrivals = (before + after) * n + chosen
         departures = np.zeros(len(members) * n, np.int64)
         departures[next_arrivals] = np.arange(len(chosen))[:, None]
-        levels.append(_level(members, arrivals, departures))
+        levels.append((members, arrivals, departures.reshape(members.shape)))
         members = np.zeros((len(chosen), n), np.bool_)
         np.put_along_axis(members, chosen, True, 1)
         arrivals = next_arrivals
-    levels.append(_level(members, arrivals, np.zeros(members.size, np.int64)))
+    levels.append((members, arrivals, np.zeros(members.shape, np.int64)))
     return tuple(levels)
-
-
-def _level(members: np.ndarray, arrivals: np.ndarray, departures: np.ndarray) -> Level:
-    return Level(
-        torch.from_numpy(members),
-        torch.from_numpy(arrivals),
-        torch.from_numpy(departures.reshape(members.shape)),
-    )
