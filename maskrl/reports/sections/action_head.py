@@ -215,7 +215,7 @@ def _caption(decision: Decision, record: EpisodeRecord, *, shown: int, episodes:
         parts.append("Of all the steps recorded this is the one with the most to choose from.")
     elif decision.mass > 0:
         of = "bits" if record.action_kind == "multi_binary" else "heads that count"
-        mean = "" if len(views) == 1 else f" (the mean over the {of})"
+        mean = f" (the mean over the {of})" if sum(view.relevant for view in views) > 1 else ""
         parts.append(
             "Of all the steps recorded this is the one where the network alone would have erred "
             f"most: without the mask (diamonds) {wording.percent(decision.mass)} of the "
@@ -251,10 +251,12 @@ def _allowed(kind: str, views: Sequence[HeadView]) -> str:
     counting = [view for view in views if view.relevant]
     allowed = sum(int(view.allowed.sum()) for view in counting)
     n = sum(len(view.probs) for view in counting)
-    heads = f"{len(counting)} of {wording.plural(len(views), 'head')} count"
-    if len(counting) == len(views):
-        heads = f"all {len(views)} heads count"
-    return f"{heads}, {allowed} of their {n} choices are allowed"
+    if len(counting) == 1:
+        return f"1 of {len(views)} heads counts, {allowed} of its {n} choices are allowed"
+    which = (
+        f"all {len(views)}" if len(counting) == len(views) else f"{len(counting)} of {len(views)}"
+    )
+    return f"{which} heads count, {allowed} of their {n} choices are allowed"
 
 
 def _taken(record: EpisodeRecord, views: Sequence[HeadView]) -> str:

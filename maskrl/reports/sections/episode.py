@@ -278,7 +278,8 @@ def _intro(episodes: Sequence[EpisodeRecord]) -> str:
     if first.action_kind == "tree":
         sentence += (
             " An action has several heads, chosen one after the other; a head that means nothing "
-            "after the choices before it is marked as not relevant."
+            "after the choices before it is marked as not relevant. The likeliest action as a "
+            "whole need not begin with the likeliest first choice."
         )
     return sentence
 

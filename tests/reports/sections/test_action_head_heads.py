@@ -38,6 +38,13 @@ def test_a_figure_for_every_head_that_counts_and_a_word_for_the_others(make_head
     assert "(the mean over the heads that count)" in section.html
 
 
+def test_one_head_that_counts_is_in_the_singular(make_heads_episode):
+    record = make_heads_episode("tree")
+    section = action_head_section([dataclasses.replace(record, steps=(record.steps[0],))])
+    assert "1 of 4 heads counts" in section.html and "of its 4 choices" in section.html
+    assert "the mean over" not in section.html and list(section.figures) == ["action-head-0"]
+
+
 def test_heads_that_always_count(make_heads_episode):
     section = action_head_section([make_heads_episode("multi_discrete")])
     assert list(section.figures) == ["action-head-0", "action-head-1", "action-head-2"]
