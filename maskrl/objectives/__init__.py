@@ -1,4 +1,4 @@
-"""Pure functions that turn a rollout into losses: advantages, policy, value.
+"""Pure functions that turn a rollout into losses: advantages, policy, value, imitation.
 
 They know no environment, no network and no trainer, so a training loop of one's own
 can use them as they are.
@@ -7,6 +7,11 @@ can use them as they are.
 from __future__ import annotations
 
 from maskrl.objectives.advantages import generalized_advantages, successor_values
+from maskrl.objectives.imitation import (
+    count_disallowed,
+    imitation_loss,
+    masked_cross_entropy,
+)
 from maskrl.objectives.policy_gradient import (
     approximate_kl,
     clip_fraction,
@@ -21,9 +26,12 @@ __all__ = [
     "approximate_kl",
     "clip_fraction",
     "clipped_policy_loss",
+    "count_disallowed",
     "explained_variance",
     "generalized_advantages",
+    "imitation_loss",
     "log_ratio",
+    "masked_cross_entropy",
     "mean_over",
     "normalize_advantages",
     "successor_values",
