@@ -1,0 +1,111 @@
+"""Ragged sets: laid out by hand, there and back, and offsets that cannot be."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from maskrl.distributions.candidate_sets import (
+    CandidateSets,
+    check_ragged_expansion,
+    lay_out,
+    raise_empty_set,
+)
+from maskrl.errors import MaskDtypeError, MaskError, MaskShapeError, NoAllowedActionError
+
+CPU = torch.device("cpu")
+
+
+def sets_of(*offsets, entries):
+    return CandidateSets("test", torch.tensor(offsets), entries, CPU)
+
+
+def test_by_hand():
+    sets = sets_of(0, 2, 2, 5, entries=5)
+    assert len(sets) == 3
+    assert sets.longest == 3
+    assert sets.counts.tolist() == [2, 0, 3]
+    assert sets.present.tolist() == [[True, True, False], [False] * 3, [True] * 3]
+    table = sets.padded(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert table.tolist() == [[1, 2, 0], [0, 0, 0], [3, 4, 5]]
+    assert sets.joined(table).tolist() == [1, 2, 3, 4, 5]
+    assert sets.joined(table.expand(2, 3, 3)).shape == (2, 5)
+
+
+def test_both_ways_are_differentiable_selections():
+    sets = sets_of(0, 1, 4, 4, entries=4)
+    flat = torch.randn(4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(sets.padded, flat)
+    assert torch.autograd.gradcheck(
+        sets.joined, torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
+    )
+    assert torch.equal(sets.joined(sets.padded(flat)), flat)
+
+
+def test_no_sets_and_nothing_in_them():
+    assert sets_of(0, entries=0).padded(torch.zeros(0)).shape == (0, 1)
+    empty = sets_of(0, 0, 0, entries=0)
+    assert empty.padded(torch.zeros(0)).tolist() == [[0.0], [0.0]]
+    assert not empty.present.any()
+    assert empty.joined(torch.zeros(2, 1)).shape == (0,)
+
+
+def test_sameness():
+    sets = sets_of(0, 1, 3, entries=3)
+    assert sets.same_as(sets_of(0, 1, 3, entries=3))
+    assert not sets.same_as(sets_of(0, 2, 3, entries=3))
+    assert not sets.same_as(None)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "error", "message"),
+    [
+        ([0, 3], MaskDtypeError, "offsets has list; expected an int64 tensor"),
+        (torch.tensor([0.0, 3.0]), MaskDtypeError, "offsets has dtype torch.float32"),
+        (torch.tensor([0, 3], dtype=torch.int32), MaskDtypeError, "dtype torch.int32"),
+        (torch.tensor(3), MaskShapeError, r"offsets has shape \(\)"),
+        (torch.tensor([], dtype=torch.int64), MaskShapeError, r"which is \[0\] for none"),
+        (torch.tensor([1, 3]), MaskError, "runs from 1 to 3; expected from 0 to 3"),
+        (torch.tensor([0, 2]), MaskError, "runs from 0 to 2; expected from 0 to 3"),
+        (
+            torch.tensor([0, 2, 1, 3]),
+            MaskError,
+            r"offsets\[2\] is 1, less than offsets\[1\], which is 2",
+        ),
+    ],
+)
+def test_offsets_that_cannot_be(offsets, error, message):
+    with pytest.raises(error, match=message):
+        CandidateSets("test", offsets, 3, CPU)
+
+
+def test_laying_out():
+    offsets = torch.tensor([0, 1, 3])
+    sets, table, mask = lay_out("test", torch.arange(3.0), None, offsets)
+    assert sets is not None
+    assert table.tolist() == [[0, 0], [1, 2]]
+    assert mask.tolist() == [[True, False], [True, True]]
+    flat = torch.tensor([True, False, True])
+    assert lay_out("test", torch.arange(3.0), flat, offsets)[2].tolist() == [
+        [True, False],
+        [False, True],
+    ]
+    scores = torch.zeros(2, 3)
+    assert lay_out("test", scores, None, None) == (None, scores, None)
+    with pytest.raises(MaskShapeError, match=r"scores has shape \(2, 3\) and dtype"):
+        lay_out("test", scores, None, offsets)
+    with pytest.raises(MaskShapeError, match=r"entity_mask has shape \(2,\), scores \(3,\)"):
+        lay_out("test", torch.arange(3.0), flat[:2], offsets)
+    with pytest.raises(MaskDtypeError, match="entity_mask has dtype torch.int8"):
+        lay_out("test", scores, scores.to(torch.int8), None)
+
+
+def test_messages():
+    with pytest.raises(NoAllowedActionError, match=r"gives row \(1,\) no candidate, offsets\[1\]"):
+        raise_empty_set("test", torch.tensor([False, True, True]))
+    sets = sets_of(0, 1, 3, entries=3)
+    check_ragged_expansion("test", sets, (4, 2))
+    check_ragged_expansion("test", None, (7,))
+    for shape in ((), (2, 4)):
+        with pytest.raises(MaskShapeError, match="expected it to end with 2"):
+            check_ragged_expansion("test", sets, shape)
