@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from maskrl.distributions.allowed_paths import AllowedPaths
-from maskrl.distributions.conditional_heads import ConditionalHeads, PrefixFunction
-from maskrl.distributions.conditional_path import ConditionalPath, place_of_head
+from maskrl.distributions.conditional.allowed import AllowedPaths
+from maskrl.distributions.conditional.heads import ConditionalHeads, PrefixFunction
+from maskrl.distributions.conditional.path import ConditionalPath, place_of_head
+from maskrl.distributions.conditional.tables import PrefixTables
 from maskrl.distributions.factored import NO_SAMPLE_SHAPE, as_actions
-from maskrl.distributions.prefix_tables import PrefixTables
 from maskrl.errors import ConfigError, MaskError
 from maskrl.functional.rows import (
     check_empty_choice,
@@ -87,6 +87,7 @@ class ConditionalCategorical(Distribution):
         Cover and Thomas, Elements of Information Theory, theorem 2.2.1.
 
     Example:
+        >>> from maskrl import ActionTree, Head
         >>> tree = ActionTree(Head("type", 2), Head("target", 4, relevant={"type": [1]}))
         >>> ConditionalCategorical(tree, torch.zeros(6)).entropy()  # log 2 + 1/2 log 4
         tensor(1.3863)

@@ -1,0 +1,1 @@
+"""How a conditional action is computed: its heads, paths through them, and all prefixes."""
