@@ -120,12 +120,13 @@ class Offers:
         else:
             every = self._called(self._scores, "scores", picked, picked.shape)
             scores = every.gather(-1, order.expand(len(members), *order.shape)).movedim(0, -2)
-            scores = torch.where(possible.unsqueeze(-1), scores, 0.0)
         if end is not None and not isinstance(end, Tensor):
             end = self._called(end, "end_scores", picked, picked.shape[:-1]).movedim(0, -1)
-            end = torch.where(possible, end, 0.0)
         elif end is not None:
             end = end.expand(rows).unsqueeze(-1)
+        # Of sets with members that no row may pick: END might be open there and nowhere else.
+        scores = torch.where(possible.unsqueeze(-1), scores, 0.0)
+        end = None if end is None else torch.where(possible, end, 0.0)
         mask = self.mask.expand(*rows, self.candidates).gather(-1, order)
         return _join(scores, mask.unsqueeze(-2) & ~members, end)
 
