@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 from maskrl import MaskedCategorical
 from maskrl.distributions import GridwiseCategorical
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGE = REPOSITORY / "docs" / "tutorial.md"
 
 LOGITS = torch.tensor([[-1.8222, 1.0769, -0.6567], [-0.6729, 0.1665, -1.7856]])
 ALLOWED = torch.tensor([[False, False, True], [True, True, False]])
@@ -73,3 +75,20 @@ def test_the_page_uses_the_articles_numbers(program):
             assert f"{number:.4f}" in code
     for number in ("0.5867", "0.8600", "0.6123", "-4.0220", "-1.5331", "0.9776", "1.0256"):
         assert number in code
+
+
+def test_the_picture_is_drawn_as_the_page_says(tmp_path, monkeypatch, capsys):
+    text = PAGE.read_text("utf-8")
+    assert "python examples/panda_scenes.py" in text and "(images/panda-scenes.png)" in text
+    script = REPOSITORY / "examples" / "panda_scenes.py"
+    spec = importlib.util.spec_from_file_location("panda_scenes", script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    path = tmp_path / "drawn.png"
+    monkeypatch.setattr("sys.argv", ["panda_scenes.py", str(path)])
+    module.main()
+    assert str(path) in capsys.readouterr().out
+    shown = REPOSITORY / "docs" / "images" / "panda-scenes.png"
+    # Bytes 16 to 24 of a PNG are its width and height.
+    assert path.read_bytes()[:24] == shown.read_bytes()[:24]
+    assert shown.stat().st_size < 100_000
