@@ -158,6 +158,12 @@ class GatheredRows(Places):
         index: tuple[Any, ...] = (..., *self._index)
         if not features:
             return x[index]
+        batch = len(self.batch_shape)
+        if self.layout is CELLS and batch and x.ndim == self.agent_mask.ndim + 1:
+            # Not through a view with the features last: the gradient would be laid out like
+            # that view, and be copied once more on its way into the network.
+            index = (*self._index[:batch], slice(None), *self._index[batch:])
+            return x[index]
         return self.layout.inward(x)[(*index, slice(None))]
 
     def put(self, rows: Tensor, fill: float | bool, *, features: bool = False) -> Tensor:
