@@ -16,15 +16,15 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, kl_divergence
 
 from maskrl.distributions.factored import NO_SAMPLE_SHAPE
-from maskrl.distributions.gridwise_checks import (
+from maskrl.distributions.gridwise.checks import (
     MaskReader,
     as_events,
     check_agent_logits,
     read_agents,
 )
-from maskrl.distributions.gridwise_choices import AgentChoice, OfAgents, log_legal_actions
-from maskrl.distributions.gridwise_layout import CELLS, PACKED, SLOTS, Layout
-from maskrl.distributions.gridwise_support import AllowedEvents
+from maskrl.distributions.gridwise.choices import AgentChoice, OfAgents, log_legal_actions
+from maskrl.distributions.gridwise.layout import CELLS, PACKED, SLOTS, Layout
+from maskrl.distributions.gridwise.support import AllowedEvents
 from maskrl.errors import MaskError, MaskShapeError
 from maskrl.functional.rows import check_empty_choice, check_reduce
 from maskrl.kernels.dispatch import is_traced

@@ -13,7 +13,7 @@ from maskrl.distributions import (
     MaskedCategorical,
     MaskedMultiCategorical,
 )
-from maskrl.distributions.gridwise_choices import log_legal_actions
+from maskrl.distributions.gridwise.choices import log_legal_actions
 from maskrl.errors import ConfigError, MaskShapeError
 from maskrl.masks import ActionTree, Head
 

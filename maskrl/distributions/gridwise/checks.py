@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskrl.distributions.gridwise_layout import (
+from maskrl.distributions.gridwise.layout import (
     CELLS,
     PACKED,
     SLOTS,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.distributions import constraints
 
-from maskrl.distributions.gridwise_checks import as_events
-from maskrl.distributions.gridwise_layout import PACKED, AgentRows
+from maskrl.distributions.gridwise.checks import as_events
+from maskrl.distributions.gridwise.layout import PACKED, AgentRows
 
 
 class AllowedEvents(constraints.Constraint):  # type: ignore[misc, unused-ignore]

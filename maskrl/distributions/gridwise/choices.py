@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from maskrl.distributions.conditional_categorical import ConditionalCategorical
-from maskrl.distributions.gridwise_layout import AgentRows, Layout
+from maskrl.distributions.gridwise.layout import AgentRows, Layout
 from maskrl.distributions.masked_categorical import MaskedCategorical
 from maskrl.distributions.masked_multi_categorical import MaskedMultiCategorical, check_sizes
 from maskrl.errors import ConfigError, MaskShapeError

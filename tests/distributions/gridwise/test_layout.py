@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from maskrl.distributions.gridwise_layout import (
+from maskrl.distributions.gridwise.layout import (
     CELLS,
     PACKED,
     SLOTS,
