@@ -124,7 +124,7 @@ class ConditionalCategorical(Distribution):
         self._look = not traced and (self._validate_args or known.device.type == "cpu")
         check_empty_choice(_NAME, empty, look=self._look or not heads.is_masked)
         self._tables = self._new_tables()
-        if self._look and self._is_enumerable and not heads.has_functions:
+        if self._look and self.is_enumerable and not heads.has_functions:
             self._validate()
 
     @property
@@ -140,7 +140,8 @@ class ConditionalCategorical(Distribution):
         return PrefixTables(self._heads, idle_action=self._idle_action, look=self._look)
 
     @property
-    def _is_enumerable(self) -> bool:
+    def is_enumerable(self) -> bool:
+        """Whether exact statistics need at most `max_enumeration` entries a row."""
         return self._heads.plan.entries <= self._max_enumeration
 
     def _validate(self) -> None:
@@ -268,7 +269,7 @@ class ConditionalCategorical(Distribution):
             ConfigError: They are not.
             NoAllowedActionError: A head allows nothing somewhere, and `empty="raise"`.
         """
-        if not self._is_enumerable:
+        if not self.is_enumerable:
             raise ConfigError(
                 f"{self._own_name}.{asker}: the prefixes of {self._tree!r} need a table of "
                 f"{self._heads.plan.entries:,} entries a row, max_enumeration is "
@@ -406,7 +407,7 @@ class ConditionalCategorical(Distribution):
         Empty rows:
             `idle_action`.
         """
-        if not self._is_enumerable:
+        if not self.is_enumerable:
             path = self._new_path()
             with torch.no_grad():
                 for _ in self._tree.nvec:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from maskrl.buffers.rollout import Minibatch, RolloutBuffer
+from maskrl.distributions import ConditionalCategorical
 from maskrl.errors import ConfigError, RatioDriftError
 from maskrl.masks.heads import masks_along, starts_of
 from maskrl.masks.tree import FLAT_MASK, ActionTree
@@ -37,6 +38,9 @@ RATIO_TOLERANCE = 1e-3
 
 KL_MARGIN = 1.5
 """An update ends when the policy has moved by this many times `target_kl`."""
+
+ENTROPY_SAMPLES = 4
+"""Sampled actions a row where a tree has too many prefixes for its exact entropy."""
 
 _WATCHED = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
 
@@ -114,7 +118,7 @@ class PPOUpdate:
             if watched and config.target_kl and float(kl) > KL_MARGIN * config.target_kl:
                 break
             policy_loss, clipped = self._clipped(moved, log_probs, batch)
-            entropy = mean_over(distribution.entropy(), batch.keep)
+            entropy = mean_over(self._entropy(distribution), batch.keep)
             critic_loss = value_loss(
                 values, batch.returns, old_values=batch.values, clip=config.value_clip
             )
@@ -134,6 +138,15 @@ class PPOUpdate:
             "learning_rate": learning_rate,
             "entropy_coef": entropy_coef,
         }
+
+    def _entropy(self, distribution: ActionDistribution) -> Tensor:
+        """Entropies `[M]`: exact, or estimated for a tree with too many prefixes."""
+        if isinstance(distribution, ConditionalCategorical) and not distribution.is_enumerable:
+            # Seeded by the minibatches' generator, whose state a checkpoint keeps.
+            seed = int(torch.randint(2**62, (), generator=self.shuffle))
+            paths = torch.Generator(self.device).manual_seed(seed)
+            return distribution.entropy_estimate(ENTROPY_SAMPLES, generator=paths)
+        return distribution.entropy()
 
     def _clipped(self, moved: Tensor, log_probs: Tensor, batch: Minibatch) -> tuple[Tensor, Tensor]:
         """The policy loss, and the share of ratios outside of the trust region.
@@ -241,7 +254,10 @@ def _measure(
     heads: ActionHeads | None,
 ) -> dict[str, float]:
     """What the masks do to the policy that acted: measured on the first minibatch."""
-    normalized = mean_over(distribution.entropy_normalized(), batch.keep)
+    countable = not isinstance(distribution, ConditionalCategorical) or distribution.is_enumerable
+    normalized = (
+        mean_over(distribution.entropy_normalized(), batch.keep) if countable else float("nan")
+    )
     mask = batch.observations.get(FLAT_MASK)
     if mask is None:
         mass = 0.0

@@ -285,6 +285,43 @@ def test_a_loaded_policy_acts_as_the_trained_one(name, tmp_path):
     assert policy.action_tree == trainer.policy.action_tree
 
 
+class ManyPrefixes(World):
+    """The fourth head counts under three others together: 50 x 50 x 50 prefixes."""
+
+    heads = action_tree = ActionTree(
+        *(Head(name, 50) for name in "abc"),
+        Head("d", 2, relevant={name: range(25) for name in "abc"}),
+    )
+    action_space = spaces.MultiDiscrete(action_tree.nvec)
+    observation_space = spaces.Dict(
+        {"wanted": spaces.Box(0, 1, (1,), np.float32), "action_mask": mask_space(152)}
+    )
+
+    def _question(self):
+        mask = self.np_random.random(152) < 0.6
+        mask[[0, 50, 100, 150]] = True
+        self.masks = {"action_mask": mask}
+        return {"wanted": np.zeros(1, np.float32)}
+
+    def _is_right(self, action):
+        return action[0] == 0
+
+
+def test_a_tree_with_too_many_prefixes_trains_on_an_estimate_of_its_entropy(tmp_path):
+    def env():
+        return GymnasiumVectorEnv([ManyPrefixes] * 8, seed=0)
+
+    logs = [Log(), Log()]
+    for log in logs:
+        PPO(env(), CONFIG, seed=5).learn(2 * CONFIG.batch_size, callbacks=[log])
+    for row in logs[0].rows:
+        assert 3 < row["entropy"] < 3 * np.log(50) + np.log(2)
+        assert np.isnan(row["entropy_normalized"])
+        assert row["illegal_actions"] == 0
+    for mine, again in zip(logs[0].rows, logs[1].rows, strict=True):
+        np.testing.assert_equal(mine, again)
+
+
 def score(trainer, env, steps=100):
     obs, _ = env.reset(seed=77)
     total = 0.0
