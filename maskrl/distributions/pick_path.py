@@ -91,10 +91,11 @@ def best_path(offers: Offers, *, look: bool) -> Tensor:
     So there is one for each length to compare.
     """
     logits, allowed = offers.at(*nothing_picked(offers), 0)
-    # Allowed scores of -inf come before what is disallowed.
-    lowest = torch.finfo(logits.dtype).min
-    scores = torch.where(allowed, logits.clamp(min=lowest), LOG_ZERO)[..., :-1]
+    scores = torch.where(allowed, logits, LOG_ZERO)[..., :-1]
     falling = torch.sort(scores, dim=-1, descending=True, stable=True).indices
+    # Allowed scores of -inf come before what is disallowed.
+    late = (~allowed[..., :-1]).gather(-1, falling).to(torch.uint8)
+    falling = falling.gather(-1, torch.sort(late, dim=-1, stable=True).indices)
     steps = torch.arange(offers.picks, device=falling.device)
     some_left = steps < offers.mask.sum(-1, keepdim=True)
     longest = torch.where(
@@ -111,7 +112,6 @@ def best_path(offers: Offers, *, look: bool) -> Tensor:
     none = torch.zeros_like(taken[..., :1])
     ends = torch.cat([torch.stack(to_end, -1), none], -1)
     total = torch.cat([none, taken.cumsum(-1)], -1) + ends
-    # Of rows that cannot be used, an action that is legal at least.
-    total = torch.where(total.isnan(), lowest, total)
+    # The largest may be NaN, in rows that cannot be used: that length is legal at least.
     length = torch.where(ends == LOG_ZERO, LOG_ZERO, total).argmax(-1, keepdim=True)
     return torch.where(steps < length, longest, offers.candidates)

@@ -22,30 +22,31 @@ from maskrl.kernels.dispatch import is_traced, prepare_rows
 from maskrl.kernels.reference import LOG_ZERO
 
 
-def order_candidates(mask: Tensor) -> Tensor:
+def order_candidates(entity_mask: Tensor) -> Tensor:
     """Columns of the candidates of every row, int64 `[*batch, n]`, n the most of any row.
 
     Rows with fewer are filled with columns that are not allowed. While tracing all columns
     are taken.
     """
-    columns = torch.arange(mask.shape[-1], device=mask.device).expand(mask.shape)
-    if is_traced(mask):
+    candidates = entity_mask.shape[-1]
+    columns = torch.arange(candidates, device=entity_mask.device).expand(entity_mask.shape)
+    if is_traced(entity_mask):
         return columns
-    n = max(1, int(mask.sum(-1).max())) if mask.numel() else 1
-    if n == mask.shape[-1]:
+    n = max(1, int(entity_mask.sum(-1).max())) if entity_mask.numel() else 1
+    if n == candidates:
         return columns
-    return torch.sort((~mask).to(torch.uint8), dim=-1, stable=True).indices[..., :n]
+    return torch.sort((~entity_mask).to(torch.uint8), dim=-1, stable=True).indices[..., :n]
 
 
 def enumerable(
-    offers: Offers, most: int, asker: str, instead: str, mask: Tensor | None = None
+    offers: Offers, most: int, asker: str, instead: str, entity_mask: Tensor | None = None
 ) -> Tensor:
     """`order_candidates` of a mask, if there are at most so many sets of them.
 
     Raises:
         ConfigError: There are more; `instead` says what to do.
     """
-    order = order_candidates(offers.mask if mask is None else mask)
+    order = order_candidates(offers.mask if entity_mask is None else entity_mask)
     n = order.shape[-1]
     sets = count_sets(n, offers.picks)
     if sets > most:
