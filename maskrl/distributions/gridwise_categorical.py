@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, NoReturn, Self, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -22,7 +22,12 @@ from maskrl.distributions.gridwise.checks import (
     check_agent_logits,
     read_agents,
 )
-from maskrl.distributions.gridwise.choices import AgentChoice, OfAgents, log_legal_actions
+from maskrl.distributions.gridwise.choices import (
+    MAX_ENUMERATION,
+    AgentChoice,
+    OfAgents,
+    log_legal_actions,
+)
 from maskrl.distributions.gridwise.layout import CELLS, PACKED, SLOTS, Layout
 from maskrl.distributions.gridwise.support import AllowedEvents
 from maskrl.errors import MaskError, MaskShapeError
@@ -43,6 +48,7 @@ class Settings(TypedDict, total=False):
     head_masks: Mapping[str, Tensor | PackedMask] | None
     idle_action: int
     empty: str
+    max_enumeration: int
     validate_args: bool | None
 
 
@@ -74,6 +80,7 @@ class GridwiseCategorical(Distribution):
         idle_action: What stands where no agent is, and what an idle agent does.
         empty: What an agent that may do nothing means: "raise" refuses it, "idle" takes no
             decision there. A cell without an agent is neither.
+        max_enumeration: For exact statistics of a tree; see `ConditionalCategorical`.
         validate_args: Whether to look at values; see `MaskedCategorical`.
 
     Raises:
@@ -114,6 +121,7 @@ class GridwiseCategorical(Distribution):
         head_masks: Mapping[str, Tensor | PackedMask] | None = None,
         idle_action: int = 0,
         empty: str = "raise",
+        max_enumeration: int = MAX_ENUMERATION,
         validate_args: bool | None = None,
     ) -> None:
         settings: Settings = {
@@ -122,6 +130,7 @@ class GridwiseCategorical(Distribution):
             "head_masks": head_masks,
             "idle_action": idle_action,
             "empty": empty,
+            "max_enumeration": max_enumeration,
             "validate_args": validate_args,
         }
         self._set_up(CELLS, logits, agent_mask, action_mask, settings)
@@ -185,6 +194,7 @@ class GridwiseCategorical(Distribution):
             tree=settings.get("tree"),
             empty=settings.get("empty", "raise"),
             idle_action=settings.get("idle_action", 0),
+            max_enumeration=settings.get("max_enumeration", MAX_ENUMERATION),
             validate_args=settings.get("validate_args"),
         )
         traced = is_traced(logits)
@@ -430,17 +440,16 @@ class GridwiseCategorical(Distribution):
                 looked at, the divergence is NaN instead.
         """
         p, q = self, other
-        if p._layout is PACKED or q._layout is PACKED or p.batch_shape == q.batch_shape:
-            same = p.agent_mask.shape == q.agent_mask.shape and p.batch_shape == q.batch_shape
-        else:
-            shape = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
+        if p.batch_shape != q.batch_shape and p._layout is q._layout is not PACKED:
+            try:
+                shape = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
+            except RuntimeError:
+                p._raise_unlike(q)
             p, q = p.expand(shape), q.expand(shape)
-            same = p.agent_mask.shape == q.agent_mask.shape
-        if p._layout is not q._layout or not same:
-            raise MaskShapeError(
-                f"kl_divergence: p has {p._layout.place}s {tuple(p.agent_mask.shape)}, q has "
-                f"{q._layout.place}s {tuple(q.agent_mask.shape)}; expected the same."
-            )
+        same = p.agent_mask.shape == q.agent_mask.shape and p.batch_shape == q.batch_shape
+        same = same and p._layout is q._layout and type(p.of_agents) is type(q.of_agents)
+        if not same:
+            p._raise_unlike(q)
         differs = p._agents.differs_from(q._agents)
         looks = p._look and not is_traced(differs)
         if looks and bool(differs.any()):
@@ -450,6 +459,11 @@ class GridwiseCategorical(Distribution):
             )
         total = p._agents.total(kl_divergence(p.of_agents, q.of_agents))
         return total if looks else torch.where(differs.any(), math.nan, total)
+
+    def _raise_unlike(self, other: GridwiseCategorical) -> NoReturn:
+        raise MaskShapeError(
+            f"kl_divergence: p is {self!r}, q {other!r}; expected the same shapes."
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep logits, masks and settings."""

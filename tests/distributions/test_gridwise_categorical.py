@@ -358,8 +358,16 @@ def test_kl_needs_the_same_agents():
     moved[2, 1, 3] = False
     with pytest.raises(MaskError, match=r"first at row \(2,\), cell \(1, 3\), where only p has"):
         kl_divergence(p, GridwiseCategorical(LOGITS, moved))
-    with pytest.raises(MaskShapeError, match=r"p has cells \(4, 3, 4\), q has slots \(4, 3\)"):
-        kl_divergence(p, GridwiseCategorical.from_slots(LOGITS[..., 0].mT, AGENT_MASK[..., 0]))
+    for unlike in (
+        GridwiseCategorical.from_slots(LOGITS[..., 0].mT, AGENT_MASK[..., 0]),
+        GridwiseCategorical(LOGITS[..., :2], AGENT_MASK[..., :2]),
+        GridwiseCategorical(LOGITS[:3], AGENT_MASK[:3]),
+        GridwiseCategorical(LOGITS, AGENT_MASK, nvec=(2, 3)),
+    ):
+        with pytest.raises(MaskShapeError, match=r"p is Grid.* q Grid.*; expected the same shapes"):
+            kl_divergence(p, unlike)
+    with pytest.raises(MaskShapeError, match="p has 5 actions, q 4"):
+        kl_divergence(p, GridwiseCategorical(LOGITS[:, :4], AGENT_MASK))
 
 
 def test_first_and_second_derivatives():
@@ -387,6 +395,15 @@ def test_only_rows_of_agents_are_computed():
     d = GridwiseCategorical(LOGITS, AGENT_MASK, ACTION_MASK)
     assert d.of_agents.batch_shape == (sum(COUNTS),)
     assert d.of_agents.param_shape == (sum(COUNTS), A)
+
+
+def test_a_mask_that_changes_afterwards_changes_nothing():
+    there = AGENT_MASK.clone()
+    d = GridwiseCategorical(LOGITS, there)
+    before = d.entropy("mean"), d.agent_counts, d.log_prob(d.mode), d.probs
+    there[:] = False
+    after = d.entropy("mean"), d.agent_counts, d.log_prob(d.mode), d.probs
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_reductions_are_named():

@@ -23,6 +23,9 @@ from maskrl.masks.tree import ActionTree
 
 _NAME = "GridwiseCategorical"
 
+MAX_ENUMERATION = 65_536
+"""Entries of the largest table, per agent, that an exact statistic of a tree may build."""
+
 OfAgents = MaskedCategorical | MaskedMultiCategorical | ConditionalCategorical
 """A distribution over rows of agents."""
 
@@ -81,6 +84,7 @@ class AgentChoice:
         tree: How heads depend on each other; None if they do not.
         empty: "raise" or "idle".
         idle_action: What an idle agent or head does, and what stands where nobody is.
+        max_enumeration: How large the tables of a tree may be.
         validate_args: Whether to look at values.
     """
 
@@ -88,6 +92,7 @@ class AgentChoice:
     tree: ActionTree | None
     empty: str
     idle_action: int
+    max_enumeration: int
     validate_args: bool | None
 
     @classmethod
@@ -101,6 +106,7 @@ class AgentChoice:
         tree: Any,
         empty: str,
         idle_action: Any,
+        max_enumeration: int,
         validate_args: bool | None,
     ) -> AgentChoice:
         """Check the settings of a distribution for logits of this shape and layout.
@@ -129,7 +135,7 @@ class AgentChoice:
                 f"expected {layout.logits_shape}."
             )
         idle = check_idle_action(operation, idle_action, min(heads or (actions,)))
-        return cls(heads, tree, empty, idle, validate_args)
+        return cls(heads, tree, empty, idle, max_enumeration, validate_args)
 
     @property
     def heads(self) -> int | None:
@@ -177,6 +183,7 @@ class AgentChoice:
             "validate_args": self.validate_args,
         }
         if self.tree is not None:
+            settings["max_enumeration"] = self.max_enumeration
             return TreeOfAgents(
                 agents, self.tree, logits, action_mask, head_masks=tables, **settings
             )

@@ -115,10 +115,6 @@ class Places:
         batch = agent_mask.ndim - layout.dims
         self.batch_shape, self.places = agent_mask.shape[:batch], agent_mask.shape[batch:]
 
-    def counts(self) -> Tensor:
-        """Number of agents: int64 `[*batch]`."""
-        return self.agent_mask.flatten(-self.layout.dims).sum(-1)
-
     def name(self, index: tuple[int, ...]) -> str:
         """How messages call the place at an index of `[..., *places]`."""
         dims = self.layout.dims
@@ -179,6 +175,10 @@ class GatheredRows(Places):
         """Add every row to the sum of its batch entry."""
         return _total(rows, self._entry, self.batch_shape)
 
+    def counts(self) -> Tensor:
+        """Number of agents: int64 `[*batch]`; of the rows, whatever the mask holds by now."""
+        return self.total(torch.ones_like(self._entry))
+
     def place(self, index: tuple[int, ...]) -> str:
         """Name batch entry and place."""
         at = tuple(int(of_dim[index[-1]]) for of_dim in self._index)
@@ -207,6 +207,10 @@ class EveryPlace(Places):
     def total(self, rows: Tensor) -> Tensor:
         """Sum over the places where somebody is."""
         return torch.where(self.agent_mask, rows, 0.0).flatten(-self.layout.dims).sum(-1)
+
+    def counts(self) -> Tensor:
+        """Number of agents: int64 `[*batch]`."""
+        return self.agent_mask.flatten(-self.layout.dims).sum(-1)
 
     def place(self, index: tuple[int, ...]) -> str:
         """Name batch entry and place."""

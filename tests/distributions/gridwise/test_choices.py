@@ -87,6 +87,13 @@ def test_a_missing_table_allows_everything():
     assert torch.equal(d.entropy(), GridwiseCategorical(LOGITS, HERE, tree=TREE).entropy())
 
 
+def test_a_tree_too_large_for_exact_statistics():
+    d = GridwiseCategorical(LOGITS, HERE, tree=TREE, max_enumeration=3)
+    assert d.log_prob(d.sample()).isfinite().all()
+    with pytest.raises(ConfigError, match=r"^GridwiseCategorical.entropy: .*max_enumeration is 3"):
+        d.entropy()
+
+
 def test_repr_says_between_what():
     for choice, says in [({"nvec": [2, 3]}, "nvec=[2, 3]"), ({"tree": TREE}, "target[2] by type")]:
         assert says in repr(GridwiseCategorical(LOGITS, HERE, **choice))
