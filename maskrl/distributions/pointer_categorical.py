@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from maskrl.distributions.candidate_sets import (
+from maskrl.distributions.constraints import AllowedActions
+from maskrl.distributions.factored import FactoredDistribution
+from maskrl.distributions.pointer.offers import Score
+from maskrl.distributions.pointer.sets import (
     check_ragged_expansion,
     lay_out,
     raise_empty_set,
 )
-from maskrl.distributions.constraints import AllowedActions
-from maskrl.distributions.factored import FactoredDistribution
-from maskrl.distributions.pick_offers import Score
 from maskrl.distributions.pointer_picks import PointerPicks
 from maskrl.errors import MaskShapeError
 from maskrl.functional.divergence import kl_of_rows

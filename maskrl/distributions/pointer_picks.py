@@ -14,25 +14,25 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from maskrl.distributions.candidate_sets import (
-    CandidateSets,
-    check_ragged_expansion,
-    lay_out,
-    raise_empty_set,
-)
 from maskrl.distributions.factored import NO_SAMPLE_SHAPE, as_actions
-from maskrl.distributions.legal_picks import LegalPicks
-from maskrl.distributions.pick_columns import PickColumns
-from maskrl.distributions.pick_offers import Offers, Score, check_picks, mask_of_function
-from maskrl.distributions.pick_path import Path, best_path, nothing_picked, walk
-from maskrl.distributions.pick_recursion import (
+from maskrl.distributions.pointer.columns import PickColumns
+from maskrl.distributions.pointer.legal import LegalPicks
+from maskrl.distributions.pointer.offers import Offers, Score, check_picks, mask_of_function
+from maskrl.distributions.pointer.path import Path, best_path, nothing_picked, walk
+from maskrl.distributions.pointer.recursion import (
     divergences,
     entropies,
     enumerable,
     most_probable,
     order_candidates,
 )
-from maskrl.distributions.subsets import count_sets
+from maskrl.distributions.pointer.sets import (
+    CandidateSets,
+    check_ragged_expansion,
+    lay_out,
+    raise_empty_set,
+)
+from maskrl.distributions.pointer.subsets import count_sets
 from maskrl.errors import ConfigError, DisallowedActionError, MaskShapeError
 from maskrl.functional.rows import (
     check_empty_choice,

@@ -8,8 +8,8 @@ import math
 import pytest
 import torch
 
-from maskrl.distributions.pick_offers import Offers
-from maskrl.distributions.pick_path import best_path, walk
+from maskrl.distributions.pointer.offers import Offers
+from maskrl.distributions.pointer.path import best_path, walk
 from maskrl.errors import NonFiniteLogitsError
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from maskrl.distributions.pick_offers import Offers
+from maskrl.distributions.pointer.offers import Offers
 from maskrl.kernels.contract import Rows
 from maskrl.kernels.dispatch import is_traced, prepare_rows
 from maskrl.kernels.reference import LOG_ZERO

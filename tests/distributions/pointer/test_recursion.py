@@ -8,9 +8,9 @@ import math
 import pytest
 import torch
 
-from maskrl.distributions.pick_offers import Offers
-from maskrl.distributions.pick_path import walk
-from maskrl.distributions.pick_recursion import (
+from maskrl.distributions.pointer.offers import Offers
+from maskrl.distributions.pointer.path import walk
+from maskrl.distributions.pointer.recursion import (
     divergences,
     entropies,
     enumerable,

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from maskrl.distributions.pick_offers import Offers, check_picks, mask_of_function
+from maskrl.distributions.pointer.offers import Offers, check_picks, mask_of_function
 from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError, NonFiniteLogitsError
 
 MASK = torch.tensor([[1, 1, 0, 1], [0, 1, 0, 0]], dtype=torch.bool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from maskrl.distributions.candidate_sets import (
+from maskrl.distributions.pointer.sets import (
     CandidateSets,
     check_ragged_expansion,
     lay_out,

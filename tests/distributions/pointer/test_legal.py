@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from maskrl.distributions.legal_picks import LegalPicks
+from maskrl.distributions.pointer.legal import LegalPicks
 
 MASK = torch.tensor([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=torch.bool)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from maskrl.distributions.pick_columns import PickColumns
+from maskrl.distributions.pointer.columns import PickColumns
 
 MASK = torch.tensor([[1, 1, 0], [1, 1, 1], [0, 0, 0]], dtype=torch.bool)
 COLUMNS = torch.tensor([[1, 3], [2, 3], [3, 3]])

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from maskrl.distributions.subsets import count_sets, set_levels
+from maskrl.distributions.pointer.subsets import count_sets, set_levels
 
 CPU = torch.device("cpu")
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from maskrl.distributions.pick_offers import Offers
-from maskrl.distributions.subsets import Level, count_sets, set_levels
+from maskrl.distributions.pointer.offers import Offers
+from maskrl.distributions.pointer.subsets import Level, count_sets, set_levels
 from maskrl.errors import ConfigError
 from maskrl.functional.divergence import kl_of_rows
 from maskrl.kernels.contract import Rows

@@ -1,0 +1,1 @@
+"""How candidates are chosen: ragged sets, the rules of picking, one path, and all sets."""
