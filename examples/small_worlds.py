@@ -221,8 +221,10 @@ def train_and_judge(run: Run) -> dict[str, Any]:
     """Everything about one run, in the process that calls it; from its folder if it is done."""
     torch.set_num_threads(1)
     path = run.folder / RESULT
-    if path.is_file() and (done := read_json(path))["asked_steps"] == run.total_steps:
-        return done
+    if path.is_file():
+        known: dict[str, Any] = read_json(path, advice="Delete its folder to train it anew.")
+        if known["asked_steps"] == run.total_steps:
+            return known
     trainer = train(run)
     result = {
         "world": run.world,
