@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints, kl_divergence
 
+from maskrl.distributions.conditional_categorical import ConditionalCategorical
 from maskrl.distributions.factored import NO_SAMPLE_SHAPE
 from maskrl.distributions.gridwise.checks import (
     MaskReader,
@@ -281,6 +282,19 @@ class GridwiseCategorical(Distribution):
     def agent_counts(self) -> Tensor:
         """Number of agents int64 `[*batch]`."""
         return self._agents.counts()
+
+    @property
+    def deciding(self) -> Tensor:
+        """Where some agent is not idle, bool `[*batch]`; with a tree, where there is an agent."""
+        if isinstance(self._of_agents, ConditionalCategorical):
+            return self.agent_counts > 0
+        some = self._of_agents.allowed_counts() > 0
+        return self._agents.total((some.any(-1) if self._factored else some).long()) > 0
+
+    def at_actions(self, entries: Tensor) -> Tensor:
+        """What batch entries hold `[*batch]`, in a shape that broadcasts to their actions."""
+        spread = self._agents.spread(entries)
+        return self._layout.outward(spread.unsqueeze(-1)) if self._factored else spread
 
     @property
     def _factored(self) -> bool:

@@ -150,24 +150,27 @@ def imitation_loss(
 
     Args:
         distribution: Of batch shape `[*batch]`.
-        actions: `[*batch, *event]`.
+        actions: `[*batch, *event]`; of packed agents `[..., M, *event]`.
         keep: bool `[*batch]`, True = the row counts. What is demonstrated in other rows is
             never read.
 
     Raises:
         DisallowedActionError: A row that counts demonstrates a disallowed action.
-        MaskDtypeError, MaskShapeError: `keep` is not boolean or does not fit.
+        MaskDtypeError, MaskShapeError: `actions` or `keep` has another type or does not fit.
 
     Empty rows:
-        A row in which every factor is idle, or that has no agent, adds 0 and is not counted,
-        whatever its action. A tree (`ConditionalCategorical`) has no such rows as a whole: its
-        idle heads add 0, and `keep` can leave rows out.
+        A row in which every factor or agent is idle, or that has no agent, adds 0 and is not
+        counted, whatever its action. A tree (`ConditionalCategorical`) has no such rows as a
+        whole: its idle heads add 0, and `keep` can leave rows out.
     """
     batch = distribution.batch_shape
+    _check_shape("imitation_loss", actions, _shape_of_actions(distribution))
     counted = _check_keep("imitation_loss", keep, batch, actions.device)
     counted = counted & _takes_decision(distribution, actions.device)
     if is_traced(actions) or not bool(counted.all()):
         row = counted.reshape(*batch, *[1] * len(distribution.event_shape))
+        if isinstance(distribution, GridwiseCategorical):
+            row = distribution.at_actions(counted)
         actions = torch.where(row, actions, distribution.mode)
     return masked_mean(-distribution.log_prob(actions), counted)
 
@@ -180,8 +183,18 @@ def _takes_decision(distribution: Distribution, device: torch.device) -> Tensor:
     if isinstance(distribution, PointerPicks):
         return ~distribution.idle
     if isinstance(distribution, GridwiseCategorical):
-        return distribution.agent_counts > 0
+        return distribution.deciding
     return torch.ones(distribution.batch_shape, dtype=torch.bool, device=device)
+
+
+def _shape_of_actions(distribution: Distribution) -> tuple[int, ...]:
+    """The shape of one sample."""
+    rows = distribution.batch_shape
+    if isinstance(distribution, GridwiseCategorical):
+        agents = distribution.agent_mask.shape
+        # Packed: the event is that of one agent, of whom there are others than entries.
+        rows = agents if len(agents) == len(rows) else rows
+    return (*rows, *distribution.event_shape)
 
 
 def _mean_surprise(distribution: MaskedMultiCategorical) -> Tensor:
@@ -232,16 +245,29 @@ def _check_actions(
     operation: str, actions: Any, batch: torch.Size, sizes: tuple[int, ...] | None
 ) -> Tensor:
     """Return actions as int64 `[..., K]`, K = 1 without heads."""
+    _check_integers(operation, actions)
+    expected = batch if sizes is None else (*batch, len(sizes))
+    what = f", one number for each row{'' if sizes is None else ' and head'}"
+    _check_shape(operation, actions, tuple(expected), what)
+    return actions.to(torch.int64) if sizes is not None else actions.to(torch.int64).unsqueeze(-1)
+
+
+def _check_integers(operation: str, actions: Any) -> None:
     if not isinstance(actions, Tensor) or actions.is_floating_point() or actions.is_complex():
         got = getattr(actions, "dtype", type(actions).__name__)
         raise MaskDtypeError(f"{operation}: actions has {got}; expected an integer tensor.")
-    expected = batch if sizes is None else (*batch, len(sizes))
-    if tuple(actions.shape) != tuple(expected):
-        raise MaskShapeError(
-            f"{operation}: actions has shape {tuple(actions.shape)}; expected {tuple(expected)}, "
-            f"one number for each row{'' if sizes is None else ' and head'}."
+
+
+def _check_shape(operation: str, actions: Any, shape: tuple[int, ...], what: str = "") -> None:
+    """Raise unless actions are a tensor of this very shape: another would broadcast unseen."""
+    if not isinstance(actions, Tensor):
+        raise MaskDtypeError(
+            f"{operation}: actions has {type(actions).__name__}; expected a tensor."
         )
-    return actions.to(torch.int64) if sizes is not None else actions.to(torch.int64).unsqueeze(-1)
+    if tuple(actions.shape) != shape:
+        raise MaskShapeError(
+            f"{operation}: actions has shape {tuple(actions.shape)}; expected {shape}{what}."
+        )
 
 
 def _check_keep(operation: str, keep: Any, batch: torch.Size, device: torch.device) -> Tensor:

@@ -298,3 +298,51 @@ def test_cloning_an_expert_reaches_it():
     assert cloned == pytest.approx(best)
     assert random < 0.6 * best
     assert returns(clone.probs.detach().double()) > 0.95 * best
+
+
+def test_imitation_loss_of_packed_agents_reads_the_rows_of_each_entry():
+    # no agent, one, two; as many entries as agents, which must not be taken for each other
+    logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(2))
+    d = GridwiseCategorical.from_packed(logits, torch.tensor([0, 0, 1, 3]))
+    actions = torch.tensor([1, 0, 3])
+    each = -logits.log_softmax(-1)[[0, 1, 2], actions]
+    torch.testing.assert_close(imitation_loss(d, actions), each.sum() / 2)
+    keep = torch.tensor([True, False, True])
+    torch.testing.assert_close(imitation_loss(d, torch.tensor([99, 0, 3]), keep), each[1:].sum())
+    nobody = torch.tensor([True, False, False])
+    assert imitation_loss(d, torch.tensor([99, 99, 99]), nobody) == 0
+    wider = d.expand((2, 3))
+    torch.testing.assert_close(
+        imitation_loss(wider, torch.stack([torch.tensor([99, 0, 3]), actions]), keep.expand(2, 3)),
+        each[1:].sum(),
+    )
+    heads = GridwiseCategorical.from_packed(logits, torch.tensor([0, 0, 1, 3]), nvec=[2, 2])
+    demonstrated = torch.tensor([[9, 9], [0, 1], [1, 1]])
+    expected = -heads.log_prob(torch.tensor([[0, 0], [0, 1], [1, 1]]))[2]
+    torch.testing.assert_close(imitation_loss(heads, demonstrated, keep), expected)
+
+
+def test_imitation_loss_leaves_out_entries_all_of_whose_agents_are_idle():
+    nobody_may = torch.ones(2, 3, 2, 2, dtype=torch.bool)
+    nobody_may[0] = False
+    here = torch.tensor([[[True, False], [False, True]]]).expand(2, 2, 2)
+    d = GridwiseCategorical(torch.zeros(2, 3, 2, 2), here, nobody_may, empty="idle")
+    actions = torch.tensor([[[7, 7], [7, 7]], [[1, 7], [7, 2]]])
+    assert imitation_loss(d, actions).item() == pytest.approx(2 * math.log(3))
+    mask = nobody_may[:, :1].expand(2, 4, 2, 2)
+    heads = GridwiseCategorical(torch.zeros(2, 4, 2, 2), here, mask, nvec=[2, 2], empty="idle")
+    demonstrated = torch.where(torch.tensor([False, True]).reshape(2, 1, 1, 1), 1, 7)
+    assert imitation_loss(heads, demonstrated.expand(2, 2, 2, 2)).item() == pytest.approx(
+        4 * math.log(2)
+    )
+
+
+def test_imitation_loss_takes_actions_in_the_shape_of_a_sample_only():
+    d = MaskedCategorical(LOGITS, MASK)
+    with pytest.raises(MaskShapeError, match=r"actions has shape \(4, 1\); expected \(4,\)"):
+        imitation_loss(d, ACTIONS.unsqueeze(-1))
+    with pytest.raises(MaskDtypeError, match="imitation_loss: actions has list"):
+        imitation_loss(d, [2, 4, 3, 1])
+    packed = GridwiseCategorical.from_packed(LOGITS, torch.tensor([0, 3, 4]))
+    with pytest.raises(MaskShapeError, match=r"actions has shape \(2,\); expected \(4,\)"):
+        imitation_loss(packed, ACTIONS[:2])

@@ -88,6 +88,9 @@ class AgentRows(Protocol):
     def counts(self) -> Tensor:
         """Number of agents: int64 `[*batch]`."""
 
+    def spread(self, entries: Tensor) -> Tensor:
+        """What batch entries hold `[*batch]`, at every place: broadcasts to `[*batch, *places]`."""
+
     def place(self, index: tuple[int, ...]) -> str:
         """How messages call the row at an index of `[..., *rows]`."""
 
@@ -129,6 +132,10 @@ class Places:
         """Name the first place where only one of both has an agent, and which."""
         index = tuple(int(i) for i in differs.nonzero()[0])
         return f"{self.name(index)}, where only {'p' if self.agent_mask[index] else 'q'} has one"
+
+    def spread(self, entries: Tensor) -> Tensor:
+        """Every place has that of its batch entry."""
+        return entries.reshape(*self.batch_shape, *[1] * self.layout.dims)
 
     def expand(self, batch_shape: torch.Size) -> Self:
         """The same for a larger batch."""
@@ -250,6 +257,10 @@ class RaggedRows:
     def counts(self) -> Tensor:
         """Number of agents: int64 `[*batch]`."""
         return self.offsets.diff().expand(self.batch_shape)
+
+    def spread(self, entries: Tensor) -> Tensor:
+        """Every row has that of the entry it belongs to."""
+        return entries[..., self._entry]
 
     def place(self, index: tuple[int, ...]) -> str:
         """Name batch entry, the agent's number in it, and the packed row."""
