@@ -14,8 +14,8 @@ import argparse
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,9 @@ Choose = Callable[[dict[str, Tensor]], Tensor]
 class HiddenMask(VectorWrapper):
     """A vector environment that says of every action that it is allowed.
 
-    Rules, rewards and the count of illegal actions stay what they are.
+    Rules, rewards and the count of illegal actions stay what they are. Only who chooses
+    illegally can run out of steps; the observation tells how many are left, so that this is
+    an end like any other (`terminated`) and not a future cut off.
     """
 
     def reset(self, **kwargs: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -62,7 +64,8 @@ class HiddenMask(VectorWrapper):
         obs, rewards, terminated, truncated, infos = self.env.step(actions)
         if "final_obs" in infos:
             infos["final_obs"] = all_allowed(infos["final_obs"])
-        return all_allowed(obs), rewards, terminated, truncated, infos
+        ended = terminated | truncated
+        return all_allowed(obs), rewards, ended, np.zeros_like(ended), infos
 
     def __getattr__(self, name: str) -> Any:
         """What else the environment has: its tree, its state, its count of illegal actions."""
@@ -124,11 +127,16 @@ class Run:
         return self.steps or int(find_entry(self.world).presets["ppo"]["total_steps"])
 
 
-class Tell(Callback):
-    """One line on stderr for each evaluation during the training."""
+class Watch(Callback):
+    """One line on stderr for each evaluation; ends the training with the command that began it."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
+
+    def on_rollout(self, trainer: Any, metrics: Mapping[str, float]) -> bool:
+        """Go on unless the process that collects the results is gone."""
+        parent = multiprocessing.parent_process()
+        return parent is None or parent.is_alive()
 
     def on_evaluation(self, trainer: Any, result: Any) -> None:
         """Tell steps and the mean return on validation layouts."""
@@ -153,7 +161,7 @@ def train(run: Run) -> PPO:
     return trainer.learn(
         run.total_steps,
         run_dir=folder,
-        callbacks=[Tell(run)],
+        callbacks=[Watch(run)],
         evaluator=lambda policy: evaluate(
             as_trained(policy, run),
             run.world,
@@ -226,6 +234,8 @@ def train_and_judge(run: Run) -> dict[str, Any]:
         if known["asked_steps"] == run.total_steps:
             return known
     trainer = train(run)
+    if trainer.steps < run.total_steps:
+        raise SystemExit(f"{run.name}: ended early, after {trainer.steps:,} steps")
     result = {
         "world": run.world,
         "regime": run.regime,
@@ -239,7 +249,7 @@ def train_and_judge(run: Run) -> dict[str, Any]:
     return result
 
 
-def make_runs(runs: Iterable[Run], jobs: int) -> list[dict[str, Any]]:
+def make_runs(runs: Sequence[Run], jobs: int) -> list[dict[str, Any]]:
     """All runs, `jobs` at a time, each in a process of its own; with one job, in this one."""
     results = []
 
@@ -252,12 +262,16 @@ def make_runs(runs: Iterable[Run], jobs: int) -> list[dict[str, Any]]:
         for run in runs:
             collect(train_and_judge(run))
         return results
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        for future in as_completed([pool.submit(train_and_judge, run) for run in runs]):
-            collect(future.result())
-    finally:
-        pool.shutdown(cancel_futures=True)
+    waiting = list(reversed(runs))
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        active: set[Future[dict[str, Any]]] = set()
+        while waiting or active:
+            # No more than there are processes: Ctrl-C ends those, and nothing waits behind them.
+            while waiting and len(active) < jobs:
+                active.add(pool.submit(train_and_judge, waiting.pop()))
+            ended, active = wait(active, return_when=FIRST_COMPLETED)
+            for future in ended:
+                collect(future.result())
     return results
 
 
