@@ -29,6 +29,18 @@ from maskrl.masks.packed import PackedMask
 _NAME = "masked_cross_entropy"
 
 
+class _Demonstrated(MaskedMultiCategorical):
+    """A `MaskedMultiCategorical` whose messages name the function that its user called."""
+
+    @property
+    def _own_name(self) -> str:
+        return _NAME
+
+    def _place(self, index: tuple[int, ...]) -> str:
+        head = f", head {index[-1]}" if len(self.nvec) > 1 else ""
+        return f"row {index[:-1]}{head}"
+
+
 def masked_cross_entropy(
     logits: Tensor,
     actions: Tensor,
@@ -96,7 +108,7 @@ def masked_cross_entropy(
         _refuse(choices, masks, wrong & decided.unsqueeze(-1), heads=nvec is not None)
     counted = decided & ~wrong.any(-1)
     # A row that does not count becomes an empty one, and these are never read.
-    distribution = MaskedMultiCategorical(logits, sizes, mask & counted.unsqueeze(-1), empty="idle")
+    distribution = _Demonstrated(logits, sizes, mask & counted.unsqueeze(-1), empty="idle")
     taken = torch.where(counted.unsqueeze(-1) & ~idle, choices, 0)
     loss = -distribution.log_prob(taken)
     if label_smoothing > 0.0:
@@ -129,8 +141,9 @@ def count_disallowed(
         Not counted: no decision was taken there.
     """
     operation = "count_disallowed"
-    batch = actions.shape if nvec is None else actions.shape[:-1]
-    shape = (*batch, *action_mask.shape[-1:])
+    batch = _check_integers(operation, actions).shape
+    batch = batch if nvec is None else batch[:-1]
+    shape = (*batch, *getattr(action_mask, "shape", ())[-1:])
     mask = check_mask(operation, "action_mask", action_mask, shape, data="actions with masks")
     sizes = (shape[-1],) if nvec is None else check_nvec(operation, nvec, shape)
     choices = _check_actions(operation, actions, batch, None if nvec is None else sizes)
@@ -245,17 +258,18 @@ def _check_actions(
     operation: str, actions: Any, batch: torch.Size, sizes: tuple[int, ...] | None
 ) -> Tensor:
     """Return actions as int64 `[..., K]`, K = 1 without heads."""
-    _check_integers(operation, actions)
+    integers = _check_integers(operation, actions).to(torch.int64)
     expected = batch if sizes is None else (*batch, len(sizes))
     what = f", one number for each row{'' if sizes is None else ' and head'}"
     _check_shape(operation, actions, tuple(expected), what)
-    return actions.to(torch.int64) if sizes is not None else actions.to(torch.int64).unsqueeze(-1)
+    return integers if sizes is not None else integers.unsqueeze(-1)
 
 
-def _check_integers(operation: str, actions: Any) -> None:
+def _check_integers(operation: str, actions: Any) -> Tensor:
     if not isinstance(actions, Tensor) or actions.is_floating_point() or actions.is_complex():
         got = getattr(actions, "dtype", type(actions).__name__)
         raise MaskDtypeError(f"{operation}: actions has {got}; expected an integer tensor.")
+    return actions
 
 
 def _check_shape(operation: str, actions: Any, shape: tuple[int, ...], what: str = "") -> None:

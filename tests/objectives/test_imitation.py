@@ -187,8 +187,15 @@ def test_arguments_are_checked():
         masked_cross_entropy(LOGITS, ACTIONS, MASK, keep=MASK[0, :3])
     logits = LOGITS.clone()
     logits[0, 0] = math.nan
-    with pytest.raises(NonFiniteLogitsError, match=r"nan at row \(0,\)"):
+    named = r"masked_cross_entropy: logits is nan at row \(0,\), action 0"
+    with pytest.raises(NonFiniteLogitsError, match=named):
         masked_cross_entropy(logits, ACTIONS, MASK)
+    with pytest.raises(NonFiniteLogitsError, match=r"y: logits is nan at row \(0,\), head 0, ac"):
+        masked_cross_entropy(logits, ACTIONS.reshape(2, 2).repeat(2, 1) % 2, None, nvec=[2, 3])
+    with pytest.raises(MaskDtypeError, match="count_disallowed: actions has list"):
+        count_disallowed([2, 4, 3, 1], MASK)
+    with pytest.raises(MaskDtypeError, match="count_disallowed: action_mask has type list"):
+        count_disallowed(ACTIONS, MASK.tolist())
 
 
 def test_half_precision_is_computed_in_float32():
