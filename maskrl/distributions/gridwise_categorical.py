@@ -186,6 +186,8 @@ class GridwiseCategorical(Distribution):
         self, layout: Layout, logits: Any, agents: Any, action_mask: Any, settings: Settings
     ) -> None:
         """Check everything and build the distribution over the rows of agents."""
+        if unknown := settings.keys() - Settings.__annotations__.keys():
+            raise TypeError(f"{_NAME}: no such settings: {sorted(unknown)}.")
         check_agent_logits(_NAME, logits, layout)
         self._choice = choice = AgentChoice.read(
             _NAME,

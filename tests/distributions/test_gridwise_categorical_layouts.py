@@ -285,3 +285,11 @@ def test_kl_needs_the_same_division():
     q = GridwiseCategorical.from_packed(torch.zeros(5, 2), torch.tensor([0, 3, 5]))
     with pytest.raises(MaskError, match=r"first at offsets\[1\], 2 in p and 3 in q"):
         kl_divergence(p, q)
+
+
+def test_a_misspelt_setting_is_refused_and_not_ignored():
+    logits, here = torch.zeros(2, 3, 4), torch.ones(2, 3, dtype=torch.bool)
+    with pytest.raises(TypeError, match=r"no such settings: \['emtpy', 'nvecs'\]"):
+        GridwiseCategorical.from_slots(logits, here, nvecs=[2, 2], emtpy="idle")
+    with pytest.raises(TypeError, match=r"no such settings: \['idle'\]"):
+        GridwiseCategorical.from_packed(logits[0], torch.tensor([0, 3]), idle=0)
