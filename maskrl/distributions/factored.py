@@ -323,14 +323,18 @@ class FactoredDistribution(Distribution):
         if bool(outside.any()):
             index = tuple(int(i) for i in outside.nonzero()[0])
             most = self._choices(index[-1] if self._event_shape else 0) - 1
-            self._raise_disallowed(actions, index, f"outside 0..{most}")
+            raise DisallowedActionError(
+                f"{self._own_name}.log_prob: {self._choice_name} {int(actions[index])} in "
+                f"{self._place(index)} is outside 0..{most}, the {self._choice_name}s that there "
+                f"are."
+            )
 
     def _check_allowed(self, actions: Tensor, picked: Tensor) -> None:
         """Raise DisallowedActionError if a choice of log-probability -inf is disallowed."""
         outside = (picked == LOG_ZERO) & ~self._is_allowed(actions)
         if bool(outside.any()):
             index = tuple(int(i) for i in outside.nonzero()[0])
-            self._raise_disallowed(actions, index, f"disallowed by {self._mask_name}")
+            self._raise_disallowed(actions, index)
 
     def _is_allowed(self, actions: Tensor) -> Tensor:
         """Whether the mask allows each choice, all of which are in range."""
@@ -350,7 +354,7 @@ class FactoredDistribution(Distribution):
         mask = masks[index[-1]]
         return mask.expand(*shape[:-1], mask.shape[-1])[index[:-1]]
 
-    def _raise_disallowed(self, actions: Tensor, index: tuple[int, ...], why: str) -> NoReturn:
+    def _raise_disallowed(self, actions: Tensor, index: tuple[int, ...]) -> NoReturn:
         """Name an offending action and what its row allows."""
         allowed = self._allowed_at(index, actions.shape).nonzero().flatten().tolist()
         shown = ", ".join(map(str, allowed[:10])) + (", ..." if len(allowed) > 10 else "")
@@ -361,8 +365,8 @@ class FactoredDistribution(Distribution):
         )
         raise DisallowedActionError(
             f"{self._own_name}.log_prob: {self._choice_name} {int(actions[index])} in "
-            f"{self._place(index)} is {why}; {says}. Score an action under the mask it was "
-            f"sampled under, or pass validate_args=False, under which a disallowed action "
+            f"{self._place(index)} is disallowed by {self._mask_name}; {says}. "
+            f"Score an action under the mask it was sampled under, or pass validate_args=False, under which a disallowed action "
             f"scores -inf."
         )
 

@@ -207,6 +207,13 @@ class ConditionalHeads:
         start = sum(self.tree.nvec[:k])
         return self.flat_mask[..., start : start + self.tree.nvec[k]]
 
+    def mask_name(self, k: int) -> str:
+        """How messages call what masks head k."""
+        if self.tables[k] is None:
+            return "action_mask"
+        table = f"head_masks[{self.tree.names[k]!r}]"
+        return table if self.flat_mask is None else f"action_mask with {table}"
+
     def logits_along(self, k: int, choices: Mapping[int, Tensor]) -> Tensor:
         """Logits of head k after given earlier choices.
 

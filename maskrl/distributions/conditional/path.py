@@ -130,8 +130,8 @@ class ConditionalPath:
             # What a disallowed choice leads to is nobody's mistake; it scores -inf already.
             idle = idle & (score != LOG_ZERO)
         if bool(idle.any()):
-            head.shape = idle.shape
-            raise_no_allowed_action(self.operation, idle, self._placer(head))
+            name = self.heads.mask_name(head.k)
+            raise_no_allowed_action(self.operation, idle, self._placer(head), name)
 
     def _close(self, head: _OpenHead, choice: Tensor) -> Tensor:
         """Settle a choice that was made here, and score it."""
@@ -155,7 +155,9 @@ class ConditionalPath:
         size = head.logits.shape[-1]
         outside = (choice < 0) | (choice >= size)
         if bool(outside.any()):
-            self._raise_disallowed(head, choice, outside, f"outside 0..{size - 1}")
+            self._raise_disallowed(
+                head, choice, outside, f"outside 0..{size - 1}, the choices that there are."
+            )
 
     def _check_allowed(self, head: _OpenHead, choice: Tensor, picked: Tensor) -> None:
         """Raise DisallowedActionError where a choice scores -inf because of a mask."""
@@ -172,7 +174,11 @@ class ConditionalPath:
                 if first
                 else f"it takes no decision, which is idle_action={self.idle_action}"
             )
-            self._raise_disallowed(head, choice, outside, f"disallowed by its mask; {says}")
+            why = (
+                f"disallowed by its mask; {says}. Score an action under the mask it was sampled "
+                f"under, or pass validate_args=False, under which a disallowed action scores -inf."
+            )
+            self._raise_disallowed(head, choice, outside, why)
 
     def _raise_disallowed(
         self, head: _OpenHead, choice: Tensor, outside: Tensor, why: str
@@ -180,8 +186,7 @@ class ConditionalPath:
         index = tuple(int(i) for i in outside.nonzero()[0])
         raise DisallowedActionError(
             f"{self.operation}.log_prob: action {int(choice[index])} in "
-            f"{self._placer(head)(index)} is {why}. Score an action under the mask it was sampled "
-            f"under, or pass validate_args=False, under which a disallowed action scores -inf."
+            f"{self._placer(head)(index)} is {why}"
         )
 
     def _raise_non_finite(self, head: _OpenHead) -> NoReturn:
@@ -192,10 +197,14 @@ class ConditionalPath:
         batch = len(self.heads.batch)
 
         def place(index: tuple[int, ...]) -> str:
-            given = {j: self.choices[j] for j in self.heads.plan.deps[head.k]}
-            wide = {j: choice.expand(head.shape) for j, choice in given.items()}
-            at = (0,) * (len(head.shape) - len(index)) + index
-            prefix = {j: int(choice[at]) for j, choice in wide.items()}
+            prefix = {}
+            for j in self.heads.plan.deps[head.k]:
+                choice = self.choices[j]
+                beyond = len(index) - choice.ndim
+                # Rows that are the same after every draw are not blamed on one draw's choices.
+                if beyond >= 0:
+                    pairs = zip(index[beyond:], choice.shape, strict=True)
+                    prefix[j] = int(choice[tuple(i if n > 1 else 0 for i, n in pairs)])
             row = self.place_of_row(index[len(index) - batch :])
             return place_of_head(self.heads, head.k, row, prefix)
 
