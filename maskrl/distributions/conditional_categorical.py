@@ -21,6 +21,7 @@ from maskrl.distributions.conditional.path import ConditionalPath, place_of_head
 from maskrl.distributions.conditional.tables import PrefixTables
 from maskrl.distributions.factored import NO_SAMPLE_SHAPE, as_actions
 from maskrl.errors import ConfigError, MaskError
+from maskrl.functional.divergence import broadcast_batches
 from maskrl.functional.rows import (
     check_empty_choice,
     check_idle_action,
@@ -156,7 +157,10 @@ class ConditionalCategorical(Distribution):
         empty = self._tables.empty[k]
         if bool(empty.any()):
             raise_no_allowed_action(
-                self._own_name, empty, lambda index: self._place_in_table(k, index)
+                self._own_name,
+                empty,
+                lambda index: self._place_in_table(k, index),
+                self._heads.mask_name(k),
             )
 
     def _refuse_unsound(self) -> None:
@@ -366,6 +370,7 @@ class ConditionalCategorical(Distribution):
 
         Raises:
             MaskError: Different trees, or functions that read different heads.
+            MaskShapeError: The batch shapes do not broadcast.
             ConfigError: The prefixes are more than `max_enumeration`.
         """
         same = self._tree is other.tree or self._tree == other.tree
@@ -374,8 +379,13 @@ class ConditionalCategorical(Distribution):
                 f"kl_divergence: p has {self._tree!r}, q {other.tree!r}; expected equal trees "
                 f"whose functions read the same heads (depends_on)."
             )
-        ours = self._enumerated("kl_divergence", "Raise max_enumeration.")
-        theirs = other._enumerated("kl_divergence", "Raise max_enumeration.")
+        p, q = self, other
+        if p.batch_shape != q.batch_shape:
+            # Tables begin with the prefixes, so that batches must have the same dimensions.
+            shape = broadcast_batches("kl_divergence", p.batch_shape, q.batch_shape)
+            p, q = p.expand(shape), q.expand(shape)
+        ours = p._enumerated("kl_divergence", "Raise max_enumeration.")
+        theirs = q._enumerated("kl_divergence", "Raise max_enumeration.")
         return torch.stack(ours.divergences(theirs), -1).sum(-1)
 
     @property

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor
 
+from maskrl.errors import MaskShapeError
 from maskrl.kernels.reference import LOG_ZERO
 
 
@@ -34,3 +35,18 @@ def kl_of_rows(log_p: Tensor, log_q: Tensor) -> Tensor:
     ratio = torch.where(possible, log_p, 0.0) - torch.where(shared, log_q, 0.0)
     total = torch.where(possible, log_p.exp() * ratio, 0.0).sum(-1)
     return torch.where((beyond | one_sided) & ~total.isnan(), math.inf, total)
+
+
+def broadcast_batches(operation: str, p: torch.Size, q: torch.Size) -> torch.Size:
+    """The shape that two batches broadcast to.
+
+    Raises:
+        MaskShapeError: They do not.
+    """
+    try:
+        return torch.broadcast_shapes(p, q)
+    except RuntimeError:
+        raise MaskShapeError(
+            f"{operation}: p has the batch {tuple(p)}, q {tuple(q)}; expected shapes that "
+            f"broadcast."
+        ) from None

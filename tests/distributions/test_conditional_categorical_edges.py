@@ -12,6 +12,7 @@ from maskrl.distributions import ConditionalCategorical
 from maskrl.errors import (
     ConfigError,
     DisallowedActionError,
+    MaskShapeError,
     NoAllowedActionError,
     NonFiniteLogitsError,
 )
@@ -247,3 +248,52 @@ def test_a_tree_met_first_while_acting_can_be_trained_with_later():
     logits = torch.zeros(4, 5, requires_grad=True)
     ConditionalCategorical(tree, logits).entropy().sum().backward()
     assert torch.isfinite(logits.grad).all()
+
+
+def test_rows_that_no_draw_leads_to_are_named_without_its_choices():
+    # a table of masks is announced and not given, so that every choice of unit shares a row
+    tree = ActionTree(Head("unit", 3), Head("move", 4, mask_by="unit"))
+    d = ConditionalCategorical(tree, torch.zeros(2, 7))
+    actions = torch.tensor([[0, 0], [2, 9]]).expand(5, 2, 2)
+    with pytest.raises(
+        DisallowedActionError, match=r"action 9 in row \(1,\), head 1 .*unit=2.* 0\.\.3"
+    ):
+        d.log_prob(actions)
+    logits = torch.zeros(2, 7)
+    logits[1, 5] = math.nan
+    d = ConditionalCategorical(tree, logits, validate_args=False)
+    with pytest.raises(
+        NonFiniteLogitsError, match=r"nan at row \(1,\), head 1 \('move'\), action 2"
+    ):
+        d.sample((5,))
+
+
+def test_the_mask_that_allows_nothing_is_named():
+    nothing = torch.zeros(3, 4, dtype=torch.bool)
+    for flat, name in [
+        (None, r"head_masks\['move'\]"),
+        (FLAT, r"action_mask with head_masks\['move'\]"),
+    ]:
+        with pytest.raises(NoAllowedActionError, match=rf": {name} allows nothing in row"):
+            make(flat=flat, moves=nothing)
+        with pytest.raises(NoAllowedActionError, match=rf": {name} allows nothing in row"):
+            make(flat=flat, moves=nothing, max_enumeration=1).sample()
+
+
+def test_no_setting_makes_a_choice_that_there_is_not():
+    for validate in (None, False):
+        with pytest.raises(DisallowedActionError, match=r"outside 0\.\.2, the choices") as caught:
+            make(validate_args=validate).log_prob(torch.tensor([3, 0, 0]))
+        assert "validate_args" not in str(caught.value)
+
+
+def test_batches_of_a_divergence_broadcast():
+    # three rows, as many as unit has choices: prefixes must not be taken for rows
+    logits = torch.randn(3, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    one, many = make(logits[0], FLAT[0], MOVES[0]), make(logits, FLAT[0], MOVES[0])
+    expected = [kl_divergence(one, make(row, FLAT[0], MOVES[0])) for row in logits]
+    torch.testing.assert_close(kl_divergence(one, many), torch.stack(expected))
+    expected = [kl_divergence(make(row, FLAT[0], MOVES[0]), one) for row in logits]
+    torch.testing.assert_close(kl_divergence(many, one), torch.stack(expected))
+    with pytest.raises(MaskShapeError, match=r"p has the batch \(3,\), q \(2,\)"):
+        kl_divergence(many, make())
