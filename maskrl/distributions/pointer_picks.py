@@ -269,27 +269,26 @@ class PointerPicks(Distribution):
             _NAME, value, self._batch_shape, self._event_shape, validate=self._validate_args
         )
         look = self._look and not is_traced(actions)
-        if look and bool(((actions < 0) | (actions > self._columns.ends.unsqueeze(-1))).any()):
-            self._raise_illegal(actions)
+        outside = (actions < 0) | (actions > self._columns.largest.unsqueeze(-1))
+        if look and bool(outside.any()):
+            self._raise_illegal(actions, outside.any(-1))
         columns = self._columns.to_columns(actions)
         path = self._walk(lambda t, _: columns[..., t], refuse=self._validate_args)
         scores = path.log_probs
         if self._validate_args and look and bool((scores.detach() == LOG_ZERO).any()):
-            self._raise_illegal(actions)
+            self._raise_illegal(actions, ~self.support.check(actions))
         return scores.sum(-1) if reduce == "joint" else scores
 
-    def _raise_illegal(self, actions: Tensor) -> None:
+    def _raise_illegal(self, actions: Tensor, illegal: Tensor) -> None:
         """Name the first pick that breaks a rule, if any does: a score may be -inf as well."""
-        support = self.support
-        illegal = ~support.check(actions)
         if bool(illegal.any()):
             index = tuple(int(i) for i in illegal.nonzero()[0])
-            t, why = support.explain(actions, index)
+            t, why = self.support.explain(actions, index)
             row = index[len(index) - len(self._batch_shape) :]
             raise DisallowedActionError(
                 f"{_NAME}.log_prob: pick {t} in row {row} is {int(actions[index][t])}, {why}. "
                 f"Score an action under the mask it was sampled under, or pass "
-                f"validate_args=False, under which a disallowed pick scores -inf."
+                f"validate_args=False, under which a disallowed pick within the range scores -inf."
             )
 
     @property

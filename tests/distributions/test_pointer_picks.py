@@ -471,3 +471,20 @@ def test_kl_broadcasts_and_is_infinite_where_q_cannot_follow():
     assert divergence.shape == (4, 3)
     assert divergence.isfinite().all()  # q may end early and p does not
     assert (kl_divergence(q, p) == math.inf).all()
+
+
+def test_x6_an_idle_action_beyond_a_ragged_set_is_no_reason_to_refuse_another_row():
+    # the empty set's END is 0, and its idle rows send 1, which is beyond that
+    settings = {"picks": 2, "empty": "idle", "idle_action": 1}
+    offsets = torch.tensor([0, 0, 2])
+    actions = torch.tensor([[1, 1], [0, 0]])  # 0 twice is disallowed
+    free = PointerPicks(torch.zeros(2), offsets=offsets, validate_args=False, **settings)
+    assert free.log_prob(actions).tolist() == [0.0, -math.inf]
+    assert free.log_prob(torch.tensor([[1, 0], [0, 1]])).tolist()[0] == -math.inf
+    with pytest.raises(DisallowedActionError, match=r"pick 1 in row \(1,\) is 0, picked before"):
+        PointerPicks(torch.zeros(2), offsets=offsets, **settings).log_prob(actions)
+    for wrong in (2, -1):
+        with pytest.raises(DisallowedActionError, match=rf"pick 0 in row \(0,\) is {wrong}, "):
+            free.log_prob(torch.tensor([[wrong, 1], [0, 0]]))
+    with pytest.raises(DisallowedActionError, match=r"row \(1,\) is 3, outside 0..2, where 2"):
+        free.log_prob(torch.tensor([[1, 1], [0, 3]]))

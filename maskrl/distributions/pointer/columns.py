@@ -40,6 +40,13 @@ class PickColumns:
         return self._everywhere(self._end) if self._sizes is None else self._sizes
 
     @property
+    def largest(self) -> Tensor:
+        """The largest number that a pick may be in every row, int64 `[*batch]`."""
+        if self._idle is None or self._idle_action is None:
+            return self.ends
+        return torch.where(self._idle, self.ends.clamp(min=self._idle_action), self.ends)
+
+    @property
     def idle_actions(self) -> Tensor:
         """What every pick of an idle row is called, int64 `[*batch]`."""
         return self.ends if self._idle_action is None else self._everywhere(self._idle_action)

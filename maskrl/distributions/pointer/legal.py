@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from maskrl.errors import MaskShapeError
 from maskrl.kernels.reference import LOG_ZERO
 
 
@@ -53,7 +54,16 @@ class LegalPicks(constraints.Constraint):  # type: ignore[misc, unused-ignore]
         super().__init__()
 
     def check(self, value: Tensor) -> Tensor:
-        """Return, for each sequence `[..., picks]`, whether it may be chosen."""
+        """Return, for each sequence `[..., picks]`, whether it may be chosen.
+
+        Raises:
+            MaskShapeError: The sequences have another length.
+        """
+        if value.shape[-1:] != (self.picks,):
+            raise MaskShapeError(
+                f"LegalPicks.check: value has shape {tuple(value.shape)}; expected the last "
+                f"dimension to be {self.picks}, the number of picks."
+            )
         ends = self.ends.unsqueeze(-1)
         inside = (value >= 0) & (value <= ends) & (value % 1 == 0)
         picks = torch.where(inside, value, ends).to(torch.int64)

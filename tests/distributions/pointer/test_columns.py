@@ -43,3 +43,11 @@ def test_expanding():
     wide = names.expanded(MASK.expand(4, 3, 3))
     assert wide.ends.shape == wide.idle.shape == (4, 3)
     assert torch.equal(wide.to_actions(COLUMNS.expand(4, 3, 2))[1], names.to_actions(COLUMNS))
+
+
+def test_the_largest_number_of_a_row_is_its_end_or_what_it_sends_when_idle():
+    idle = torch.tensor([False, False, True])
+    sizes = torch.tensor([2, 3, 0])
+    assert PickColumns(MASK, sizes, None, 1).largest.tolist() == [2, 3, 0]
+    assert PickColumns(MASK, sizes, idle, None).largest.tolist() == [2, 3, 0]
+    assert PickColumns(MASK, sizes, idle, 1).largest.tolist() == [2, 3, 1]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from maskrl.distributions.pointer.legal import LegalPicks
+from maskrl.errors import MaskShapeError
 
 MASK = torch.tensor([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=torch.bool)
 
@@ -102,3 +103,9 @@ def test_fractions_are_not_legal():
 def test_it_names_its_rule():
     assert repr(rule(2)) == "LegalPicks(2 of 4, no END choice)"
     assert "END after 1 or more" in repr(rule(2, min_picks=1, can_end=True))
+
+
+def test_sequences_of_another_length_are_refused():
+    # with END, two candidates would pass for a whole sequence of three picks
+    with pytest.raises(MaskShapeError, match=r"shape \(2,\); expected the last dimension to be 3"):
+        rule(3, can_end=True).check(torch.tensor([0, 2]))
