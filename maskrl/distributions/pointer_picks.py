@@ -34,6 +34,7 @@ from maskrl.distributions.pointer.sets import (
 )
 from maskrl.distributions.pointer.subsets import count_sets
 from maskrl.errors import ConfigError, DisallowedActionError, MaskShapeError
+from maskrl.functional.divergence import broadcast_batches
 from maskrl.functional.rows import (
     check_empty_choice,
     check_idle_action,
@@ -402,7 +403,8 @@ class PointerPicks(Distribution):
         """KL(self, other) in nats `[*batch]`; `kl_divergence` of torch calls it.
 
         Raises:
-            MaskShapeError: Different numbers of picks or of candidates, or different sets.
+            MaskShapeError: Different numbers of picks or of candidates, different sets, or
+                batches that do not broadcast.
             ConfigError: The sets are more than `max_enumeration`.
         """
         mine, theirs = self._offers, other._offers
@@ -418,7 +420,8 @@ class PointerPicks(Distribution):
                 f"kl_divergence: p has the batch {tuple(self._batch_shape)}, q "
                 f"{tuple(other._batch_shape)}; expected the same for scores that are functions."
             )
-        shape = torch.broadcast_shapes(mine.mask.shape, theirs.mask.shape)
+        batch = broadcast_batches("kl_divergence", self._batch_shape, other._batch_shape)
+        shape = (*batch, mine.candidates)
         both = mine.mask.expand(shape) | theirs.mask.expand(shape)
         order = enumerable(mine, self._max_enumeration, "kl_divergence", "Raise it.", both)
         divergence = divergences(mine, theirs, order, look=self._look and other._look)

@@ -364,6 +364,10 @@ def test_beyond_the_limit_entropy_says_what_to_do_and_the_estimate_is_unbiased()
     d = make("end", 3, max_enumeration=10)
     with pytest.raises(ConfigError, match=r"26 sets of up to 3 of 5.*use entropy_estimate\(\)"):
         d.entropy()
+    with pytest.raises(MaskShapeError, match=r"kl_divergence: p has the batch \(2,\), q \(3,\)"):
+        kl_divergence(
+            PointerPicks(torch.zeros(2, 4), picks=2), PointerPicks(torch.zeros(3, 4), picks=2)
+        )
     with pytest.raises(ConfigError, match="kl_divergence: there are 26 sets"):
         kl_divergence(d, d)
     with pytest.raises(ConfigError, match="samples is 0"):

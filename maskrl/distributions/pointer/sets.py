@@ -126,6 +126,16 @@ def lay_out(
     """
     if offsets is None:
         check_logits(operation, scores, "scores")
+        if (
+            isinstance(entity_mask, Tensor)
+            and entity_mask.dtype == torch.int64
+            and scores.ndim == 1
+        ):
+            raise MaskDtypeError(
+                f"{operation}: entity_mask has dtype torch.int64; expected torch.bool with True = "
+                f"may be chosen. If these are the offsets of ragged sets pass them by name: "
+                f"offsets=...; if it is a mask convert it with maskrl.as_mask(entity_mask)."
+            )
         if entity_mask is not None:
             entity_mask = check_mask(
                 operation,

@@ -109,3 +109,10 @@ def test_messages():
     for shape in ((), (2, 4)):
         with pytest.raises(MaskShapeError, match="expected it to end with 2"):
             check_ragged_expansion("test", sets, shape)
+
+
+def test_offsets_in_the_place_of_the_mask_are_recognised():
+    with pytest.raises(MaskDtypeError, match="offsets of ragged sets pass them by name: offsets="):
+        lay_out("test", torch.zeros(3), torch.tensor([0, 3]), None)
+    with pytest.raises(MaskDtypeError, match="entity_mask has dtype torch.int64"):
+        lay_out("test", torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.int64), None)
