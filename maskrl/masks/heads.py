@@ -131,6 +131,7 @@ def masks_along(actions: Any, masks: Mapping[str, Any], heads: Heads) -> BoolArr
     keep = flat_mask(masks, heads, actions.shape[:-1])
     if not isinstance(heads, ActionTree):
         return keep
+    actions = heads.settled(actions)
     parts = [
         _row(keep[..., start : start + size], masks, heads, k, actions)
         for k, (start, size) in enumerate(zip(starts_of(heads), heads.nvec, strict=True))

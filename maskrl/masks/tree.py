@@ -9,11 +9,12 @@ from it, and a checkpoint keeps it as JSON. It holds no tensor and imports no to
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from maskrl.errors import ConfigError, MaskShapeError
 from maskrl.masks.arrays import BoolArray
@@ -58,7 +59,7 @@ class Head:
             raise ConfigError(
                 f"Head {self.name!r}: {len(self.choices)} names for {self.size} choices."
             )
-        frozen = {name: tuple(int(c) for c in of) for name, of in self.relevant.items()}
+        frozen = _relevance(self.name, self.relevant)
         object.__setattr__(self, "size", int(self.size))
         object.__setattr__(self, "relevant", frozen)
         object.__setattr__(self, "choices", tuple(self.choices))
@@ -183,6 +184,13 @@ class ActionTree:
                 counts[..., k] &= counts[..., p] & np.isin(actions[..., p], choices)
         return counts
 
+    def settled(self, actions: Any) -> npt.NDArray[Any]:
+        """The actions `[..., K]` with choice 0 in every head that does not count.
+
+        This is what tables go by: any value of a head that does not count is as good.
+        """
+        return np.where(self.relevant(actions), self._as_actions(actions), 0)
+
     def allows(self, actions: Any, masks: Mapping[str, Any]) -> BoolArray:
         """Whether every head that counts makes an allowed choice; for environments.
 
@@ -199,6 +207,7 @@ class ActionTree:
         """
         actions = self._as_actions(actions)
         counts = self.relevant(actions)
+        settled = self.settled(actions)
         good = np.ones(actions.shape[:-1], np.bool_)
         starts = np.concatenate([[0], np.cumsum(self.nvec)])
         for k, head in enumerate(self.heads):
@@ -212,7 +221,7 @@ class ActionTree:
             if table is not None and head.mask_by is not None:
                 by = self._position[head.mask_by]
                 table = np.asarray(table)
-                place = np.clip(actions[..., by], 0, self.nvec[by] - 1) * head.size + choice
+                place = np.clip(settled[..., by], 0, self.nvec[by] - 1) * head.size + choice
                 allowed = allowed & _picked(table.reshape(*table.shape[:-2], -1), place)
             good = good & (allowed | ~counts[..., k])
         return good
@@ -243,7 +252,7 @@ class ActionTree:
     @classmethod
     def from_json(cls, description: Sequence[Mapping[str, Any]]) -> ActionTree:
         """The tree that `to_json` described."""
-        return cls(*(Head(**{**of, "choices": tuple(of["choices"])}) for of in description))
+        return cls(*(Head(**{**of, "choices": tuple(of.get("choices", ()))}) for of in description))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the heads, and nothing derived from them."""
@@ -264,6 +273,21 @@ class ActionTree:
             by = f" by {', '.join(self.names[p] for p in parents)}" if parents else ""
             parts.append(f"{head.name}[{head.size}]{by}")
         return f"ActionTree({'; '.join(parts)})"
+
+
+def _relevance(name: str, relevant: Any) -> dict[str, tuple[int, ...]]:
+    """Copy the relevance of a head, if it is names of heads with choices."""
+    frozen: dict[str, tuple[int, ...]] = {}
+    for other, given in relevant.items() if isinstance(relevant, Mapping) else [("", None)]:
+        choices: list[Any] = list(given) if isinstance(given, Iterable) else [None]
+        # Neither booleans, which would be read as choices 0 and 1, nor fractions.
+        if any(np.asarray(c).dtype.kind not in "iu" or np.ndim(c) > 0 for c in choices):
+            raise ConfigError(
+                f"Head {name!r}: relevant is {relevant!r}; expected the names of earlier heads, "
+                f"each with a sequence of its choices, as in {{'type': [1, 4]}}."
+            )
+        frozen[other] = tuple(int(c) for c in choices)
+    return frozen
 
 
 def _picked(rows: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -168,3 +168,15 @@ def test_masks_of_another_shape_are_refused(masks: dict[str, np.ndarray], messag
 def test_actions_of_another_shape_are_refused() -> None:
     with pytest.raises(MaskShapeError, match=r"shape \(2,\); expected \[..., 3\]"):
         choices_of([0, 0], {}, TREE)
+
+
+def test_tables_go_by_choices_that_count() -> None:
+    tree = ActionTree(
+        Head("type", 2),
+        Head("direction", 2, relevant={"type": [1]}),
+        Head("target", 2, mask_by="direction"),
+    )
+    masks = {"action_mask:target": np.array([[True, False], [False, True]])}
+    assert choices_of([0, 1, 0], masks, tree).taken.all()
+    assert choices_of([0, 1, 1], masks, tree).illegal
+    assert choices_of([1, 1, 0], masks, tree).illegal

@@ -125,3 +125,25 @@ def test_questions_about_what_is_not_there():
         TREE.position("x")
     with pytest.raises(MaskShapeError, match=r"expected \[..., 4\]"):
         TREE.relevant([1, 2])
+
+
+@pytest.mark.parametrize(
+    "relevant",
+    [None, ["unit"], {"unit": 1}, {"unit": "archer"}, {"unit": [1.5]}, {"unit": [False, True]}],
+)
+def test_a_relevance_that_names_no_choices(relevant):
+    with pytest.raises(ConfigError, match="'target': relevant is .* sequence of its choices"):
+        Head("target", 2, relevant=relevant)
+
+
+def test_tables_go_by_choices_that_count():
+    # direction does not count after waiting, so that target goes by its choice 0
+    tree = ActionTree(
+        Head("type", 2),
+        Head("direction", 2, relevant={"type": [1]}),
+        Head("target", 2, mask_by="direction"),
+    )
+    masks = {"action_mask:target": np.array([[True, False], [False, True]])}
+    actions = [[0, 0, 0], [0, 1, 0], [0, 1, 1], [1, 1, 1], [1, 1, 0]]
+    assert tree.allows(actions, masks).tolist() == [True, True, False, True, False]
+    assert tree.settled(actions).tolist() == [[0, 0, 0], [0, 0, 0], [0, 0, 1], [1, 1, 1], [1, 1, 0]]
