@@ -141,6 +141,8 @@ class ActionHeads:
         masses = []
         parts = logits.split([math.prod(shape) for shape in self.tree.logits_shapes], -1)
         by_head = tables(self.tree, obs)
+        counts = torch.from_numpy(self.tree.relevant(actions.cpu().numpy())).to(logits.device)
+        actions = torch.where(counts, actions, 0)  # what tables go by
         for head, shape, own, row in zip(
             self.tree.heads, self.tree.logits_shapes, parts, flat, strict=True
         ):
@@ -149,7 +151,6 @@ class ActionHeads:
             if head.mask_by is not None:
                 row = row & _row_of(by_head[head.name], self.tree, head.mask_by, actions)
             masses.append(mass_outside(own, row))
-        counts = torch.from_numpy(self.tree.relevant(actions.cpu().numpy())).to(logits.device)
         return torch.where(counts, torch.stack(masses, -1), 0.0).sum(-1) / counts.sum(-1)
 
 
@@ -168,7 +169,7 @@ def _row_of(table: Tensor, tree: ActionTree, by: str, actions: Tensor) -> Tensor
     return table.gather(-2, chosen).squeeze(-2)
 
 
-def mass_outside(logits: Tensor, mask: Tensor) -> Tensor:
-    """Probability that a softmax of logits `[..., A]` puts outside of a mask: `[...]`."""
+def mass_outside(logits: Tensor, action_mask: Tensor) -> Tensor:
+    """Probability that a softmax of logits `[..., A]` puts on what a mask disallows: `[...]`."""
     probabilities = logits.to(torch.float32).softmax(-1)
-    return torch.where(mask, 0.0, probabilities).sum(-1)
+    return torch.where(action_mask, 0.0, probabilities).sum(-1)
