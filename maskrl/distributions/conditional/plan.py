@@ -76,6 +76,11 @@ class PrefixPlan:
         remembered = self.size(self.before(k)) * (self.states[k] if self.is_asked_for(k) else 1)
         return max(remembered, self.size(self.rows[k]) * self.states[k])
 
+    @property
+    def has_values(self) -> bool:
+        """Whether its tables are tensors with values, not fake ones."""
+        return all(table is None or type(table) is Tensor for table in self._counts)
+
     def counts(self, k: int, device: torch.device) -> Tensor | None:
         """Whether head k counts under each prefix, bool over `deps[k]`; None if it always does."""
         counts = self._counts[k]
@@ -86,10 +91,11 @@ class PrefixPlan:
         if len(head.relevant) == 0:
             return None
         over = self.deps[k]
-        table = torch.ones([self.states[j] for j in over], dtype=torch.bool)
+        table = torch.ones([self.states[j] for j in over], dtype=torch.bool, device="cpu")
         for name, choices in head.relevant.items():
             axis = over.index(self.tree.position(name))
-            states = torch.tensor([state in choices for state in range(table.shape[axis])])
+            holds = [state in choices for state in range(table.shape[axis])]
+            states = torch.tensor(holds, device="cpu")
             table = table & states.reshape([-1 if i == axis else 1 for i in range(table.ndim)])
         return table
 
@@ -133,7 +139,8 @@ def plan_for(tree: ActionTree, asked: Mapping[int, Over]) -> PrefixPlan:
         # Tensors made in inference mode, in which agents act, cannot be trained with later.
         with torch.inference_mode(False):
             plan = PrefixPlan(tree, asked)
-        if not torch.compiler.is_compiling():
+        # Neither is what was made for tracing, without values.
+        if not torch.compiler.is_compiling() and plan.has_values:
             tree.derived[key] = plan
     return plan
 

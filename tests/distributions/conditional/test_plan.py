@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from maskrl.distributions.conditional.plan import PrefixPlan, align, plan_for, reduce_to, total
 from maskrl.masks import ActionTree, Head
@@ -80,3 +81,14 @@ def test_a_plan_is_made_once_for_a_tree_and_not_pickled_with_it():
     assert plan_for(tree, {}) is plan_for(tree, {})
     assert plan_for(tree, {3: (0,)}) is not plan_for(tree, {})
     assert pickle.loads(pickle.dumps(tree)).derived == {}
+
+
+def test_a_plan_without_values_is_not_kept():
+    tree = ActionTree(Head("a", 2), Head("b", 2, relevant={"a": [1]}))
+    with FakeTensorMode():
+        assert not plan_for(tree, {}).has_values
+    plan = plan_for(tree, {})
+    assert plan.has_values
+    assert plan_for(tree, {}) is plan
+    with torch.device("meta"):
+        assert plan_for(ActionTree(*tree.heads), {}).counts(1, torch.device("cpu")).sum() == 1
