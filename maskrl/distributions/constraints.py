@@ -34,6 +34,8 @@ class AllowedActions(constraints.Constraint):  # type: ignore[misc, unused-ignor
 
     def check(self, value: Tensor) -> Tensor:
         """Return, for each of the values `[..., *rows]`, whether it may be taken."""
+        if not value.is_floating_point():
+            value = value.to(torch.int64)
         inside = (value >= 0) & (value < self.actions) & (value % 1 == 0)
         if self.action_mask is None:
             return inside
@@ -53,3 +55,26 @@ class AllowedActions(constraints.Constraint):  # type: ignore[misc, unused-ignor
         rows = tuple(self.action_mask.shape[:-1])
         idle = "" if self.idle_action is None else f", idle_action={self.idle_action}"
         return f"AllowedActions(by action_mask, rows {rows}, 0..{self.actions - 1}{idle})"
+
+
+class AllowedFactors(constraints.Constraint):  # type: ignore[misc, unused-ignore]
+    """Actions `[..., n]` whose every number one constraint allows, for any n and batch.
+
+    Args:
+        factors: Of the numbers.
+    """
+
+    is_discrete = True
+    event_dim = 1
+
+    def __init__(self, factors: AllowedActions) -> None:
+        self.factors = factors
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        """Return, for each action `[..., n]`, whether all of its numbers may be taken."""
+        return self.factors.check(value).all(-1)
+
+    def __repr__(self) -> str:
+        """Name the rule."""
+        return f"AllowedFactors({self.factors!r})"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pickle
 
+import pytest
 import torch
 from torch.distributions import constraints
 
 from maskrl.distributions import AllowedActions
+from maskrl.distributions.constraints import AllowedFactors
 
 MASK = torch.tensor([[True, False, True], [False, False, False]])
 
@@ -47,3 +49,21 @@ def test_it_names_its_rule_and_pickles():
     named = AllowedActions(3, MASK, idle_action=1)
     assert repr(named) == "AllowedActions(by action_mask, rows (2,), 0..2, idle_action=1)"
     assert torch.equal(pickle.loads(pickle.dumps(named)).action_mask, MASK)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.bool, torch.uint8, torch.uint16, torch.int32, torch.float16]
+)
+def test_actions_of_any_dtype(dtype):
+    assert AllowedActions(3, MASK[0]).check(torch.tensor([0, 1]).to(dtype)).tolist() == [
+        True,
+        False,
+    ]
+
+
+def test_several_factors_and_no_row():
+    factors = AllowedFactors(AllowedActions(3, torch.tensor([[True, False, True], [True] * 3])))
+    assert factors.event_dim == 1
+    assert factors.check(torch.tensor([[0, 1], [1, 1], [2, 3]])).tolist() == [True, False, False]
+    none = AllowedFactors(AllowedActions(3, torch.ones(0, 2, 3, dtype=torch.bool)))
+    assert none.check(torch.zeros(4, 0, 2, dtype=torch.int64)).shape == (4, 0)

@@ -31,6 +31,8 @@ class AllowedPaths(constraints.Constraint):  # type: ignore[misc, unused-ignore]
 
     def check(self, value: Tensor) -> Tensor:
         """Return, for each action `[..., K]`, whether every head that counts is allowed."""
+        if not value.is_floating_point():
+            value = value.to(torch.int64)
         batch = self.heads.batch
         shape = torch.broadcast_shapes(value.shape, (*batch, len(self.heads.tree.nvec)))
         choices: dict[int, Tensor] = {}
