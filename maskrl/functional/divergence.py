@@ -44,7 +44,7 @@ def broadcast_batches(operation: str, p: torch.Size, q: torch.Size) -> torch.Siz
         MaskShapeError: They do not.
     """
     try:
-        return torch.broadcast_shapes(p, q)
+        return torch.Size(torch.broadcast_shapes(p, q))
     except RuntimeError:
         raise MaskShapeError(
             f"{operation}: p has the batch {tuple(p)}, q {tuple(q)}; expected shapes that "

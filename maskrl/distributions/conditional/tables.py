@@ -26,6 +26,9 @@ from maskrl.kernels.contract import Rows
 from maskrl.kernels.dispatch import prepare_rows
 from maskrl.kernels.reference import LOG_ZERO, statistics_dtype
 
+MOST_DOUBLINGS = 1000
+"""Numbers of actions up to two to this power are counted as they are."""
+
 
 class PrefixTables:
     """Tables over the prefixes of a conditional action, computed as they are asked for.
@@ -115,11 +118,24 @@ class PrefixTables:
         return reduce_to(state, over, plan.kept[k], combine)  # type: ignore[arg-type]
 
     def legal_actions(self) -> Tensor:
-        """How many joint actions the masks allow, float64 `[*batch]`.
+        """How many joint actions the masks allow, float64 `[*batch]`; inf beyond its range.
 
         A head that does not count, or is idle, has one way to be.
         """
+        count, doublings = self._count_legal()
+        return count if doublings is None else count * torch.exp2(doublings)
+
+    def log_legal_actions(self) -> Tensor:
+        """Log of `legal_actions`, float64 `[*batch]`; finite for any number."""
+        count, doublings = self._count_legal()
+        return count.log() if doublings is None else count.log() + doublings * math.log(2)
+
+    def _count_legal(self) -> tuple[Tensor, Tensor | None]:
+        """The number, and how often it must be doubled where it could leave the range."""
         plan = self.plan
+        doublings: Tensor | None = None
+        if sum(math.log2(size) for size in self.heads.tree.nvec) > MOST_DOUBLINGS:
+            doublings = torch.zeros(self.batch, dtype=torch.float64, device=self.heads.device)
         state = torch.ones(self.batch, dtype=torch.float64, device=self.heads.device)
         for k, size in enumerate(self.heads.tree.nvec):
             possible = self.allowed[k] | (self.empty[k].unsqueeze(-1) & self._idle_choice(size))
@@ -128,7 +144,12 @@ class PrefixTables:
                 ways = self._where_counting(k, ways) + self._where_not_counting(k, ways)
                 state = state * align(ways, plan.deps[k], plan.before(k))
             state = self._advance(k, state, possible.to(torch.float64), 1.0, 0.0, total)
-        return state
+            if doublings is not None:
+                axes = tuple(range(len(plan.kept[k])))
+                largest = state.amax(axes) if axes else state
+                halved = torch.frexp(largest).exponent.to(torch.float64)
+                state, doublings = state * torch.exp2(-halved), doublings + halved
+        return state, doublings
 
     def _where_not_counting(self, k: int, table: Tensor) -> Tensor:
         """1 where head k does not count, else 0."""
