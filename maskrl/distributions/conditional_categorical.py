@@ -17,22 +17,24 @@ from torch.distributions import Distribution, constraints
 
 from maskrl.distributions.conditional.allowed import AllowedPaths
 from maskrl.distributions.conditional.heads import ConditionalHeads, PrefixFunction
-from maskrl.distributions.conditional.path import ConditionalPath, place_of_head
+from maskrl.distributions.conditional.path import ConditionalPath, place_in_table
 from maskrl.distributions.conditional.tables import PrefixTables
 from maskrl.distributions.factored import NO_SAMPLE_SHAPE, as_actions
 from maskrl.errors import ConfigError, MaskError
 from maskrl.functional.divergence import broadcast_batches
 from maskrl.functional.rows import (
+    check_count,
     check_empty_choice,
     check_idle_action,
     check_reduce,
+    in_inference_mode,
     place_of_row,
     raise_no_allowed_action,
     raise_non_finite,
 )
-from maskrl.functional.select import draw_uniforms
+from maskrl.functional.select import DRAWS, draw_uniforms
 from maskrl.kernels.dispatch import is_traced
-from maskrl.kernels.reference import LOG_ZERO
+from maskrl.kernels.reference import LOG_ZERO, statistics_dtype
 from maskrl.masks.packed import PackedMask
 from maskrl.masks.tree import ActionTree
 
@@ -116,7 +118,7 @@ class ConditionalCategorical(Distribution):
         self._heads = heads
         self._idle = empty == "idle"
         self._idle_action = check_idle_action(_NAME, idle_action, min(tree.nvec))
-        self._max_enumeration = max_enumeration
+        self._max_enumeration = check_count(_NAME, "max_enumeration", max_enumeration)
         known = next(source for source in heads.logits if isinstance(source, Tensor))
         traced = is_traced(known)
         super().__init__(heads.batch, torch.Size([len(tree.nvec)]), validate_args=False)
@@ -125,6 +127,7 @@ class ConditionalCategorical(Distribution):
         self._look = not traced and (self._validate_args or known.device.type == "cpu")
         check_empty_choice(_NAME, empty, look=self._look or not heads.is_masked)
         self._tables = self._new_tables()
+        self._in_inference = in_inference_mode()
         if self._look and self.is_enumerable and not heads.has_functions:
             self._validate()
 
@@ -174,12 +177,7 @@ class ConditionalCategorical(Distribution):
                 )
 
     def _place_in_table(self, k: int, index: tuple[int, ...]) -> str:
-        """Name row, head and prefix at an index of a table over `plan.rows[k]`."""
-        over = self._heads.plan.rows[k]
-        states = zip(over, index[: len(over)], strict=True)
-        prefix = {j: state for j, state in states if state < self._tree.nvec[j]}
-        row = self._place_of_row(index[len(over) :])
-        return place_of_head(self._heads, k, row, prefix)
+        return place_in_table(self._heads, k, index, self._place_of_row)
 
     def _new_path(self) -> ConditionalPath:
         return ConditionalPath(
@@ -235,8 +233,15 @@ class ConditionalCategorical(Distribution):
         Empty rows:
             `idle_action`.
         """
+        lead, rows = torch.Size(sample_shape), self._batch_shape.numel() * max(self._tree.nvec)
+        # A row of logits is gathered for every draw: in parts, so that they do not fill the memory.
+        draws, step = lead.numel(), max(1, DRAWS // max(1, rows))
         with torch.no_grad():
-            return self.sample_with_log_prob(sample_shape, generator=generator)[0]
+            if not (self._look and lead) or draws <= step:
+                return self.sample_with_log_prob(lead, generator=generator)[0]
+            sizes = [min(step, draws - start) for start in range(0, draws, step)]
+            parts = [self.sample_with_log_prob((n,), generator=generator)[0] for n in sizes]
+        return torch.cat(parts).reshape(lead + self._batch_shape + self._event_shape)
 
     def log_prob(self, value: Tensor, reduce: str = "joint") -> Tensor:
         """Log-probability of actions.
@@ -271,7 +276,8 @@ class ConditionalCategorical(Distribution):
 
         Raises:
             ConfigError: They are not.
-            NoAllowedActionError: A head allows nothing somewhere, and `empty="raise"`.
+            NoAllowedActionError, NonFiniteLogitsError: As at construction, where functions
+                were not asked yet.
         """
         if not self.is_enumerable:
             raise ConfigError(
@@ -279,9 +285,13 @@ class ConditionalCategorical(Distribution):
                 f"{self._heads.plan.entries:,} entries a row, max_enumeration is "
                 f"{self._max_enumeration:,}. {instead}"
             )
-        if self._look and not self._idle and self._heads.has_functions:
-            for k in range(len(self._tree.nvec)):
-                self._refuse_empty(k)
+        in_inference = in_inference_mode()
+        if self._in_inference and not in_inference:
+            # What was computed in inference mode, no gradient may pass.
+            self._tables = self._new_tables()
+        self._in_inference = in_inference
+        if self._look and self._heads.has_functions:
+            self._validate()
         return self._tables
 
     def entropy(self, reduce: str = "sum") -> Tensor:
@@ -331,11 +341,11 @@ class ConditionalCategorical(Distribution):
             Zhang et al., Efficient Entropy for Policy Gradient with Multidimensional Action
             Space, https://arxiv.org/abs/1806.00589, section 4 (the smoothed estimator).
         """
-        if samples < 1:
-            raise ConfigError(f"{_NAME}.entropy_estimate: samples is {samples}; expected >= 1.")
+        check_count(f"{_NAME}.entropy_estimate", "samples", samples)
         actions = self.sample((samples,), generator=generator)
         path = self._new_path()
-        total = reached = torch.zeros((samples, *self._batch_shape), device=actions.device)
+        dtype = statistics_dtype(self._heads.dtype)
+        total = reached = torch.zeros(actions.shape[:-1], dtype=dtype, device=actions.device)
         for choice in actions.unbind(-1):
             share = path.entropy()
             # The choices up to here led to this share: its weight follows their log_prob.
@@ -352,13 +362,14 @@ class ConditionalCategorical(Distribution):
             0, gradient 0.
         """
         entropy = self.entropy()
-        most = self.legal_actions().log().to(entropy.dtype)
+        most = self._tables.log_legal_actions().to(entropy.dtype)
         return (entropy / torch.where(most == 0, 1.0, most)).clamp(max=1.0)
 
     def legal_actions(self) -> Tensor:
         """How many joint actions the masks allow, float64 `[*batch]`.
 
-        A head that does not count has one way to be, and so has an idle one.
+        A head that does not count has one way to be, and so has an idle one. Numbers beyond
+        float64 are inf.
 
         Raises:
             ConfigError: The prefixes are more than `max_enumeration`.
@@ -401,7 +412,7 @@ class ConditionalCategorical(Distribution):
     def logits(self) -> Tensor:
         """Log of `probs`, -inf where one is 0."""
         probs = self.probs
-        possible = probs > 0
+        possible = probs != 0
         return torch.where(possible, torch.where(possible, probs, 1.0).log(), LOG_ZERO)
 
     @property
@@ -465,17 +476,14 @@ class ConditionalCategorical(Distribution):
         Raises:
             ConfigError: A head has a function of the prefix.
         """
-        heads = self._heads
-        for name, *sources in zip(self._tree.names, heads.logits, heads.tables, strict=True):
-            if any(source is not None and not isinstance(source, Tensor) for source in sources):
-                raise ConfigError(
-                    f"{_NAME}: head {name!r} has a function of the prefix, which cannot be "
-                    f"pickled; give it a tensor or a table."
-                )
         state = dict(self.__dict__)
         del state["_tables"]
         state["_heads"] = self._heads.detached()
         return state
+
+    def __copy__(self) -> Self:
+        """The same distribution; unlike a pickled one it still reaches the logits."""
+        return self.expand(self._batch_shape)
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Take over the settings, with nothing computed yet."""

@@ -23,6 +23,7 @@ from maskrl.functional.rows import (
     check_reduce,
     raise_no_allowed_action,
     raise_non_finite,
+    recording,
 )
 from maskrl.functional.select import DRAWS, draw_uniforms
 from maskrl.kernels.contract import Rows
@@ -178,9 +179,7 @@ class FactoredDistribution(Distribution):
         logits, mask = self._raw_logits, self._action_mask
         if torch.is_grad_enabled() or not logits.requires_grad:
             return prepare_rows(logits, mask, look=self._look, sizes=self._sizes)
-        # The graph is recorded although the first use is inside no_grad, because a later
-        # log_prob must still reach the logits.
-        with torch.enable_grad():
+        with recording(logits, mask):
             return prepare_rows(logits, mask, look=self._look, sizes=self._sizes)
 
     def expand(self, batch_shape: Sequence[int], _instance: Distribution | None = None) -> Self:
@@ -366,8 +365,8 @@ class FactoredDistribution(Distribution):
         raise DisallowedActionError(
             f"{self._own_name}.log_prob: {self._choice_name} {int(actions[index])} in "
             f"{self._place(index)} is disallowed by {self._mask_name}; {says}. "
-            f"Score an action under the mask it was sampled under, or pass validate_args=False, under which a disallowed action "
-            f"scores -inf."
+            f"Score an action under the mask it was sampled under, or pass validate_args=False, "
+            f"under which a disallowed action scores -inf."
         )
 
     # Statistics.
@@ -427,6 +426,12 @@ class FactoredDistribution(Distribution):
         state["_raw_logits"] = self._raw_logits.detach()
         return state
 
+    def __copy__(self) -> Self:
+        """The same distribution; unlike a pickled one it still reaches the logits."""
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
+
     def _settings(self) -> str:
         """For messages: whether there is a mask, and how empty rows are answered."""
         empty = f'"idle", idle_action={self._idle_action}' if self._idle else '"raise"'
@@ -448,6 +453,8 @@ def as_actions(
             f"{name}: value has type {type(value).__name__}; expected a tensor of actions."
         )
     if value.dtype != torch.int64:
+        if value.is_complex():
+            raise MaskDtypeError(f"{name}: value has dtype {value.dtype}; expected integers.")
         if value.is_floating_point() and validate and bool((value % 1 != 0).any()):
             raise MaskDtypeError(
                 f"{name}: value has dtype {value.dtype} and holds fractions; expected "

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from maskrl.distributions.constraints import AllowedActions
+from maskrl.distributions.constraints import AllowedActions, AllowedFactors
 from maskrl.distributions.factored import FactoredDistribution
 from maskrl.errors import MaskShapeError
-from maskrl.functional.rows import check_idle_action, check_logits
+from maskrl.functional.rows import check_idle_action, check_logits, recording
 from maskrl.kernels.reference import statistics_dtype
 from maskrl.masks.check import check_mask
 from maskrl.masks.packed import PackedMask
@@ -68,12 +68,14 @@ class MaskedBernoulli(FactoredDistribution):
         check_logits(_NAME, logits)
         mask = None if action_mask is None else _pairs(action_mask, logits)
         self._free: Tensor | None = None
-        if mask is not None:
-            self._free = mask.all(-1)
-            # A forced bit has one allowed value, and what its log-odds say must not matter.
-            logits = torch.where(self._free, logits, 0.0)
+        with recording(logits, mask):
+            if mask is not None:
+                self._free = mask.all(-1)
+                # A forced bit has one allowed value, and what its log-odds say must not matter.
+                logits = torch.where(self._free, logits, 0.0)
+            pairs = torch.stack([torch.zeros_like(logits), logits], -1)
         super().__init__(
-            torch.stack([torch.zeros_like(logits), logits], -1),
+            pairs,
             mask,
             event_dims=1,
             sizes=None,
@@ -96,6 +98,8 @@ class MaskedBernoulli(FactoredDistribution):
         """Log-odds `[..., n]`: +inf where forced to 1, -inf where forced to 0 or idle."""
         raw = self._raw_logits[..., 1]
         logits = raw.to(statistics_dtype(raw.dtype))
+        # Only a mask can force a bit to 1; log-odds of +inf are no number.
+        logits = torch.where(logits == torch.inf, torch.nan, logits)
         if self._free is None or self._action_mask is None:
             return logits
         forced = torch.where(self.action_mask[..., 1], torch.inf, -torch.inf).to(logits.dtype)
@@ -119,7 +123,7 @@ class MaskedBernoulli(FactoredDistribution):
     def support(self) -> constraints.Constraint:
         """Actions whose every bit has a value that it may have, as a constraint."""
         bits = AllowedActions(2, self._action_mask, self._idle_action if self._idle else None)
-        return constraints.independent(bits, 1)
+        return AllowedFactors(bits)
 
     def __repr__(self) -> str:
         """Name shapes and how empty bits are answered."""

@@ -6,7 +6,7 @@ by side in one row, as environments give them, and every message names the head.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -193,9 +193,9 @@ def check_sizes(operation: str, nvec: Any) -> tuple[int, ...]:
     Raises:
         ConfigError: They are no positive integers.
     """
-    sizes = [nvec] if isinstance(nvec, int) else list(nvec)
-    good = all(isinstance(n, int | np.integer) and n > 0 for n in sizes)
-    if not sizes or not good or isinstance(nvec, int):
+    sizes = list(nvec) if isinstance(nvec, Iterable) else []
+    whole = [isinstance(n, int | np.integer) and not isinstance(n, bool) for n in sizes]
+    if not sizes or not all(whole) or min(sizes) < 1:
         raise ConfigError(
             f"{operation}: nvec is {nvec!r}; expected a sequence of positive integers, the number "
             f"of choices of each head."

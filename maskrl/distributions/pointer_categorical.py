@@ -25,7 +25,7 @@ from maskrl.distributions.pointer.sets import (
 from maskrl.distributions.pointer_picks import PointerPicks
 from maskrl.errors import MaskShapeError
 from maskrl.functional.divergence import kl_of_rows
-from maskrl.functional.rows import check_idle_action
+from maskrl.functional.rows import check_idle_action, recording
 from maskrl.masks.packed import PackedMask
 
 _NAME = "PointerCategorical"
@@ -81,7 +81,8 @@ class PointerCategorical(FactoredDistribution):
         idle_action: int = 0,
         validate_args: bool | None = None,
     ) -> None:
-        self._sets, table, mask = lay_out(_NAME, scores, entity_mask, offsets)
+        with recording(scores if isinstance(scores, Tensor) else None):
+            self._sets, table, mask = lay_out(_NAME, scores, entity_mask, offsets)
         if self._sets is not None and entity_mask is None:
             self._mask_name = "offsets"
         super().__init__(

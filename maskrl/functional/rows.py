@@ -7,7 +7,8 @@ they turn up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NoReturn
 
 import numpy as np
@@ -86,6 +87,17 @@ def check_idle_action(operation: str, idle_action: Any, actions: int) -> int:
             f"{actions - 1}."
         )
     return int(idle_action)
+
+
+def check_count(operation: str, name: str, count: Any) -> int:
+    """Return `count` if it is an integer of at least 1.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+        raise ConfigError(f"{operation}: {name} is {count!r}; expected an integer of at least 1.")
+    return int(count)
 
 
 def open_rows(
@@ -177,3 +189,30 @@ def check_reduce(operation: str, reduce: str, choices: tuple[str, ...]) -> None:
         *most, last = [f'"{choice}"' for choice in choices]
         listed = f"{', '.join(most)}{',' if len(most) > 1 else ''} or {last}"
         raise ConfigError(f"{operation}: reduce is {reduce!r}; expected {listed}.")
+
+
+def recording(*tensors: Tensor | None) -> AbstractContextManager[None]:
+    """Record the graph inside `no_grad` and `inference_mode` too, if a tensor needs a gradient.
+
+    What a distribution computes once and keeps may be computed while acting, and a later
+    log_prob must still reach the logits. Nothing is recorded where a tensor was made in
+    inference mode: no gradient may pass it.
+    """
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return nullcontext()
+    given = [tensor for tensor in tensors if tensor is not None]
+    wanted = any(tensor.requires_grad for tensor in given)
+    if not wanted or any(tensor.is_inference() for tensor in given):
+        return nullcontext()
+    return _recording()
+
+
+def in_inference_mode() -> bool:
+    """Whether no gradient will pass what is computed now; not asked while compiling."""
+    return not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
+
+
+@contextmanager
+def _recording() -> Iterator[None]:
+    with torch.inference_mode(False), torch.enable_grad():
+        yield

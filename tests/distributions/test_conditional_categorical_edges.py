@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 import torch
 from torch.distributions import kl_divergence
 
-from maskrl.distributions import ConditionalCategorical
+from maskrl.distributions import ConditionalCategorical, conditional_categorical
 from maskrl.errors import (
     ConfigError,
     DisallowedActionError,
@@ -297,3 +298,111 @@ def test_batches_of_a_divergence_broadcast():
     torch.testing.assert_close(kl_divergence(many, one), torch.stack(expected))
     with pytest.raises(MaskShapeError, match=r"p has the batch \(3,\), q \(2,\)"):
         kl_divergence(many, make())
+
+
+@pytest.mark.parametrize("acting", [torch.no_grad, torch.inference_mode])
+def test_what_is_built_while_acting_can_be_trained(acting):
+    gradients = []
+    for grad in (True, False):
+        logits = LOGITS.clone().requires_grad_()
+        with torch.enable_grad() if grad else acting():
+            d = make(logits).expand((3, 2))
+            assert d.probs.shape == (3, 2, 9)
+        (d.entropy().sum() + d.log_prob(make().mode).sum()).backward()
+        gradients.append(logits.grad)
+    torch.testing.assert_close(*gradients)
+    assert gradients[0].abs().sum() > 0
+
+
+def test_a_disallowed_prefix_is_not_read():
+    # after the disallowed unit 2 stands a logit that is no number
+    tree = ActionTree(Head("unit", 3), Head("move", 2, logits_by="unit"))
+    logits = torch.randn(9, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    logits[7:] = math.nan
+    logits.requires_grad_()
+    masks = {"unit": torch.tensor([True, True, False])}
+    d = ConditionalCategorical(tree, logits, masks, validate_args=False)
+    scores = d.log_prob(torch.tensor([[0, 1], [2, 1], [1, 0]]))
+    assert scores.isfinite().tolist() == [True, False, True]
+    assert scores[1] == -math.inf
+    scores.sum().backward()
+    assert logits.grad.isfinite().all()
+    assert (logits.grad[7:] == 0).all()
+
+
+def test_x13_statistics_of_what_is_no_number_are_nan_or_refused():
+    tree = ActionTree(Head("unit", 3), Head("move", 2))
+    logits = {"unit": torch.zeros(3), "move": lambda prefix: torch.tensor([0.0, math.nan])}
+    for statistic in (lambda d: d.entropy(), lambda d: d.probs, lambda d: d.logits):
+        with pytest.raises(
+            NonFiniteLogitsError, match=r"nan at row \(\), head 1 \('move' after unit=0"
+        ):
+            statistic(ConditionalCategorical(tree, logits))
+        unchecked = statistic(ConditionalCategorical(tree, logits, validate_args=False))
+        assert unchecked.flatten()[-2:].isnan().all()
+
+
+def test_the_estimate_has_the_dtype_of_the_other_statistics():
+    torch.set_default_dtype(torch.float64)
+    try:
+        estimate = make(LOGITS.float()).entropy_estimate(2)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert estimate.dtype == torch.float32
+
+
+def test_a_large_sample_is_drawn_in_parts(monkeypatch):
+    d = make()
+    monkeypatch.setattr(conditional_categorical, "DRAWS", 80)
+    rows = []
+    once = ConditionalCategorical.sample_with_log_prob
+    monkeypatch.setattr(
+        ConditionalCategorical,
+        "sample_with_log_prob",
+        lambda self, shape, **how: rows.append(shape) or once(self, shape, **how),
+    )
+    actions = d.sample((5, 5), generator=torch.Generator().manual_seed(0))
+    assert actions.shape == (5, 5, 2, 3)
+    assert rows == [(10,), (10,), (5,)]
+    assert d.support.check(actions).all()
+    assert len(actions.reshape(-1, 6).unique(dim=0)) > 3
+
+
+def test_more_actions_than_a_float_can_count():
+    sizes = [30] * 250  # 30^250 is beyond 1e308
+    tree = ActionTree(
+        *(Head(f"h{k}", n, mask_by=f"h{k - 1}" if k % 2 else None) for k, n in enumerate(sizes))
+    )
+    d = ConditionalCategorical(tree, torch.zeros(2, tree.logits_size, dtype=torch.float64))
+    assert d.legal_actions().tolist() == [math.inf, math.inf]
+    torch.testing.assert_close(d.entropy_normalized(), torch.ones(2, dtype=torch.float64))
+    masks = {name: torch.arange(30) < 2 for name in tree.names}
+    d = ConditionalCategorical(tree, torch.zeros(tree.logits_size), masks)
+    assert d.legal_actions().item() == 2.0**250
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"max_enumeration": None}, "max_enumeration is None; expected an integer of at least 1"),
+        ({"head_masks": FLAT}, "head_masks has type Tensor; expected a mapping from names"),
+        ({"depends_on": ["move"]}, "depends_on has type list; expected a mapping"),
+        ({"depends_on": {"move": "unit"}}, r"depends_on\['move'\] is 'unit'; expected a sequence"),
+        ({"depends_on": {"move": None}}, r"depends_on\['move'\] is None; expected a sequence"),
+        ({"depends_on": {"move": ["target"]}}, r"heads before it, which are \['unit'\]"),
+    ],
+)
+def test_arguments_of_the_wrong_kind(wrong, message):
+    sources = {
+        "unit": torch.zeros(3),
+        "move": lambda prefix: torch.zeros(4),
+        "target": torch.zeros(2),
+    }
+    with pytest.raises(ConfigError, match=message):
+        ConditionalCategorical(TREE, sources, **wrong)
+
+
+def test_a_copy_reaches_the_logits():
+    logits = LOGITS.clone().requires_grad_()
+    copy.copy(make(logits)).entropy().sum().backward()
+    assert logits.grad.abs().sum() > 0

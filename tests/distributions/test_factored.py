@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -31,6 +33,7 @@ def test_actions_broadcast_with_the_batch_and_keep_the_event():
     [
         ([0, 1], MaskDtypeError, "value has type list"),
         (torch.tensor([0.5, 1.0]), MaskDtypeError, "holds fractions"),
+        (torch.zeros(3, 2, dtype=torch.complex64), MaskDtypeError, "dtype torch.complex64"),
         (torch.zeros(3, 4), MaskShapeError, "expected the last dimension to be 2"),
         (torch.zeros(4, 2), MaskShapeError, r"value has shape \(4, 2\), the batch \(3,\)"),
     ],
@@ -72,3 +75,10 @@ def test_allowed_counts_of_every_factor():
     bits = MaskedBernoulli(torch.zeros(2), torch.tensor([[True, True], [False, True]]))
     assert bits.allowed_counts().tolist() == [2, 1]
     assert MaskedCategorical(torch.zeros(4)).allowed_counts().item() == 4
+
+
+def test_a_copy_reaches_the_logits():
+    logits = torch.zeros(2, 3, requires_grad=True)
+    d = copy.copy(MaskedCategorical(logits).expand((4, 2)))
+    d.log_prob(torch.zeros(2)).sum().backward()
+    assert (logits.grad[:, 0] > 0).all()

@@ -65,8 +65,9 @@ def test_shapes(example, sample_shape):
     assert d.mode.shape == d.batch_shape + d.event_shape
 
 
-def test_x3_samples_and_mode_are_in_the_support(example):
-    d = example.build()
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_x3_samples_and_mode_are_in_the_support(example, dtype):
+    d = example.make(example.logits.to(dtype), example.action_mask)
     for actions in (d.sample((200,)), d.mode):
         assert d.support.check(actions).all()
         assert d.log_prob(actions).isfinite().all()
@@ -205,6 +206,32 @@ def test_nothing_is_computed_that_is_not_asked_for(example, monkeypatch):
     assert calls == []
 
 
+ONCE = {
+    "nothing": lambda d: None,
+    "sample": lambda d: d.sample(),
+    "mode": lambda d: d.mode,
+    "statistics": lambda d: (d.probs, d.entropy(), kl_divergence(d, d)),
+}
+
+
+@pytest.mark.parametrize("acting", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("use", ONCE)
+@pytest.mark.parametrize("validate", [None, False])
+def test_what_was_used_for_acting_can_be_trained(example, acting, use, validate):
+    gradients = []
+    for used, built in [(False, False), (True, False), (True, acting is torch.no_grad)]:
+        logits = example.logits.clone().requires_grad_()
+        with torch.set_grad_enabled(not built):
+            d = example.make(logits, example.action_mask, validate_args=validate)
+        if used:
+            with acting():
+                ONCE[use](d)
+        score(example, d, example.build().mode).backward()
+        gradients.append(logits.grad)
+    assert torch.equal(gradients[0], gradients[1])
+    assert torch.equal(gradients[0], gradients[2])
+
+
 def test_kl_of_a_distribution_with_itself_is_zero_and_else_positive(example):
     p = example.build()
     q = example.make(example.logits.flip(-1) * 0.3, example.action_mask)
@@ -233,9 +260,10 @@ def idle_in_row_zero(example):
     return full
 
 
-def test_x5_an_idle_row_takes_no_decision(batched_example):
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_x5_an_idle_row_takes_no_decision(batched_example, dtype):
     example = batched_example
-    poisoned = example.logits.clone()
+    poisoned = example.logits.to(dtype, copy=True)
     poisoned[example.first_row] = math.nan
     logits = poisoned.requires_grad_()
     d = example.make(logits, idle_in_row_zero(example), empty="idle", idle_action=0)
@@ -252,47 +280,57 @@ def test_x5_an_idle_row_takes_no_decision(batched_example):
     assert logits.grad.isfinite().all()
 
 
-def test_x5_kl_of_idle_rows(batched_example):
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_x5_kl_of_idle_rows(batched_example, dtype):
     example = batched_example
-    p = example.make(example.logits, idle_in_row_zero(example), empty="idle")
-    q = example.build()
+    logits = example.logits.to(dtype)
+    p = example.make(logits, idle_in_row_zero(example), empty="idle")
+    q = example.make(logits, example.action_mask)
     assert (kl_divergence(p, p) == 0).all()
     assert (kl_divergence(p, q)[0] == math.inf).all()
     assert (kl_divergence(q, p)[0] == math.inf).all()
     assert kl_divergence(q, p)[1:].isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("validate", [None, False])
-def test_x5_an_empty_row_is_refused_and_named(batched_example, validate):
+def test_x5_an_empty_row_is_refused_and_named(batched_example, validate, dtype):
     example = batched_example
     with pytest.raises(NoAllowedActionError, match=r"allows nothing in row \(0"):
-        example.make(example.logits, idle_in_row_zero(example), validate_args=validate)
+        example.make(example.logits.to(dtype), idle_in_row_zero(example), validate_args=validate)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
-def test_x13_an_allowed_logit_that_is_no_number(example, poison):
+def test_x13_an_allowed_logit_that_is_no_number(example, poison, dtype):
     where = tuple(example.readable.nonzero()[-1].tolist())
-    logits = example.logits.clone()
+    logits = example.logits.to(dtype, copy=True)
     logits[where] = poison
     with pytest.raises(NonFiniteLogitsError, match=rf"is {poison} at row"):
         example.make(logits, example.action_mask)
     unchecked = example.make(logits, example.action_mask, validate_args=False)
-    assert unchecked.entropy()[example.row_of(where)].isnan()
+    row = example.row_of(where)
+    assert unchecked.entropy()[row].isnan()
+    assert unchecked.entropy_normalized()[row].isnan()
+    assert kl_divergence(unchecked, unchecked)[row].isnan()
+    for table in (unchecked.probs, unchecked.logits):
+        assert table[where].isnan()
     for choose in (unchecked.sample, lambda: unchecked.mode):
         with pytest.raises(NonFiniteLogitsError, match="row"):
             choose()
 
 
-def test_x6_a_disallowed_action_raises_or_scores_minus_infinity(example):
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_x6_a_disallowed_action_raises_or_scores_minus_infinity(example, dtype):
     if example.disallowed is None:
         assert example.allowed.all()
         return
     actions = torch.tensor(example.disallowed)
-    d = example.build()
+    d = example.make(example.logits.to(dtype), example.action_mask)
     assert not d.support.check(actions).all()
     with pytest.raises(DisallowedActionError, match="disallowed by"):
         d.log_prob(actions)
-    logits = example.logits.clone().requires_grad_()
+    logits = example.logits.to(dtype, copy=True).requires_grad_()
     unchecked = example.make(logits, example.action_mask, validate_args=False)
     scores = unchecked.log_prob(actions)
     assert torch.equal(scores == -math.inf, ~d.support.check(actions))

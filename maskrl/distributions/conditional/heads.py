@@ -7,7 +7,7 @@ and over all prefixes, for exact statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from maskrl.distributions.conditional.plan import Over, plan_for
 from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError
-from maskrl.functional.rows import check_logits
+from maskrl.functional.rows import check_logits, recording
 from maskrl.masks.check import check_mask
 from maskrl.masks.packed import PackedMask
 from maskrl.masks.tree import ActionTree
@@ -54,7 +54,8 @@ class ConditionalHeads:
     ) -> None:
         self.operation = operation
         self.tree = tree
-        self.logits, self.batch = self._read_logits(logits)
+        with recording(*_tensors(logits.values() if isinstance(logits, Mapping) else [logits])):
+            self.logits, self.batch = self._read_logits(logits)
         known = next(of for of in self.logits if isinstance(of, Tensor))
         self.device, self.dtype = known.device, known.dtype
         self.flat_mask = self._read_flat(action_mask)
@@ -160,8 +161,13 @@ class ConditionalHeads:
                 tables.append(table.expand(shape))
         return tables
 
-    def _check_names(self, argument: str, given: Mapping[str, Any], *, complete: bool) -> None:
+    def _check_names(self, argument: str, given: Any, *, complete: bool) -> None:
         names = self.tree.names
+        if not isinstance(given, Mapping):
+            raise ConfigError(
+                f"{self.operation}: {argument} has type {type(given).__name__}; expected a mapping "
+                f"from names of heads, which are {list(names)}."
+            )
         unknown = [name for name in given if name not in names]
         missing = [name for name in names if name not in given] if complete else []
         if unknown or missing:
@@ -179,13 +185,14 @@ class ConditionalHeads:
             functions = [f for f in (self.logits[k], self.tables[k]) if not _is_plain(f)]
             if not functions:
                 continue
-            earlier = [self.tree.position(of) for of in depends_on.get(name, self.tree.names[:k])]
-            if any(j >= k for j in earlier):
+            before = self.tree.names[:k]
+            named = depends_on.get(name, before)
+            if isinstance(named, str) or not isinstance(named, Iterable) or set(named) - {*before}:
                 raise ConfigError(
-                    f"{self.operation}: depends_on[{name!r}] names {list(depends_on[name])}; "
-                    f"expected heads before it, {list(self.tree.names[:k])}."
+                    f"{self.operation}: depends_on[{name!r}] is {named!r}; expected a sequence of "
+                    f"heads before it, which are {list(before)}."
                 )
-            asked[k] = tuple(sorted(set(earlier)))
+            asked[k] = tuple(sorted({self.tree.position(of) for of in named}))
         return asked
 
     # Asking.
@@ -314,10 +321,13 @@ class ConditionalHeads:
         new = object.__new__(ConditionalHeads)
         new.__dict__.update(self.__dict__)
         extra = len(self.batch)
-        new.logits = [
-            source.expand(*batch, *source.shape[extra:]) if isinstance(source, Tensor) else source
-            for source in self.logits
-        ]
+        with recording(*_tensors(self.logits)):
+            new.logits = [
+                source.expand(*batch, *source.shape[extra:])
+                if isinstance(source, Tensor)
+                else source
+                for source in self.logits
+            ]
         new.tables = [
             table.expand(*batch, *table.shape[extra:]) if isinstance(table, Tensor) else table
             for table in self.tables
@@ -326,7 +336,17 @@ class ConditionalHeads:
         return new
 
     def detached(self) -> ConditionalHeads:
-        """The same heads without the graph behind their logits."""
+        """The same heads without the graph behind their logits, to be pickled.
+
+        Raises:
+            ConfigError: A head has a function of the prefix.
+        """
+        for name, *sources in zip(self.tree.names, self.logits, self.tables, strict=True):
+            if not all(_is_plain(source) for source in sources):
+                raise ConfigError(
+                    f"{self.operation}: head {name!r} has a function of the prefix, which cannot "
+                    f"be pickled; give it a tensor or a table."
+                )
         new = object.__new__(ConditionalHeads)
         new.__dict__.update(self.__dict__)
         new.logits = [
@@ -346,3 +366,7 @@ def pick_rows(table: Tensor, choice: Tensor) -> Tensor:
 def _is_plain(source: Any) -> bool:
     """Whether a source is a tensor or nothing, not a function."""
     return source is None or isinstance(source, Tensor)
+
+
+def _tensors(sources: Iterable[Any]) -> list[Tensor]:
+    return [source for source in sources if isinstance(source, Tensor)]

@@ -114,6 +114,13 @@ class ConditionalPath:
             shape = torch.broadcast_shapes(logits.shape, mask.shape)
             logits, mask = logits.expand(shape), mask.expand(shape)
         rows = prepare_rows(logits, mask, look=self.look)
+        if rows.unsound is not None and not self.validate and self._scores:
+            # What a choice that scores -inf leads to is not read either.
+            possible = self._possible().unsqueeze(-1)
+            mask = possible if mask is None else mask & possible
+            shape = torch.broadcast_shapes(logits.shape, mask.shape)
+            logits, mask = logits.expand(shape), mask.expand(shape)
+            rows = prepare_rows(logits, mask, look=self.look)
         idle = rows.empty
         if idle is not None and counts is not None:
             idle = idle & counts
@@ -126,12 +133,16 @@ class ConditionalPath:
 
     def _refuse_empty(self, head: _OpenHead, idle: Tensor) -> None:
         """Raise NoAllowedActionError if an allowed path led to a head that allows nothing."""
-        for score in self._scores:
+        if self._scores:
             # What a disallowed choice leads to is nobody's mistake; it scores -inf already.
-            idle = idle & (score != LOG_ZERO)
+            idle = idle & self._possible()
         if bool(idle.any()):
             name = self.heads.mask_name(head.k)
             raise_no_allowed_action(self.operation, idle, self._placer(head), name)
+
+    def _possible(self) -> Tensor:
+        """Where no given choice so far scores -inf."""
+        return torch.stack([score != LOG_ZERO for score in self._scores]).all(0)
 
     def _close(self, head: _OpenHead, choice: Tensor) -> Tensor:
         """Settle a choice that was made here, and score it."""
@@ -246,3 +257,13 @@ def place_of_head(heads: ConditionalHeads, k: int, row: str, prefix: Mapping[int
     names = heads.tree.names
     after = ", ".join(f"{names[j]}={choice}" for j, choice in prefix.items())
     return f"{row}, head {k} ({names[k]!r}{f' after {after}' if after else ''})"
+
+
+def place_in_table(
+    heads: ConditionalHeads, k: int, index: tuple[int, ...], place: Place = place_of_row
+) -> str:
+    """Name row, head and prefix at an index of a table over `plan.rows[k]`."""
+    over = heads.plan.rows[k]
+    states = zip(over, index[: len(over)], strict=True)
+    prefix = {j: state for j, state in states if state < heads.tree.nvec[j]}
+    return place_of_head(heads, k, place(index[len(over) :]), prefix)
