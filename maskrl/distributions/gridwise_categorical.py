@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -32,7 +32,8 @@ from maskrl.distributions.gridwise.choices import (
 from maskrl.distributions.gridwise.layout import CELLS, PACKED, SLOTS, Layout
 from maskrl.distributions.gridwise.support import AllowedEvents
 from maskrl.errors import MaskError, MaskShapeError
-from maskrl.functional.rows import check_empty_choice, check_reduce
+from maskrl.functional.divergence import broadcast_batches
+from maskrl.functional.rows import check_empty_choice, check_reduce, recording
 from maskrl.kernels.dispatch import is_traced
 from maskrl.kernels.reference import LOG_ZERO
 from maskrl.masks.packed import PackedMask
@@ -189,6 +190,13 @@ class GridwiseCategorical(Distribution):
         if unknown := settings.keys() - Settings.__annotations__.keys():
             raise TypeError(f"{_NAME}: no such settings: {sorted(unknown)}.")
         check_agent_logits(_NAME, logits, layout)
+        masks = (action_mask, *(settings.get("head_masks") or {}).values())
+        with recording(logits, *(mask for mask in masks if isinstance(mask, Tensor))):
+            self._read(layout, logits, agents, action_mask, settings)
+
+    def _read(
+        self, layout: Layout, logits: Tensor, agents: Any, action_mask: Any, settings: Settings
+    ) -> None:
         self._choice = choice = AgentChoice.read(
             _NAME,
             tuple(logits.shape),
@@ -207,7 +215,7 @@ class GridwiseCategorical(Distribution):
         unmasked = action_mask is None and not head_masks
         check_empty_choice(_NAME, choice.empty, look=self._look or unmasked)
         self._layout = layout
-        self._logits: Tensor = logits
+        self._logits = logits
         # Fake and meta tensors have no values to gather by.
         gather = not traced and not logits.is_meta
         self._agents = read_agents(_NAME, agents, logits, layout, gather=gather)
@@ -237,10 +245,7 @@ class GridwiseCategorical(Distribution):
             name: agents.take(table, True).unflatten(-1, self._choice.table_shape(_NAME, name))
             for name, table in self._tables.items()
         }
-        # The graph is recorded even inside no_grad, because a later log_prob must still reach
-        # the logits.
-        with torch.set_grad_enabled(torch.is_grad_enabled() or self._logits.requires_grad):
-            return self._choice.build(agents, agents.take(self._logits, 0.0), mask, tables)
+        return self._choice.build(agents, agents.take(self._logits, 0.0), mask, tables)
 
     def expand(self, batch_shape: Sequence[int], _instance: Distribution | None = None) -> Self:
         """Return the distribution with a larger batch shape; the rows are gathered anew.
@@ -251,18 +256,19 @@ class GridwiseCategorical(Distribution):
         new: Self = Distribution._get_checked_instance(self, type(self), _instance)
         new.__dict__.update(self.__dict__)
         new._batch_shape = torch.Size(batch_shape)
-        new._agents = self._agents.expand(new._batch_shape)
         dims = self._layout.dims
         old = self._agents.agent_mask.ndim - dims
-        lead = new._agents.agent_mask.shape[:-dims]
+        with recording(self._logits):
+            new._agents = self._agents.expand(new._batch_shape)
+            lead = new._agents.agent_mask.shape[:-dims]
 
-        def wider(x: Tensor) -> Tensor:
-            return x.expand(*lead, *x.shape[old:])
+            def wider(x: Tensor) -> Tensor:
+                return x.expand(*lead, *x.shape[old:])
 
-        new._logits = wider(self._logits)
-        new._action_mask = None if self._action_mask is None else wider(self._action_mask)
-        new._tables = {name: wider(table) for name, table in self._tables.items()}
-        new._of_agents = new._build()
+            new._logits = wider(self._logits)
+            new._action_mask = None if self._action_mask is None else wider(self._action_mask)
+            new._tables = {name: wider(table) for name, table in self._tables.items()}
+            new._of_agents = new._build()
         return new
 
     # Who is there.
@@ -457,15 +463,12 @@ class GridwiseCategorical(Distribution):
         """
         p, q = self, other
         if p.batch_shape != q.batch_shape and p._layout is q._layout is not PACKED:
-            try:
-                shape = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
-            except RuntimeError:
-                p._raise_unlike(q)
+            shape = broadcast_batches("kl_divergence", p.batch_shape, q.batch_shape)
             p, q = p.expand(shape), q.expand(shape)
         same = p.agent_mask.shape == q.agent_mask.shape and p.batch_shape == q.batch_shape
         same = same and p._layout is q._layout and type(p.of_agents) is type(q.of_agents)
         if not same:
-            p._raise_unlike(q)
+            raise MaskShapeError(f"kl_divergence: p is {p!r}, q {q!r}; expected the same shapes.")
         differs = p._agents.differs_from(q._agents)
         looks = p._look and not is_traced(differs)
         if looks and bool(differs.any()):
@@ -475,11 +478,6 @@ class GridwiseCategorical(Distribution):
             )
         total = p._agents.total(kl_divergence(p.of_agents, q.of_agents))
         return total if looks else torch.where(differs.any(), math.nan, total)
-
-    def _raise_unlike(self, other: GridwiseCategorical) -> NoReturn:
-        raise MaskShapeError(
-            f"kl_divergence: p is {self!r}, q {other!r}; expected the same shapes."
-        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep logits, masks and settings."""

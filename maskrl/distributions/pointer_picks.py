@@ -40,6 +40,7 @@ from maskrl.functional.rows import (
     check_idle_action,
     check_reduce,
     raise_no_allowed_action,
+    recording,
 )
 from maskrl.functional.select import DRAWS, draw_uniforms
 from maskrl.kernels.contract import Rows
@@ -119,7 +120,8 @@ class PointerPicks(Distribution):
         check_picks(_NAME, picks, min_picks)
         self._sets: CandidateSets | None = None
         if isinstance(scores, Tensor) or not callable(scores):
-            self._sets, scores, mask = lay_out(_NAME, scores, entity_mask, offsets)
+            with recording(scores if isinstance(scores, Tensor) else None):
+                self._sets, scores, mask = lay_out(_NAME, scores, entity_mask, offsets)
             if mask is None:
                 mask = torch.ones((), dtype=torch.bool, device=scores.device)
             mask = mask.expand(scores.shape)

@@ -293,3 +293,27 @@ def test_a_misspelt_setting_is_refused_and_not_ignored():
         GridwiseCategorical.from_slots(logits, here, nvecs=[2, 2], emtpy="idle")
     with pytest.raises(TypeError, match=r"no such settings: \['idle'\]"):
         GridwiseCategorical.from_packed(logits[0], torch.tensor([0, 3]), idle=0)
+
+
+@pytest.mark.parametrize("acting", [torch.no_grad, torch.inference_mode])
+def test_a_distribution_made_while_acting_has_gradients_later(acting):
+    logits = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    here = torch.tensor([[True, False, True], [False, True, True]])
+    first = logits[0]
+    builders = [
+        lambda: GridwiseCategorical.from_slots(logits, here),
+        lambda: GridwiseCategorical.from_slots(logits, here, nvec=[2, 2]),
+        lambda: GridwiseCategorical.from_slots(logits, here).expand((3, 2)),
+        lambda: GridwiseCategorical.from_packed(first, torch.tensor([0, 1, 3])),
+    ]
+    for build in builders:
+        expected = torch.autograd.grad(build().entropy().sum(), logits, retain_graph=True)[0]
+        with acting():
+            d = build()
+            d.sample()
+        found = torch.autograd.grad(d.entropy().sum(), logits, retain_graph=True)[0]
+        assert torch.equal(found, expected)
+    wide = GridwiseCategorical.from_slots(logits, here)
+    with acting():
+        wide = wide.expand((3, 2))
+    assert torch.autograd.grad(wide.entropy().sum(), logits)[0].abs().sum() > 0

@@ -20,7 +20,7 @@ from maskrl.errors import (
     MaskShapeError,
     NonFiniteLogitsError,
 )
-from maskrl.functional.rows import raise_non_finite
+from maskrl.functional.rows import raise_non_finite, recording
 from maskrl.masks.check import check_mask
 
 Score = Callable[[Tensor], Tensor]
@@ -209,7 +209,8 @@ class Offers:
             )
         scores = self._scores
         if isinstance(scores, Tensor):
-            scores = scores.expand(*batch, self.candidates)
+            with recording(scores):
+                scores = scores.expand(*batch, self.candidates)
         mask = self.mask.expand(*batch, self.candidates)
         return self._with(scores, mask, self._end)
 
@@ -259,7 +260,8 @@ def _check_end(operation: str, end_scores: Any, batch: torch.Size, device: torch
     if end_scores.device != device:
         raise MaskError(f"{operation}: end_scores is on {end_scores.device}, scores on {device}.")
     try:
-        return end_scores.expand(batch)
+        with recording(end_scores):
+            return end_scores.expand(batch)
     except RuntimeError:
         raise MaskShapeError(
             f"{operation}: end_scores has shape {tuple(end_scores.shape)}; expected {tuple(batch)} "
