@@ -118,13 +118,16 @@ class ActionHeads:
     def disallowed_mass(self, logits: Tensor, obs: Mapping[str, Tensor], actions: Tensor) -> Tensor:
         """Probability that the network without masks puts on what they disallow: `[B]`.
 
-        The mean over the heads; of a tree over the heads that count in the action taken,
-        each after the choices before it.
+        The mean over the heads that have a choice; of a tree over those that count in the
+        action taken, each after the choices before it.
 
         Args:
             logits: `[B, n_logits]`.
             obs: Dict with the masks.
             actions: `[B, *event_shape]`, those taken.
+
+        Empty rows:
+            A head that allows nothing is left out; 0 where all heads are such.
         """
         mask = obs.get(FLAT_MASK)
         if mask is None:
@@ -134,11 +137,13 @@ class ActionHeads:
         flat = mask.reshape(len(logits), -1).split(list(self.nvec), -1)
         if self.kind == "multi_binary":
             pairs = torch.stack([torch.zeros_like(logits), logits], -1)
-            return mass_outside(pairs, torch.stack(flat, -2)).mean(-1)
+            bits = torch.stack(flat, -2)
+            return _mean_of_heads(mass_outside(pairs, bits), bits.any(-1))
         if self.tree is None:
             heads = zip(logits.split(list(self.nvec), -1), flat, strict=True)
-            return torch.stack([mass_outside(own, row) for own, row in heads], -1).mean(-1)
-        masses = []
+            each = torch.stack([mass_outside(own, row) for own, row in heads], -1)
+            return _mean_of_heads(each, torch.stack([row.any(-1) for row in flat], -1))
+        masses, decides = [], []
         parts = logits.split([math.prod(shape) for shape in self.tree.logits_shapes], -1)
         by_head = tables(self.tree, obs)
         counts = torch.from_numpy(self.tree.relevant(actions.cpu().numpy())).to(logits.device)
@@ -151,7 +156,8 @@ class ActionHeads:
             if head.mask_by is not None:
                 row = row & _row_of(by_head[head.name], self.tree, head.mask_by, actions)
             masses.append(mass_outside(own, row))
-        return torch.where(counts, torch.stack(masses, -1), 0.0).sum(-1) / counts.sum(-1)
+            decides.append(row.any(-1))
+        return _mean_of_heads(torch.stack(masses, -1), counts & torch.stack(decides, -1))
 
 
 def tables(tree: ActionTree, obs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -167,6 +173,11 @@ def _row_of(table: Tensor, tree: ActionTree, by: str, actions: Tensor) -> Tensor
     """The rows `[B, n]` of tables `[B, P, n]` that the choices of an earlier head select."""
     chosen = actions[:, tree.position(by)].view(-1, 1, 1).expand(-1, 1, table.shape[-1])
     return table.gather(-2, chosen).squeeze(-2)
+
+
+def _mean_of_heads(masses: Tensor, decides: Tensor) -> Tensor:
+    """The mean `[B]` of masses `[B, K]` over the heads that decide, 0 where none does."""
+    return torch.where(decides, masses, 0.0).sum(-1) / decides.sum(-1).clamp(min=1)
 
 
 def mass_outside(logits: Tensor, action_mask: Tensor) -> Tensor:

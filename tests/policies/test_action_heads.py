@@ -174,3 +174,16 @@ def test_mass_outside_by_hand():
     logits = torch.tensor([[0.0, 0.0, np.log(2.0)]])
     mask = torch.tensor([[True, False, False]])
     assert mass_outside(logits, mask).item() == pytest.approx(3 / 4)
+
+
+def test_a_head_that_idles_wastes_no_probability():
+    heads = ActionHeads(describe_with({"action_mask": (7,)}, spaces.MultiDiscrete([3, 4])))
+    nothing, half = [False] * 3, [True, True, False, False]
+    mask = torch.tensor([nothing + half, nothing + [False] * 4, [True] * 3 + half])
+    actions = torch.zeros(3, 2, dtype=torch.int64)
+    mass = heads.disallowed_mass(torch.zeros(3, 7), {"action_mask": mask}, actions)
+    assert mass.tolist() == pytest.approx([1 / 2, 0.0, 1 / 4])
+    bits = ActionHeads(describe_with({"action_mask": (4,)}, spaces.MultiBinary(2)))
+    mask = torch.tensor([[False, False, True, False]])
+    mass = bits.disallowed_mass(torch.zeros(1, 2), {"action_mask": mask}, actions[:1])
+    assert mass.tolist() == pytest.approx([1 / 2])
