@@ -153,10 +153,10 @@ def train(run: Run) -> PPO:
     settings = {**find_entry(run.world).presets["ppo"], "threads": 1}
     del settings["total_steps"]
     config = PPOConfig.from_json(settings)
-    venv: VectorEnv[Any, Any, Any] = make_vec(run.world, config.num_envs)
+    env: str | VectorEnv[Any, Any, Any] = run.world
     if run.regime == "unmasked":
-        venv = HiddenMask(venv)
-    trainer = PPO(venv, config, seed=run.seed)
+        env = HiddenMask(make_vec(run.world, config.num_envs))
+    trainer = PPO(env, config, seed=run.seed)
     folder = RunDir.create(run.folder, overwrite=True)
     return trainer.learn(
         run.total_steps,
