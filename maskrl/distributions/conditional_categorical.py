@@ -411,9 +411,8 @@ class ConditionalCategorical(Distribution):
     @property
     def logits(self) -> Tensor:
         """Log of `probs`, -inf where one is 0."""
-        probs = self.probs
-        possible = probs != 0
-        return torch.where(possible, torch.where(possible, probs, 1.0).log(), LOG_ZERO)
+        zero = (probs := self.probs) == 0
+        return torch.where(zero, LOG_ZERO, torch.where(zero, 1.0, probs).log())
 
     @property
     def mode(self) -> Tensor:
