@@ -5,6 +5,8 @@
 #   make test    set up and run the fast tests
 #   make check   format, lint, types and layers
 #   make slow    the slow tests, learning ones included
+#   make bench   set up an environment of its own with other libraries at pinned
+#                versions, and measure maskrl's speed beside theirs
 #   make setup   only set up the development environment
 #   make clean   remove the environment and caches (runs/ stays)
 #
@@ -12,10 +14,12 @@
 #   TORCH_INDEX=URL   take torch from another package index than the default one
 #                     (a CPU build is a fraction of the size of a CUDA build)
 #   PYTHON=...        the interpreter to build the environment with
-#   ENV=, MINUTES=, ARGS=   what `make train` trains, for how long, further options
+#   ENV=, MINUTES=, ARGS=   what `make train` trains, for how long, further options;
+#                     ARGS= also for `make bench`, e.g. ARGS="--only training"
 #   TESTS=            which tests, e.g. TESTS=tests/masks
 
 VENV    ?= .venv
+BENCH   ?= .venv-bench
 TORCH   ?= torch==2.13.0
 ENV     ?= panda
 MINUTES ?= 5
@@ -26,10 +30,11 @@ PYTHON  ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+BENCH_PIP := $(BENCH)/bin/python -m pip install --disable-pip-version-check --constraint constraints-bench.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test check slow clean
+.PHONY: help setup train test check slow bench clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -64,6 +69,21 @@ test: $(VENV)/.with-dev
 slow: $(VENV)/.with-dev
 	@$(BIN)/python -m pytest $(TESTS) -m slow
 
+$(BENCH)/.with-torch:
+	@test -n "$(PYTHON)" || { echo "maskrl needs Python 3.11 or newer; none was found. Install it, or name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@echo "setting up $(BENCH) with $(PYTHON), $(TORCH) first (once; it takes a few minutes)"
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BENCH_PIP) $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX),) "$(TORCH)"
+	@touch $@
+
+$(BENCH)/.with-others: $(BENCH)/.with-torch pyproject.toml constraints-bench.txt
+	@echo "installing maskrl and what it is compared with"
+	@$(BENCH_PIP) --quiet --editable ".[bench]"
+	@touch $@
+
+bench: $(BENCH)/.with-others
+	@$(BENCH)/bin/maskrl bench $(ARGS)
+
 check: $(VENV)/.with-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -71,5 +91,5 @@ check: $(VENV)/.with-dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist maskrl.egg-info
+	rm -rf $(VENV) $(BENCH) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist maskrl.egg-info
 	find maskrl tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -78,6 +78,7 @@ _INDEX = {
 _PACKAGES = frozenset(
     {
         "attention",
+        "bench",
         "buffers",
         "distributions",
         "envs",

@@ -25,6 +25,7 @@ VERBS = {
     "watch": "watch a trained agent play in the terminal",
     "envs": "list the environments and the forms of an environment's id",
     "compare": "train several seeds on one or several environments, in parallel",
+    "bench": "measure maskrl's speed beside other libraries",
 }
 
 USAGE_ERROR = 2

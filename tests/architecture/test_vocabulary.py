@@ -19,6 +19,8 @@ UNCLEAR = {
     "dones": "say which: terminated or truncated",
 }
 FILLS = {"masked_fill", "masked_fill_"}
+OTHER_PEOPLES_WAY = "maskrl/bench/contenders/article.py"
+"""Fills on purpose: it is what maskrl is measured against."""
 
 
 def fill_values(source):
@@ -74,7 +76,8 @@ def all_of(rule, sources):
 
 
 def test_nothing_is_masked_with_a_fill_value(package_sources, make_source):
-    assert all_of(fill_values, package_sources) == []
+    fillers = {complaint.split(":")[0] for complaint in all_of(fill_values, package_sources)}
+    assert fillers <= {OTHER_PEOPLES_WAY}
     for bad in (
         "x = torch.where(m, logits, -1e8)",
         "x = logits + (1 - m) * -1e9",

@@ -1,0 +1,1 @@
+"""What is compared, group by group; each makes tasks, or measures by itself."""
