@@ -1,0 +1,259 @@
+"""Everything that is known of masked segments after one pass: drawing, scoring, statistics.
+
+The logits of a segment are read once into a tile, from which come the log of its total, its
+entropy, and the log-probability of one choice, given or drawn (`drawing`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+
+import numpy as np
+from numba import njit
+
+from maskrl.kernels.fused.drawing import draw_in_line, draw_lanes, draw_long
+from maskrl.kernels.fused.exponential import log_total, tiny
+from maskrl.kernels.fused.memory import (
+    as_float32,
+    as_float64,
+    as_int64,
+    as_like,
+    as_uint8,
+    element,
+    stack_like,
+)
+from maskrl.kernels.fused.tiles import (
+    COMPILED,
+    INLINE,
+    INNER,
+    LANES,
+    ROOM,
+    any_allowed,
+    base_of,
+    is_allowed,
+    largest_of_lanes,
+    largest_of_line,
+    load_lanes,
+    load_line,
+    source_of,
+    weigh,
+    weigh_line,
+)
+from maskrl.kernels.fused.walk import walk
+
+# What a call reports: some segment is empty, is unsound, has a choice of probability 0, or a
+# choice that is not one of its entries.
+EMPTY, UNSOUND, IMPOSSIBLE, OUT_OF_RANGE = 1, 2, 4, 8
+
+Work = namedtuple("Work", "z uniforms actions log_probs normalizer entropy")
+"""A tile with room for its exponentials, and addresses: choices read, results written, or 0."""
+
+
+@njit(**INLINE)
+def _is_sound(total):  # type: ignore[no-untyped-def]
+    """Whether a sum of exponentials is that of a usable segment: NaN and 0 are not."""
+    return total > 0.0 and total < np.inf
+
+
+@njit(**INLINE)
+def _write(segment, top, log_of_total, entropy, log_prob, work):  # type: ignore[no-untyped-def]
+    """Write the results of one segment, those that are wanted."""
+    if work.normalizer != 0:
+        normalizer = as_float64(work.normalizer)
+        normalizer[2 * segment] = top
+        normalizer[2 * segment + 1] = log_of_total
+    if work.entropy != 0:
+        as_like(work.z, work.entropy)[segment] = element(work.z, entropy)
+    if work.log_probs != 0:
+        as_like(work.z, work.log_probs)[segment] = element(work.z, log_prob)
+
+
+@njit(**INNER)
+def _write_unusable(source, row, head, work):  # type: ignore[no-untyped-def]
+    """Write the results of a segment that is empty or unsound; return its flags."""
+    at = source.offsets[head]
+    n = source.offsets[head + 1] - at
+    segment = row * source.heads + head
+    status = 0
+    allowed = False
+    if work.uniforms != 0:
+        as_int64(work.actions)[segment] = 0
+        allowed = True
+    elif work.actions != 0:
+        action = as_int64(work.actions)[segment]
+        if action < 0 or action >= n:
+            status |= OUT_OF_RANGE | IMPOSSIBLE
+        else:
+            allowed = is_allowed(source, row, at + action)
+            status |= 0 if allowed else IMPOSSIBLE
+    if any_allowed(source, row, at, n):
+        _write(segment, np.nan, np.nan, np.nan, np.nan if allowed else -np.inf, work)
+        return status | UNSOUND
+    _write(segment, -np.inf, 0.0, 0.0, -np.inf, work)
+    return status | EMPTY
+
+
+@njit(**INNER)
+def _forward_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-def]
+    """Serve up to 32 short segments, a lane each."""
+    z = work.z
+    doubles = as_float64(0)
+    top, base = stack_like(z, 32), stack_like(z, 32)
+    total, slope = stack_like(doubles, 32), stack_like(doubles, 32)
+    log_totals, entropy = stack_like(doubles, 32), stack_like(doubles, 32)
+    place = stack_like(as_int64(0), 32)
+    load_lanes(source, lanes, count, steps, z)
+    largest_of_lanes(z, steps, top)
+    for lane in range(LANES):
+        base[lane] = base_of(z, top[lane])
+    weigh(z, steps, base, total, slope)
+    for lane in range(LANES):
+        log_of_total = log_total(total[lane])
+        log_totals[lane] = log_of_total
+        entropy[lane] = log_of_total - slope[lane] / total[lane]
+    if work.uniforms != 0:
+        uniforms = as_float64(work.uniforms)
+        # The slopes are used up and make room for the uniforms.
+        for lane in range(count):
+            slope[lane] = uniforms[lanes.row[lane] * source.heads + lanes.head[lane]]
+        draw_lanes(z, steps, slope, total, place)
+    status = 0
+    for lane in range(count):
+        row, head = lanes.row[lane], lanes.head[lane]
+        segment = row * source.heads + head
+        if not _is_sound(total[lane]):
+            status |= _write_unusable(source, row, head, work)
+            continue
+        log_prob = 0.0
+        if work.actions != 0:
+            n = source.offsets[head + 1] - source.offsets[head]
+            actions = as_int64(work.actions)
+            if work.uniforms != 0:
+                actions[segment] = place[lane]
+            action = actions[segment]
+            log_prob = -np.inf
+            if action < 0 or action >= n:
+                status |= OUT_OF_RANGE
+            else:
+                distance = np.float64(z[action * LANES + lane]) - np.float64(top[lane])
+                log_prob = distance - log_totals[lane]
+            if log_prob == -np.inf:
+                status |= IMPOSSIBLE
+        _write(segment, np.float64(top[lane]), log_totals[lane], entropy[lane], log_prob, work)
+    return status
+
+
+@njit(**INNER)
+def _finish(source, row, head, top, total, slope, action, work):  # type: ignore[no-untyped-def]
+    """Write the results of one usable segment whose sums and choice are known."""
+    at = source.offsets[head]
+    n = source.offsets[head + 1] - at
+    log_of_total = log_total(total)
+    status = 0
+    log_prob = -np.inf
+    if work.actions != 0:
+        if action < 0 or action >= n:
+            status |= OUT_OF_RANGE
+        elif is_allowed(source, row, at + action):
+            x = source.logits[row * source.row_stride + at + action]
+            log_prob = (np.float64(x) - top) - log_of_total
+        if log_prob == -np.inf:
+            status |= IMPOSSIBLE
+    segment = row * source.heads + head
+    _write(segment, top, log_of_total, log_of_total - slope / total, log_prob, work)
+    return status
+
+
+@njit(**INNER)
+def _forward_line(source, row, head, work):  # type: ignore[no-untyped-def]
+    """Serve one segment."""
+    z = work.z
+    at = source.offsets[head]
+    n = source.offsets[head + 1] - at
+    if n > ROOM:
+        return _forward_long(source, row, head, work)
+    steps = load_line(source, row, at, n, z)
+    top = largest_of_line(z, steps)
+    total, slope = weigh_line(z, steps, top)
+    if not _is_sound(total):
+        return _write_unusable(source, row, head, work)
+    action = 0
+    if work.actions != 0:
+        segment = row * source.heads + head
+        actions = as_int64(work.actions)
+        if work.uniforms != 0:
+            target = as_float64(work.uniforms)[segment] * total
+            floor = tiny(top) * element(z, total)
+            actions[segment] = draw_in_line(z, steps, top, floor, target)
+        action = actions[segment]
+    return _finish(source, row, head, np.float64(top), total, slope, action, work)
+
+
+@njit(**INNER)
+def _forward_long(source, row, head, work):  # type: ignore[no-untyped-def]
+    """Serve one segment of any length, tile by tile, with sums that move to a new largest."""
+    z = work.z
+    at = source.offsets[head]
+    n = source.offsets[head + 1] - at
+    tiles = (n + ROOM - 1) // ROOM
+    drawing = work.uniforms != 0
+    tops = np.empty(tiles if drawing else 0, np.float64)
+    totals = np.empty(tiles if drawing else 0, np.float64)
+    top, total, slope = -np.inf, 0.0, 0.0
+    for i in range(tiles):
+        steps = load_line(source, row, at + i * ROOM, min(ROOM, n - i * ROOM), z)
+        high = largest_of_line(z, steps)
+        part, lean = weigh_line(z, steps, high)
+        peak = np.float64(high)
+        if drawing:
+            tops[i] = peak
+            totals[i] = part
+        if peak > top:
+            # What was summed so far is seen from a new largest logit.
+            moved = top - peak
+            factor = math.exp(moved)
+            slope = lean + (factor * (slope + moved * total) if factor > 0.0 else 0.0)
+            total = factor * total + part
+            top = peak
+        else:
+            moved = peak - top if peak > -np.inf else 0.0
+            factor = math.exp(moved)
+            slope += factor * (lean + moved * part) if factor > 0.0 else 0.0
+            total += factor * part
+    if not _is_sound(total):
+        return _write_unusable(source, row, head, work)
+    action = 0
+    if work.actions != 0:
+        segment = row * source.heads + head
+        actions = as_int64(work.actions)
+        if drawing:
+            uniform = as_float64(work.uniforms)[segment]
+            actions[segment] = draw_long(source, row, at, n, uniform, top, tops, totals, z)
+        action = actions[segment]
+    return _finish(source, row, head, top, total, slope, action, work)
+
+
+@njit(**INNER)
+def _forward(plan, logits, mask, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
+    """Serve a call in the type of `logits`."""
+    z = stack_like(logits, 4096)
+    work = Work(z, uniforms, actions, log_probs, normalizer, entropy)
+    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), 2176))
+    return walk(_forward_tile, _forward_line, source, plan, work)
+
+
+@njit(**COMPILED)
+def forward32(plan, logits, mask, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
+    """Serve float32 logits; see the package."""
+    return _forward(
+        plan, as_float32(logits), mask, uniforms, actions, log_probs, normalizer, entropy
+    )
+
+
+@njit(**COMPILED)
+def forward64(plan, logits, mask, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
+    """Serve float64 logits; see the package."""
+    return _forward(
+        plan, as_float64(logits), mask, uniforms, actions, log_probs, normalizer, entropy
+    )

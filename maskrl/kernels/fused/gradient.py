@@ -1,0 +1,182 @@
+"""The gradient of log-probabilities of choices and of entropies, in one pass over the logits.
+
+With upstream gradients g of the chosen log-probability and h of the entropy H of a segment,
+d logits = g * (onehot - p) - h * p * (log p + H). It is exactly 0 where disallowed, in empty
+segments and at logits of -inf; a choice of probability 0 counts as a constant.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+import numpy as np
+from numba import njit
+
+from maskrl.kernels.fused.memory import (
+    as_float32,
+    as_float64,
+    as_int64,
+    as_like,
+    as_uint8,
+    element,
+    shift,
+    stack_like,
+)
+from maskrl.kernels.fused.tiles import (
+    COMPILED,
+    INLINE,
+    INNER,
+    LANES,
+    ROOM,
+    base_of_normalizer,
+    distance,
+    is_allowed,
+    load_lanes,
+    permissions,
+    source_of,
+    store_lanes,
+    weight,
+)
+from maskrl.kernels.fused.walk import walk
+
+Upstream = namedtuple("Upstream", "address row_stride head_stride")
+"""Where the upstream gradient of one statistic lies; address 0 if it has none."""
+
+Work = namedtuple("Work", "z normalizer entropy actions of_log_prob of_entropy out")
+"""Room for a tile and its gradient, and addresses."""
+
+
+@njit(**INLINE)
+def upstream_at(z, upstream, row, head):  # type: ignore[no-untyped-def]
+    """The upstream gradient of one segment, 0 if there is none."""
+    if upstream.address == 0:
+        return element(z, 0.0)
+    at = row * upstream.row_stride + head * upstream.head_stride
+    return as_like(z, upstream.address)[at]
+
+
+@njit(**INLINE)
+def _factors(row, head, segment, is_possible, work):  # type: ignore[no-untyped-def]
+    """The gradient of the choice, and the two factors a, b of p * (a + b * log p)."""
+    z = work.z
+    of_choice = upstream_at(z, work.of_log_prob, row, head) if is_possible else element(z, 0.0)
+    of_entropy = upstream_at(z, work.of_entropy, row, head)
+    constant = -of_choice
+    if work.of_entropy.address != 0:
+        constant -= of_entropy * as_like(z, work.entropy)[segment]
+    return of_choice, constant, -of_entropy
+
+
+@njit(**INLINE)
+def _entry(z, x, base, log_of_total, constant, factor):  # type: ignore[no-untyped-def]
+    """The gradient of one logit, without the choice's own part."""
+    p, log_p = weight(z, distance(x, base, log_of_total))
+    g = p * (constant + factor * log_p)
+    return element(z, 0.0) if x == element(z, -np.inf) else g
+
+
+@njit(**INNER)
+def _gradient_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-def]
+    """Serve up to 32 short segments, a lane each."""
+    z = work.z
+    g = shift(z, ROOM)
+    base, log_totals = stack_like(z, 32), stack_like(z, 32)
+    choices, constants, factors = stack_like(z, 32), stack_like(z, 32), stack_like(z, 32)
+    normalizer = as_float64(work.normalizer)
+    load_lanes(source, lanes, count, steps, z)
+    for lane in range(LANES):
+        base[lane] = log_totals[lane] = constants[lane] = factors[lane] = element(z, 0.0)
+    for lane in range(count):
+        row, head = lanes.row[lane], lanes.head[lane]
+        segment = row * source.heads + head
+        n = source.offsets[head + 1] - source.offsets[head]
+        is_possible = False
+        if work.of_log_prob.address != 0:
+            action = as_int64(work.actions)[segment]
+            if action >= 0 and action < n:
+                is_possible = z[action * LANES + lane] != element(z, -np.inf)
+        base[lane] = base_of_normalizer(z, normalizer[2 * segment])
+        log_totals[lane] = element(z, normalizer[2 * segment + 1])
+        choices[lane], constants[lane], factors[lane] = _factors(
+            row, head, segment, is_possible, work
+        )
+    for j in range(steps):
+        for lane in range(LANES):
+            i = j * LANES + lane
+            g[i] = _entry(z, z[i], base[lane], log_totals[lane], constants[lane], factors[lane])
+    if work.of_log_prob.address != 0:
+        for lane in range(count):
+            if choices[lane] != element(z, 0.0):
+                segment = lanes.row[lane] * source.heads + lanes.head[lane]
+                g[as_int64(work.actions)[segment] * LANES + lane] += choices[lane]
+    store_lanes(source, lanes, count, g, as_like(z, work.out))
+    return 0
+
+
+@njit(**INNER)
+def _write_line(logits, allowed, n, base, log_of_total, constant, factor, out):  # type: ignore[no-untyped-def]
+    """Write the gradient of `n` logits that lie together."""
+    for j in range(n):
+        x = logits[j]
+        x = x if allowed[j] != 0 else element(logits, -np.inf)
+        out[j] = _entry(logits, x, base, log_of_total, constant, factor)
+
+
+@njit(**INNER)
+def _gradient_line(source, row, head, work):  # type: ignore[no-untyped-def]
+    """Serve one segment of any length."""
+    z = work.z
+    at = source.offsets[head]
+    n = source.offsets[head + 1] - at
+    segment = row * source.heads + head
+    logits = shift(source.logits, row * source.row_stride + at)
+    out = shift(as_like(z, work.out), row * source.offsets[source.heads] + at)
+    action = -1
+    if work.of_log_prob.address != 0:
+        action = as_int64(work.actions)[segment]
+        if action < 0 or action >= n or not is_allowed(source, row, at + action):
+            action = -1
+        elif logits[action] == element(z, -np.inf):
+            action = -1
+    choice, constant, factor = _factors(row, head, segment, action >= 0, work)
+    base = base_of_normalizer(z, as_float64(work.normalizer)[2 * segment])
+    log_of_total = element(z, as_float64(work.normalizer)[2 * segment + 1])
+    for begin in range(0, n, ROOM):
+        size = min(ROOM, n - begin)
+        allowed = permissions(source, row, at + begin, size)
+        part, to = shift(logits, begin), shift(out, begin)
+        _write_line(part, allowed, size, base, log_of_total, constant, factor, to)
+    if action >= 0:
+        out[action] += choice
+    return 0
+
+
+@njit(**INNER)
+def _gradient(plan, logits, mask, normalizer, entropy, actions, of_log_prob, of_entropy, out):  # type: ignore[no-untyped-def]
+    """Serve a call in the type of `logits`."""
+    z = stack_like(logits, 4096)
+    work = Work(z, normalizer, entropy, actions, of_log_prob, of_entropy, out)
+    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), 2176))
+    return walk(_gradient_tile, _gradient_line, source, plan, work)
+
+
+@njit(**COMPILED)
+def gradient32(  # type: ignore[no-untyped-def]
+    plan, logits, mask, normalizer, entropy, actions, g, g_row, g_head, h, h_row, h_head, out
+):
+    """Serve float32 logits; see the package."""
+    of_log_prob, of_entropy = Upstream(g, g_row, g_head), Upstream(h, h_row, h_head)
+    floats = as_float32(logits)
+    return _gradient(plan, floats, mask, normalizer, entropy, actions, of_log_prob, of_entropy, out)
+
+
+@njit(**COMPILED)
+def gradient64(  # type: ignore[no-untyped-def]
+    plan, logits, mask, normalizer, entropy, actions, g, g_row, g_head, h, h_row, h_head, out
+):
+    """Serve float64 logits; see the package."""
+    of_log_prob, of_entropy = Upstream(g, g_row, g_head), Upstream(h, h_row, h_head)
+    doubles = as_float64(logits)
+    return _gradient(
+        plan, doubles, mask, normalizer, entropy, actions, of_log_prob, of_entropy, out
+    )

@@ -1,0 +1,100 @@
+"""How tensors lie in memory, as kernels want them: rows of logits, a mask beside, a plan.
+
+Logits are read where they are if their rows are evenly spaced, and copied otherwise. A mask
+that is one row for all, or has the shape of the logits, is read where it is too.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maskrl.kernels.fused.plan import BITS, BYTES, NO_MASK, Plan
+from maskrl.masks.packed import PackedMask
+
+# Plans of recent shapes; a training has a handful, so that more means ever new batch sizes.
+_MOST_PLANS = 512
+_plans: dict[tuple[object, ...], Plan] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a kernel call needs beside its results.
+
+    Attributes:
+        plan: Of the call.
+        logits: Read by the kernels: evenly spaced rows of float32 or float64.
+        mask: The mask's bytes or bits, or None; kept because kernels read its memory.
+        mask_address: Where they are, 0 if there is no mask.
+    """
+
+    plan: Plan
+    logits: Tensor
+    mask: Tensor | None
+    mask_address: int
+
+
+def lay_out(
+    logits: Tensor, action_mask: Tensor | PackedMask | None, sizes: tuple[int, ...] | None
+) -> Layout:
+    """The layout of rows `[..., A]`, of joined heads if `sizes` are given."""
+    entries = logits.shape[-1]
+    if logits.is_contiguous():
+        stride = entries
+    else:
+        spacing = _row_stride(logits)
+        if spacing is None:
+            logits, spacing = logits.contiguous(), entries
+        stride = spacing
+    rows = logits.numel() // entries
+    kind, mask, mask_stride = NO_MASK, None, 0
+    if isinstance(action_mask, PackedMask):
+        kind, width = BITS, action_mask.bits.shape[-1]
+        mask, mask_stride = _mask_rows(action_mask.bits, logits.shape[:-1], width)
+    elif action_mask is not None:
+        kind = BYTES
+        mask, mask_stride = _mask_rows(action_mask, logits.shape[:-1], entries)
+    key = (rows, entries if sizes is None else sizes, stride, kind, mask_stride)
+    plan = _plans.get(key)
+    if plan is None:
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        offsets = [0, entries] if sizes is None else [0, *itertools.accumulate(sizes)]
+        plan = _plans[key] = Plan(rows, offsets, stride, kind, mask_stride)
+    return Layout(plan, logits, mask, 0 if mask is None else mask.data_ptr())
+
+
+def _row_stride(tensor: Tensor) -> int | None:
+    """Elements from one row to the next, if all rows are evenly spaced and each lies together."""
+    *sizes, width = tensor.shape
+    *strides, last = tensor.stride()
+    if last != 1 and width > 1:
+        return None
+    spacing: int | None = None
+    count = 1
+    for size, stride in zip(reversed(sizes), reversed(strides), strict=True):
+        if size == 1:
+            continue
+        if spacing is None:
+            spacing = stride
+        elif stride != spacing * count:
+            return None
+        count *= size
+    return width if spacing is None else spacing
+
+
+def _mask_rows(mask: Tensor, batch: torch.Size, width: int) -> tuple[Tensor, int]:
+    """A mask `[..., width]` with its stride from row to row, 0 if it is one row for all."""
+    if mask.numel() == width:
+        return mask.contiguous(), 0
+    if mask.shape[:-1] != batch:
+        mask = mask.expand(*batch, width)
+    if mask.is_contiguous():
+        return mask, width
+    spacing = _row_stride(mask)
+    if spacing is None:
+        return mask.contiguous(), width
+    return mask, spacing

@@ -1,0 +1,289 @@
+"""Tiles: 32 lanes of logits side by side, so that every step is a vector instruction.
+
+A tile holds `[steps, LANES]` logits, -inf where nothing is allowed. Its lanes are either 32
+short segments, transposed while they are loaded, or one long segment dealt out to all lanes.
+What follows the loading is the same for both: largest logit, exponentials and their sums, lane
+by lane, with no reduction across lanes and no branch on a mask. A value is replaced under the
+mask before anything is computed from it.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+import numpy as np
+from numba import njit
+
+from maskrl.kernels.fused.exponential import exp_below, lowest
+from maskrl.kernels.fused.memory import (
+    as_float64,
+    as_int64,
+    as_uint8,
+    element,
+    shift,
+    stack_like,
+    words_of,
+)
+
+LANES = 32
+ROOM = 2048  # logits of a tile
+SHORT = ROOM // LANES  # the longest segment that can be a lane
+
+# What the numbers of a plan are, see `maskrl.kernels.fused.plan`.
+ROWS, HEADS, FIRST, LAST, ROW_STRIDE, MASK_STRIDE, MASK_KIND, OFFSETS = range(8)
+NO_MASK, BYTES, BITS = range(3)
+
+# Functions are kept apart and small: inlined into one, they take the compiler minutes. Each
+# works on arrays of its own, of which the optimiser knows that nothing else points to them.
+INNER = {"fastmath": {"contract"}, "error_model": "numpy"}
+# What Python calls: releases the interpreter, compiled once and kept on disk.
+COMPILED = {**INNER, "nogil": True, "cache": True}
+INLINE = {"fastmath": {"contract"}, "forceinline": True, "error_model": "numpy"}
+# Sums in any order; NaN and infinity keep their meaning.
+ANY_ORDER = {**INNER, "fastmath": {"contract", "reassoc", "nsz"}}
+
+_EVERY_BYTE = np.uint64(0x0101010101010101)
+_ONE_BIT_A_BYTE = np.uint64(0x8040201008040201)
+
+Source = namedtuple("Source", "logits mask rows heads row_stride mask_stride kind offsets bytes")
+"""Logits and mask as one kernel call reads them; `bytes` is room for unpacked bits."""
+
+Lanes = namedtuple("Lanes", "row head")
+"""Which segments the lanes of a tile hold."""
+
+
+@njit(**INLINE)
+def source_of(logits, mask, plan, room):  # type: ignore[no-untyped-def]
+    """Read a plan; without a mask, `room` becomes permissions for any segment."""
+    numbers = as_int64(plan)
+    offsets = as_int64(numbers[OFFSETS])
+    if numbers[MASK_KIND] == NO_MASK:
+        for i in range(min(ROOM, offsets[numbers[HEADS]])):
+            room[i] = np.uint8(1)
+    return Source(
+        logits,
+        as_uint8(mask),
+        numbers[ROWS],
+        numbers[HEADS],
+        numbers[ROW_STRIDE],
+        numbers[MASK_STRIDE],
+        numbers[MASK_KIND],
+        offsets,
+        room,
+    )
+
+
+@njit(**INNER)
+def spread_bits(packed, count, room):  # type: ignore[no-untyped-def]
+    """Give each bit of `count` bytes a byte in `room`, not 0 where the bit is set."""
+    words = words_of(room)
+    for i in range(count):
+        words[i] = (np.uint64(packed[i]) * _EVERY_BYTE) & _ONE_BIT_A_BYTE
+
+
+@njit(**INLINE)
+def permissions(source, row, at, n):  # type: ignore[no-untyped-def]
+    """Return a pointer to `n` bytes, not 0 where allowed, of a row from entry `at`.
+
+    Bits are spread over the room of the source, at most a tile of them, and hold until
+    the next call.
+    """
+    if source.kind == BYTES:
+        return shift(source.mask, row * source.mask_stride + at)
+    if source.kind == BITS:
+        skipped = at & 7
+        packed = shift(source.mask, row * source.mask_stride + (at >> 3))
+        spread_bits(packed, (skipped + n + 7) >> 3, source.bytes)
+        return shift(source.bytes, skipped)
+    return source.bytes
+
+
+@njit(**INNER)
+def is_allowed(source, row, entry):  # type: ignore[no-untyped-def]
+    """Whether one entry of a row is allowed."""
+    if source.kind == BYTES:
+        return source.mask[row * source.mask_stride + entry] != 0
+    if source.kind == BITS:
+        byte = source.mask[row * source.mask_stride + (entry >> 3)]
+        return (byte >> (entry & 7)) & 1 != 0
+    return True
+
+
+@njit(**INNER)
+def any_allowed(source, row, at, n):  # type: ignore[no-untyped-def]
+    """Whether a segment allows anything."""
+    for j in range(n):
+        if is_allowed(source, row, at + j):
+            return True
+    return False
+
+
+@njit(**INNER)
+def load_line(source, row, at, n, z):  # type: ignore[no-untyped-def]
+    """Deal `n` entries of a row from entry `at` out to all lanes; return the steps."""
+    blocked = element(z, -np.inf)
+    logits = shift(source.logits, row * source.row_stride + at)
+    allowed = permissions(source, row, at, n)
+    for j in range(n):
+        x = logits[j]
+        z[j] = x if allowed[j] != 0 else blocked
+    steps = (n + LANES - 1) // LANES
+    for j in range(n, steps * LANES):
+        z[j] = blocked
+    return steps
+
+
+@njit(**INNER)
+def load_lanes(source, lanes, count, steps, z):  # type: ignore[no-untyped-def]
+    """Give each of `count` segments a lane; shorter ones and free lanes end in -inf."""
+    blocked = element(z, -np.inf)
+    for i in range(steps * LANES):
+        z[i] = blocked
+    for lane in range(count):
+        row, head = lanes.row[lane], lanes.head[lane]
+        at = source.offsets[head]
+        n = source.offsets[head + 1] - at
+        logits = shift(source.logits, row * source.row_stride + at)
+        allowed = permissions(source, row, at, n)
+        for j in range(n):
+            x = logits[j]
+            z[j * LANES + lane] = x if allowed[j] != 0 else blocked
+
+
+@njit(**INNER)
+def store_lanes(source, lanes, count, values, out):  # type: ignore[no-untyped-def]
+    """Write the lanes of a tile to the entries of their segments in `out` `[rows, entries]`."""
+    entries = source.offsets[source.heads]
+    for lane in range(count):
+        at = source.offsets[lanes.head[lane]]
+        n = source.offsets[lanes.head[lane] + 1] - at
+        segment = shift(out, lanes.row[lane] * entries + at)
+        for j in range(n):
+            segment[j] = values[j * LANES + lane]
+
+
+@njit(**INNER)
+def largest_of_lanes(z, steps, top):  # type: ignore[no-untyped-def]
+    """Write the largest logit of each lane, -inf where there is none; NaN is passed over."""
+    best = stack_like(z, 32)
+    for lane in range(LANES):
+        best[lane] = element(z, -np.inf)
+    for j in range(steps):
+        for lane in range(LANES):
+            x = z[j * LANES + lane]
+            y = best[lane]
+            best[lane] = x if x > y else y
+    for lane in range(LANES):
+        top[lane] = best[lane]
+
+
+@njit(**INNER)
+def largest_of_line(z, steps):  # type: ignore[no-untyped-def]
+    """Return the largest logit of all lanes, -inf if there is none; NaN is passed over."""
+    best = stack_like(z, 32)
+    largest_of_lanes(z, steps, best)
+    half = LANES // 2
+    while half > 0:
+        for lane in range(half):
+            x = best[lane]
+            y = best[lane + half]
+            best[lane] = x if x > y else y
+        half //= 2
+    return best[0]
+
+
+@njit(**INLINE)
+def base_of(z, top):  # type: ignore[no-untyped-def]
+    """What distances are measured from: the largest logit, or 0 where all are -inf."""
+    return top if top > element(z, -np.inf) else element(z, 0.0)
+
+
+@njit(**INLINE)
+def weight(z, distance):  # type: ignore[no-untyped-def]
+    """Return exp(distance) and the distance, cut off where exp is 0 in the type of `z`."""
+    low = lowest(distance)
+    far = distance < low  # not of NaN, which therefore reaches the exponential
+    near = low if far else distance
+    w = exp_below(near)
+    return (element(z, 0.0) if far else w), near
+
+
+@njit(**INLINE)
+def distance(x, base, log_of_total):  # type: ignore[no-untyped-def]
+    """Return the log-probability of a logit, subtracting in this order wherever it stands."""
+    return (x - base) - log_of_total
+
+
+@njit(**INLINE)
+def base_of_normalizer(z, top):  # type: ignore[no-untyped-def]
+    """Like `base_of`, from the first number of a normaliser: that of unsound segments is NaN."""
+    return element(z, 0.0) if top == -np.inf else element(z, top)
+
+
+@njit(**INNER)
+def weigh(z, steps, base, total, slope):  # type: ignore[no-untyped-def]
+    """Write exp(z - base) of a tile at `z + ROOM`.
+
+    By lane, `total` becomes the float64 sum of it, `slope` that of exp(z - base) * (z - base).
+    Four steps are summed in the type of the logits before they join a total.
+    """
+    e = shift(z, ROOM)
+    b = stack_like(z, 32)
+    part = stack_like(z, 32)
+    lean = stack_like(z, 32)
+    whole = stack_like(total, 32)
+    leaning = stack_like(total, 32)
+    for lane in range(LANES):
+        b[lane] = base[lane]
+        whole[lane] = 0.0
+        leaning[lane] = 0.0
+    fours = steps >> 2
+    for four in range(fours):
+        i = four * (4 * LANES)
+        for lane in range(LANES):
+            e0, d0 = weight(z, z[i + lane] - b[lane])
+            e1, d1 = weight(z, z[i + LANES + lane] - b[lane])
+            e2, d2 = weight(z, z[i + 2 * LANES + lane] - b[lane])
+            e3, d3 = weight(z, z[i + 3 * LANES + lane] - b[lane])
+            e[i + lane] = e0
+            e[i + LANES + lane] = e1
+            e[i + 2 * LANES + lane] = e2
+            e[i + 3 * LANES + lane] = e3
+            part[lane] = (e0 + e1) + (e2 + e3)
+            lean[lane] = (e0 * d0 + e1 * d1) + (e2 * d2 + e3 * d3)
+        for lane in range(LANES):
+            whole[lane] += np.float64(part[lane])
+            leaning[lane] += np.float64(lean[lane])
+    for j in range(4 * fours, steps):
+        for lane in range(LANES):
+            w, d = weight(z, z[j * LANES + lane] - b[lane])
+            e[j * LANES + lane] = w
+            part[lane] = w
+            lean[lane] = w * d
+        for lane in range(LANES):
+            whole[lane] += np.float64(part[lane])
+            leaning[lane] += np.float64(lean[lane])
+    for lane in range(LANES):
+        total[lane] = whole[lane]
+        slope[lane] = leaning[lane]
+
+
+@njit(**ANY_ORDER)
+def _sum(values):  # type: ignore[no-untyped-def]
+    """Return the sum of all lanes."""
+    total = 0.0
+    for lane in range(LANES):
+        total += values[lane]
+    return total
+
+
+@njit(**INNER)
+def weigh_line(z, steps, top):  # type: ignore[no-untyped-def]
+    """Write exp(z - top) of a line at `z + ROOM`; return its sum, and that with distances."""
+    base = stack_like(z, 32)
+    total = stack_like(as_float64(0), 32)
+    slope = stack_like(as_float64(0), 32)
+    for lane in range(LANES):
+        base[lane] = base_of(z, top)
+    weigh(z, steps, base, total, slope)
+    return _sum(total), _sum(slope)

@@ -1,0 +1,65 @@
+"""The walk over all segments of a call: which become lanes of a tile, which have one alone.
+
+Segments are the heads of rows, or the sets of a single ragged row. Short ones go 32 at a
+time, the same head of 32 rows or 32 heads of one row; long ones, and a few that are not
+worth a tile, go one by one. Each operation brings a function for either.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from maskrl.kernels.fused.memory import as_int64, stack_like
+from maskrl.kernels.fused.tiles import FIRST, INLINE, LANES, LAST, SHORT, Lanes
+
+# Costs, measured, in units of a quarter nanosecond: a step of a tile, moving one logit
+# across, one segment alone.
+STEP, MOVE, ALONE = 56, 2, 240
+
+
+@njit(**INLINE)
+def _is_lane(n, together):  # type: ignore[no-untyped-def]
+    """Whether a segment of `n` logits is better a lane, if so many go together."""
+    if n > SHORT:
+        return False
+    alone = ALONE + STEP * ((n + LANES - 1) // LANES)
+    return n * (STEP + MOVE * together) <= together * alone
+
+
+@njit(**INLINE)
+def walk(tile, line, source, plan, work):  # type: ignore[no-untyped-def]
+    """Call `tile(source, lanes, count, steps, work)` or `line(source, row, head, work)` for all.
+
+    A plan says the first and last of what is to be done: rows, or heads of a single row.
+    Returns the flags that any of the calls gave.
+    """
+    numbers = as_int64(plan)
+    lanes = Lanes(stack_like(numbers, 32), stack_like(numbers, 32))
+    status = 0
+    first, last = numbers[FIRST], numbers[LAST]
+    rows, heads = source.rows, source.heads
+    across = heads > rows and rows < LANES // 2
+    outer_first, outer_last, inner_first, inner_last = first, last, 0, heads
+    if rows == 1:
+        outer_first, outer_last, inner_first, inner_last = 0, 1, first, last
+    outer_step = 1 if across else LANES
+    inner_step = LANES if across else 1
+    for i in range(outer_first, outer_last, outer_step):
+        for k in range(inner_first, inner_last, inner_step):
+            together = min(LANES, inner_last - k if across else outer_last - i)
+            count = 0
+            steps = 0
+            for lane in range(together):
+                row = i if across else i + lane
+                head = k + lane if across else k
+                n = source.offsets[head + 1] - source.offsets[head]
+                if _is_lane(n, together):
+                    lanes.row[count] = row
+                    lanes.head[count] = head
+                    count += 1
+                    steps = max(steps, n)
+                else:
+                    status |= line(source, row, head, work)
+            if count > 0:
+                status |= tile(source, lanes, count, steps, work)
+    return status
