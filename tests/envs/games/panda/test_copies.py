@@ -48,3 +48,18 @@ def test_other_shapes_and_dtypes_are_not_mixed_up() -> None:
     pool.copy(np.zeros(3))
     assert pool.copy(np.ones((2, 2))).shape == (2, 2)
     assert pool.copy(np.ones(3, bool)).dtype == np.bool_
+
+
+def test_arrays_to_fill_are_held_by_nobody() -> None:
+    pool, like = CopyPool(), np.ones((3, 4), np.float32)
+    first = pool.take(like)
+    second = pool.take(like)
+    assert first.shape == like.shape and first.dtype == like.dtype
+    assert not first.any() and not np.shares_memory(first, second)
+    address = first.ctypes.data
+    first.setflags(write=False)
+    del first
+    assert pool.take(like).ctypes.data != address  # somebody made it read-only
+    again = second.ctypes.data
+    del second
+    assert pool.take(like).ctypes.data == again
