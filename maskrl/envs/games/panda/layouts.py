@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from maskrl.envs.games.panda.compiling import KERNEL, PART
+from maskrl.envs.games.panda.grid import grid_tables
 from maskrl.envs.games.panda.random_stream import below, mix
-from maskrl.envs.games.panda.rules import distance, neighbour
 from maskrl.envs.games.panda.settings import (
     ARTICLE_CELLS,
     ARTICLE_TREES,
@@ -54,50 +55,57 @@ def split_seeds(split: Split, count: int, *, start: int = 0) -> npt.NDArray[np.i
     return FIRST_SEED[split] + start + np.arange(count, dtype=np.int64)
 
 
-@njit(cache=True)
-def _free_cell(key, counter, taken, reached, need_reach):
-    """A random cell that nothing stands on: (cell, next counter); -1 when 64 draws all failed."""
+@njit(inline="always", **KERNEL)
+def _has(cells, cell):
+    """Whether a bit set of cells, uint64 [words], holds a cell."""
+    return (cells[cell >> 6] >> np.uint64(cell & 63)) & np.uint64(1) != np.uint64(0)
+
+
+@njit(**PART)
+def _take_cell(key, counter, cell_count, free, among):
+    """Take a random free cell that is also in `among`: (cell, next counter).
+
+    The cell is -1 when 64 draws all failed.
+    """
     for _ in range(64):
-        cell = below(key, counter, taken.shape[0])
+        cell = below(key, counter, cell_count)
         counter += np.uint64(1)
-        if not taken[cell] and (reached[cell] or not need_reach):
-            taken[cell] = True
+        if _has(free, cell) and _has(among, cell):
+            free[cell >> 6] &= ~(np.uint64(1) << np.uint64(cell & 63))
             return cell, counter
     return -1, counter
 
 
-@njit(cache=True)
-def _flood(start, tree_at, reached, stack, width, height):
-    """Mark every cell that free cells connect to `start`."""
-    reached[:] = False
-    reached[start] = True
-    stack[0] = start
-    size = 1
-    while size > 0:
-        size -= 1
-        cell = stack[size]
-        for direction in range(4):
-            ahead = neighbour(cell, direction, width, height)
-            if ahead >= 0 and not tree_at[ahead] and not reached[ahead]:
-                reached[ahead] = True
-                stack[size] = ahead
-                size += 1
+@njit(**PART)
+def flood(start, free, reached, grid):
+    """Write the cells that free cells connect to `start`, as bits: uint64 [words].
+
+    All cells reached so far step in all four directions at once, until nothing is new.
+    """
+    words = free.shape[0]
+    width = np.uint64(grid.width)
+    rest = np.uint64(64) - width
+    one = np.uint64(1)
+    reached[:] = np.uint64(0)
+    reached[start >> 6] = one << np.uint64(start & 63)
+    growing = True
+    while growing:
+        growing = False
+        for word in range(words):
+            here = reached[word]
+            before = reached[word - 1] if word > 0 else np.uint64(0)
+            after = reached[word + 1] if word < words - 1 else np.uint64(0)
+            grown = here | (here << width) | (here >> width) | (before >> rest) | (after << rest)
+            grown |= ((here << one) | (before >> np.uint64(63))) & grid.has_left[word]
+            grown |= ((here >> one) | (after << np.uint64(63))) & grid.has_right[word]
+            grown = (grown & free[word]) | here
+            if grown != here:
+                reached[word] = grown
+                growing = True
 
 
-@njit(cache=True)
-def write_layout(
-    layout_seed,
-    state,
-    tree_at,
-    trees,
-    width,
-    height,
-    min_trees,
-    max_trees,
-    min_bananas,
-    max_bananas,
-    scratch,
-):
+@njit(**KERNEL)
+def write_layout(layout_seed, state, tree_at, trees, limits, grid, scratch):
     """Write the random layout of one seed into one environment's rows.
 
     Args:
@@ -105,29 +113,23 @@ def write_layout(
         state: int32 [S], overwritten.
         tree_at: bool [cells], True on trees, overwritten.
         trees: uint64 [words], the same as bits, overwritten.
-        width: Cells in a row.
-        height: Cells in a column.
-        min_trees: Fewest trees.
-        max_trees: Most trees, the number of tree columns.
-        min_bananas: Fewest bananas.
-        max_bananas: Most bananas, the number of banana columns.
-        scratch: int64 [2, cells], working space.
+        limits: Fewest and most trees, fewest and most bananas, as a tuple; there are as
+            many tree and banana columns as at most trees and bananas.
+        grid: Tables of `grid_tables`.
+        scratch: uint64 [2, words], working space.
 
     Returns:
         Whether a layout was found; False only for settings that leave no room.
     """
+    min_trees, max_trees, min_bananas, max_bananas = limits
     key = mix(np.uint64(layout_seed) ^ _LAYOUT_STREAM)
     counter = np.uint64(0)
-    cells = width * height
-    stack = scratch[0]
-    taken = np.empty(cells, np.bool_)
-    reached = np.empty(cells, np.bool_)
+    cells = tree_at.shape[0]
+    free, reached = scratch[0], scratch[1]
     first_tree = S_BANANAS + max_bananas
     for _ in range(_ATTEMPTS):
-        taken[:] = False
-        reached[:] = True
-        tree_at[:] = False
-        trees[:] = np.uint64(0)
+        for word in range(free.shape[0]):
+            free[word] = grid.all_cells[word]
         state[:] = 0
         state[S_BANANAS:] = CREATURES_ABSENT
         tree_count = min_trees + below(key, counter, max_trees - min_trees + 1)
@@ -138,41 +140,41 @@ def write_layout(
         state[S_TREES] = tree_count
         fine = True
         for k in range(tree_count):
-            cell, counter = _free_cell(key, counter, taken, reached, False)
+            cell, counter = _take_cell(key, counter, cells, free, free)
             if cell < 0:
                 fine = False
                 break
             state[first_tree + k] = cell
-            tree_at[cell] = True
-            trees[cell // 64] |= np.uint64(1) << np.uint64(cell % 64)
         if not fine:
             continue
-        panda, counter = _free_cell(key, counter, taken, reached, False)
+        for word in range(trees.shape[0]):
+            trees[word] = grid.all_cells[word] & ~free[word]
+        panda, counter = _take_cell(key, counter, cells, free, free)
         if panda < 0:
             continue
-        _flood(panda, tree_at, reached, stack, width, height)
-        watermelon, counter = _free_cell(key, counter, taken, reached, True)
-        scorpion, counter = _free_cell(key, counter, taken, reached, False)
-        dragon, counter = _free_cell(key, counter, taken, reached, False)
+        flood(panda, free, reached, grid)
+        watermelon, counter = _take_cell(key, counter, cells, free, reached)
+        scorpion, counter = _take_cell(key, counter, cells, free, free)
+        dragon, counter = _take_cell(key, counter, cells, free, free)
         if watermelon < 0 or scorpion < 0 or dragon < 0:
             continue
-        if (
-            distance(panda, watermelon, width) < START_DISTANCE
-            or distance(panda, scorpion, width) < START_DISTANCE
-            or distance(panda, dragon, width) < START_DISTANCE
-        ):
+        nearest = min(grid.steps[panda, watermelon], grid.steps[panda, scorpion])
+        if min(nearest, grid.steps[panda, dragon]) < START_DISTANCE:
             continue
         state[S_PANDA] = panda
         state[S_WATERMELON] = watermelon
         state[S_SCORPION] = scorpion
         state[S_DRAGON] = dragon
         for k in range(banana_count):
-            cell, counter = _free_cell(key, counter, taken, reached, True)
+            cell, counter = _take_cell(key, counter, cells, free, reached)
             if cell < 0:
                 fine = False
                 break
             state[S_BANANAS + k] = cell
         if fine:
+            tree_at[:] = False
+            for k in range(tree_count):
+                tree_at[state[first_tree + k]] = True
             return True
     return False
 
@@ -209,6 +211,13 @@ def article_layout(
     return state[0], tree_at[0], trees[0]
 
 
+def layout_limits(settings: PandaSettings) -> tuple[int, int, int, int]:
+    """Fewest and most trees, fewest and most bananas of a random layout."""
+    bananas = settings.banana_slots
+    fewest = min(settings.min_bananas, bananas)
+    return settings.min_trees, settings.max_trees, fewest, bananas
+
+
 def layout(
     settings: PandaSettings, layout_seed: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
@@ -220,19 +229,15 @@ def layout(
     if settings.preset != "random":
         return article_layout(settings)
     state, tree_at, trees = empty_rows(settings, 1)
-    scratch = np.empty((2, settings.cells), np.int64)
+    grid = grid_tables(settings.width, settings.height)
     found = write_layout(
         layout_seed,
         state[0],
         tree_at[0],
         trees[0],
-        settings.width,
-        settings.height,
-        settings.min_trees,
-        settings.max_trees,
-        min(settings.min_bananas, settings.banana_slots),
-        settings.banana_slots,
-        scratch,
+        layout_limits(settings),
+        grid,
+        np.empty((2, trees.shape[1]), np.uint64),
     )
     if not found:
         raise ConfigError(

@@ -1,22 +1,28 @@
 """What the panda is told: entities, who is there, who sees whom, what is allowed.
 
-`write_observation` writes everything, `update_observation` only what a step can
-change; both leave the same numbers. Entity slots are, in order: panda,
-watermelon, scorpion, dragon, bananas, trees. A slot that holds nothing (a banana
-that was taken, a tree fewer) is padding: all zero, `entity_mask` False. Hidden
-entities stay in `entities`: it is `visibility` that keeps them from an observer,
-so a critic may be omniscient.
+Entity slots are, in order: panda, watermelon, scorpion, dragon, bananas, trees. A
+slot that holds nothing (a banana that was taken, a tree fewer) is padding: all
+zero, `entity_mask` False. Hidden entities stay in `entities`: it is `visibility`
+that keeps them from an observer, so a critic may be omniscient. Features that
+depend on where an entity stands are looked up in tables, so that the whole
+observation is written anew in every step, straight into the caller's array.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-from maskrl.envs.games.panda.rules import action_allowed, sees
+from maskrl.envs.games.panda.compiling import KERNEL, PART, copy_block
+from maskrl.envs.games.panda.grid import Grid, grid_tables
+from maskrl.envs.games.panda.rules import action_allowed
 from maskrl.envs.games.panda.settings import (
     ACTIONS,
     BANANA,
+    DEFAULT_FEATURES,
     DRAGON,
     NEAR_STEPS,
     PANDA,
@@ -29,193 +35,163 @@ from maskrl.envs.games.panda.settings import (
     S_TREES,
     SCORPION,
     TREE,
+    PandaSettings,
 )
 
 _TYPES = 6
+_COLUMNS = len(DEFAULT_FEATURES)
 _X, _Y, _X_FROM, _Y_FROM, _CARRYING, _STUNNED, _TIME_LEFT, _X_STEPS = range(_TYPES, _TYPES + 8)
 _Y_STEPS = _X_STEPS + 2 * NEAR_STEPS + 1
-_END = _Y_STEPS + 2 * NEAR_STEPS + 1
 
 
-@njit(cache=True)
-def write_action_mask(state, tree_at, action_mask, width, height):
+class View(NamedTuple):
+    """What the writing of observations needs to know of a world; it never changes.
+
+    Attributes:
+        grid: Tables of the empty grid.
+        kinds: int64 [E], the type of each slot.
+        places: float32 [P, F], feature rows by offset from the panda, x and y left 0;
+            the last row, of padding, is all zero.
+        middle: Row of `places` of no offset.
+        offsets: int64 [cells + 1], number of a cell as an offset: entity minus panda, plus
+            `middle`, is a row of `places`. The last entry, of padding, is beyond all rows.
+        spots: float32 [cells + 1, 3], 1 and features x and y of every cell; the last row,
+            of padding, is all zero.
+        banana_slots: Banana columns of the state.
+        shown_bananas: Entity slots for bananas.
+        step_limit: Steps of an episode.
+        full_sight: Whether everything is visible.
+        plain: Whether entities are x, y, type as in the founding article.
+    """
+
+    grid: Grid
+    kinds: npt.NDArray[np.int64]
+    places: npt.NDArray[np.float32]
+    middle: int
+    offsets: npt.NDArray[np.int64]
+    spots: npt.NDArray[np.float32]
+    banana_slots: int
+    shown_bananas: int
+    step_limit: int
+    full_sight: bool
+    plain: bool
+
+
+def make_view(settings: PandaSettings) -> View:
+    """The tables of one world's observations."""
+    width, height, plain = settings.width, settings.height, settings.features == "xyt"
+    shown_bananas = 0 if plain else settings.max_bananas
+    kinds = np.full(settings.entity_slots, TREE, np.int64)
+    kinds[: DRAGON + 1] = range(DRAGON + 1)
+    kinds[DRAGON + 1 : DRAGON + 1 + shown_bananas] = BANANA
+    x, y = np.arange(settings.cells) % width, np.arange(settings.cells) // width
+    scale = (1.0 / np.array([width - 1, height - 1])).astype(np.float32)
+    spots = np.zeros((settings.cells + 1, 3), np.float32)
+    spots[:-1, 0] = 1.0
+    spots[:-1, 1:] = 2 * np.stack([x, y], axis=1).astype(np.float32) * scale - np.float32(1.0)
+    span = 2 * width - 1
+    places = np.zeros((span * (2 * height - 1) + 1, _COLUMNS), np.float32)
+    for row, place in enumerate(places[:-1]):
+        steps = np.array([row % span - (width - 1), row // span - (height - 1)])
+        place[[_X_FROM, _Y_FROM]] = steps.astype(np.float32) * scale
+        near = np.clip(steps, -NEAR_STEPS, NEAR_STEPS) + NEAR_STEPS
+        place[[_X_STEPS + near[0], _Y_STEPS + near[1]]] = 1.0
+    return View(
+        grid=grid_tables(width, height),
+        kinds=kinds,
+        places=places,
+        middle=(height - 1) * span + width - 1,
+        offsets=np.append(y * span + x, 2 * len(places)).astype(np.int64),
+        spots=spots,
+        banana_slots=settings.banana_slots,
+        shown_bananas=shown_bananas,
+        step_limit=settings.step_limit,
+        full_sight=settings.sight == "full",
+        plain=plain,
+    )
+
+
+@njit(**KERNEL)
+def locate(state, view, cells):
+    """Write the cell of what every entity slot shows, -1 for padding: int32 [E]."""
+    first_tree = DRAGON + 1 + view.shown_bananas
+    relocate(state, view, cells)
+    for k in range(cells.shape[0] - first_tree):
+        there = k < state[S_TREES]
+        cells[first_tree + k] = state[S_BANANAS + view.banana_slots + k] if there else -1
+
+
+@njit(**PART)
+def relocate(state, view, cells):
+    """Bring the cells of the step before up to date: trees stay where they are."""
+    for slot in range(DRAGON + 1):
+        cells[slot] = state[slot]
+    for k in range(view.shown_bananas):
+        cells[DRAGON + 1 + k] = state[S_BANANAS + k] if k < view.banana_slots else -1
+
+
+@njit(**PART)
+def write_action_mask(state, tree_at, grid, action_mask):
     """Write what the panda may do now: bool [6]."""
     for action in range(ACTIONS):
         action_mask[action] = action_allowed(
-            action, state[S_PANDA], state[S_CARRYING], tree_at, width, height
+            action, state[S_PANDA], state[S_CARRYING], tree_at, grid
         )
 
 
-@njit(cache=True)
-def _slot_cell(slot, state, banana_slots, shown_bananas):
-    """Cell of what an entity slot shows, -1 for padding."""
-    if slot < 4:
-        return state[slot]
-    banana = slot - 4
-    if banana < shown_bananas:
-        return state[S_BANANAS + banana] if banana < banana_slots else -1
-    tree = banana - shown_bananas
-    return state[S_BANANAS + banana_slots + tree] if tree < state[S_TREES] else -1
+@njit(**PART)
+def _write_plain(cells, view, i, entities, entity_mask):
+    """Write x, y, type of every entity."""
+    width = view.grid.width
+    for slot in range(cells.shape[0]):
+        cell = cells[slot]
+        entity_mask[i, slot] = cell >= 0
+        entities[i, slot, 0] = cell % width
+        entities[i, slot, 1] = cell // width
+        entities[i, slot, 2] = view.kinds[slot]
 
 
-@njit(cache=True)
-def _write_sight(i, first, cells, trees, between, full_sight, visibility):
-    """Write who may attend to whom for entity i and the entities from `first` on.
-
-    One sight line per unordered pair. The scorpion is an ambusher: trees hide it
-    and do not blind it. Padding is skipped.
-    """
-    for j in range(first, cells.shape[0]):
-        if cells[j] >= 0 and j != i:
-            clear = full_sight or sees(cells[i], cells[j], between, trees)
-            visibility[i, j] = clear or i == SCORPION
-            visibility[j, i] = clear or j == SCORPION
-
-
-@njit(cache=True)
-def _write_place(row, cell, panda_cell, width, height):
-    """Write where an entity stands, absolutely and from the panda."""
-    scale_x = np.float32(1.0 / (width - 1))
-    scale_y = np.float32(1.0 / (height - 1))
-    x = cell % width
-    y = cell // width
-    row[_X] = np.float32(2 * x) * scale_x - np.float32(1.0)
-    row[_Y] = np.float32(2 * y) * scale_y - np.float32(1.0)
-    x_steps = x - panda_cell % width
-    y_steps = y - panda_cell // width
-    row[_X_FROM] = np.float32(x_steps) * scale_x
-    row[_Y_FROM] = np.float32(y_steps) * scale_y
-    row[_X_STEPS:_END] = np.float32(0.0)
-    row[_X_STEPS + min(max(x_steps, -NEAR_STEPS), NEAR_STEPS) + NEAR_STEPS] = np.float32(1.0)
-    row[_Y_STEPS + min(max(y_steps, -NEAR_STEPS), NEAR_STEPS) + NEAR_STEPS] = np.float32(1.0)
+@njit(**PART)
+def _write_features(cells, state, view, i, entities, entity_mask):
+    """Write the default features of every entity."""
+    count = cells.shape[0]
+    nowhere = view.places.shape[0] - 1
+    origin = view.middle - view.offsets[state[S_PANDA]]
+    for slot in range(count):
+        cell = cells[slot]  # of padding -1, and so the last entry of a table
+        place = min(view.offsets[cell] + origin, nowhere)
+        copy_block(entities, (i * count + slot) * _COLUMNS, view.places, place * _COLUMNS, _COLUMNS)
+        entities[i, slot, view.kinds[slot]] = view.spots[cell, 0]
+        entities[i, slot, _X] = view.spots[cell, 1]
+        entities[i, slot, _Y] = view.spots[cell, 2]
+        entity_mask[i, slot] = cell >= 0
+    entities[i, PANDA, _CARRYING] = state[S_CARRYING]
+    entities[i, PANDA, _TIME_LEFT] = np.float32(view.step_limit - state[S_STEP]) / np.float32(
+        view.step_limit
+    )
+    entities[i, SCORPION, _STUNNED] = state[S_SCORPION_STUNNED]
+    entities[i, DRAGON, _STUNNED] = state[S_DRAGON_STUNNED]
 
 
-@njit(cache=True)
-def _write_condition(entities, state, step_limit):
-    """Write what changes without moving: carried item, stuns, time left."""
-    entities[PANDA, _CARRYING] = state[S_CARRYING]
-    entities[PANDA, _TIME_LEFT] = np.float32(step_limit - state[S_STEP]) / np.float32(step_limit)
-    entities[SCORPION, _STUNNED] = state[S_SCORPION_STUNNED]
-    entities[DRAGON, _STUNNED] = state[S_DRAGON_STUNNED]
-
-
-@njit(cache=True)
-def write_observation(
-    state,
-    tree_at,
-    trees,
-    between,
-    entities,
-    entity_mask,
-    visibility,
-    action_mask,
-    cells,
-    width,
-    height,
-    banana_slots,
-    shown_bananas,
-    step_limit,
-    full_sight,
-    plain_features,
-):
-    """Write one environment's observation.
+@njit(**PART)
+def write_observation(i, state, tree_at, cells, sight, view, observation):
+    """Write the observation of world i.
 
     Args:
-        state: int32 [S].
-        tree_at: bool [cells].
-        trees: uint64 [words].
-        between: uint64 [cells, cells, words] of `geometry.cells_between`.
-        entities: float32 [E, F], overwritten.
-        entity_mask: bool [E], overwritten.
-        visibility: bool [E, E], overwritten.
-        action_mask: bool [6], overwritten.
-        cells: int64 [E], working space.
-        width: Cells in a row.
-        height: Cells in a column.
-        banana_slots: Banana columns of the state.
-        shown_bananas: Entity slots for bananas.
-        shown_trees: Entity slots for trees.
-        step_limit: Steps of an episode.
-        full_sight: True makes everything that is there visible to everybody.
-        plain_features: True writes x, y, type as in the founding article.
+        i: Number of the world.
+        state: int32 [N, S].
+        tree_at: bool [N, cells].
+        cells: int32 [N, E], the cell of every entity, of `locate`.
+        sight: bool [N, E, E], who sees whom.
+        view: Tables of `make_view`.
+        observation: entities float32 [N, E, F], entity_mask bool [N, E], visibility bool
+            [N, E, E] and action_mask bool [N, 6]; row i of each is overwritten.
     """
-    count = cells.shape[0]
-    panda_cell = state[S_PANDA]
-    entities[:] = np.float32(0.0)
-    visibility[:] = False
-    for slot in range(count):
-        cell = _slot_cell(slot, state, banana_slots, shown_bananas)
-        cells[slot] = cell
-        entity_mask[slot] = cell >= 0
-        if cell < 0:
-            continue
-        visibility[slot, slot] = True
-        kind = slot
-        if slot >= 4:
-            kind = BANANA if slot < 4 + shown_bananas else TREE
-        if plain_features:
-            entities[slot, 0] = cell % width
-            entities[slot, 1] = cell // width
-            entities[slot, 2] = kind
-        else:
-            entities[slot, kind] = np.float32(1.0)
-            _write_place(entities[slot], cell, panda_cell, width, height)
-    for slot in range(count):
-        if cells[slot] >= 0:
-            _write_sight(slot, slot + 1, cells, trees, between, full_sight, visibility)
-    if not plain_features:
-        _write_condition(entities, state, step_limit)
-    write_action_mask(state, tree_at, action_mask, width, height)
-
-
-@njit(cache=True)
-def update_observation(
-    state,
-    tree_at,
-    trees,
-    between,
-    entities,
-    entity_mask,
-    visibility,
-    action_mask,
-    cells,
-    width,
-    height,
-    banana_slots,
-    shown_bananas,
-    step_limit,
-    full_sight,
-    plain_features,
-    panda_moved,
-):
-    """Bring one environment's observation of the step before up to date.
-
-    Within an episode only the panda and the creatures move, and only bananas
-    vanish. Arguments are those of `write_observation`, and `panda_moved`: whether
-    offsets from the panda changed.
-    """
-    count = cells.shape[0]
-    panda_cell = state[S_PANDA]
-    for slot in range(count):
-        cell = _slot_cell(slot, state, banana_slots, shown_bananas)
-        cells[slot] = cell
-        if cell < 0:
-            if entity_mask[slot]:
-                entity_mask[slot] = False
-                entities[slot, :] = np.float32(0.0)
-                visibility[slot, :] = False
-                visibility[:, slot] = False
-        elif plain_features:
-            entities[slot, 0] = cell % width
-            entities[slot, 1] = cell // width
-        elif panda_moved or slot in (SCORPION, DRAGON):
-            _write_place(entities[slot], cell, panda_cell, width, height)
-    if not full_sight:
-        for slot in (PANDA, SCORPION, DRAGON):
-            if cells[slot] >= 0:
-                _write_sight(
-                    slot, 0 if slot == PANDA else 1, cells, trees, between, full_sight, visibility
-                )
-    if not plain_features:
-        _write_condition(entities, state, step_limit)
-    write_action_mask(state, tree_at, action_mask, width, height)
+    entities, entity_mask, visibility, action_mask = observation
+    if view.plain:
+        _write_plain(cells[i], view, i, entities, entity_mask)
+    else:
+        _write_features(cells[i], state[i], view, i, entities, entity_mask)
+    pairs = sight.shape[1] * sight.shape[2]
+    copy_block(visibility, i * pairs, sight, i * pairs, pairs)
+    write_action_mask(state[i], tree_at[i], view.grid, action_mask[i])

@@ -15,13 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from maskrl.envs.games.panda.grid import grid_tables
 from maskrl.envs.games.panda.layouts import layout
-from maskrl.envs.games.panda.rules import (
-    dragon_moves,
-    neighbour,
-    scorpion_moves,
-    throw_target,
-)
+from maskrl.envs.games.panda.rules import OUTSIDE, dragon_moves, scorpion_moves, throw_target
 from maskrl.envs.games.panda.settings import (
     DRAGON,
     S_BANANAS,
@@ -35,7 +31,6 @@ from maskrl.envs.games.panda.settings import (
     WAKE,
     PandaSettings,
 )
-from maskrl.geometry import cells_between
 
 NO_ACTION = -1
 
@@ -92,7 +87,7 @@ def _after_pickup(ground, carrying, cell, banana_cells):
 
 
 @njit(cache=True, nogil=True)
-def _creature_tables(cells_of, index_of, watermelon, tree_at, between, trees, width, height):
+def _creature_tables(cells_of, index_of, watermelon, tree_at, trees, grid):
     """For every panda cell: where each creature may go, as indices with chances."""
     count = cells_of.shape[0]
     dragon_to = np.zeros((count, count), np.int64)
@@ -104,23 +99,14 @@ def _creature_tables(cells_of, index_of, watermelon, tree_at, between, trees, wi
     for p in range(count):
         for c in range(count):
             outcomes = dragon_moves(
-                cells,
-                chances,
-                cells_of[c],
-                cells_of[p],
-                watermelon,
-                tree_at,
-                between,
-                trees,
-                width,
-                height,
+                cells, chances, cells_of[c], cells_of[p], watermelon, tree_at, trees, grid
             )
             dragon_to[p, c] = c
             if outcomes == 2:
                 dragon_to[p, c] = index_of[cells[1]]
                 dragon_chance[p, c] = chances[1]
             outcomes = scorpion_moves(
-                cells, chances, cells_of[c], cells_of[p], watermelon, tree_at, width, height
+                cells, chances, cells_of[c], cells_of[p], watermelon, tree_at, grid
             )
             for k in range(5):
                 scorpion_to[p, c, k] = c
@@ -202,7 +188,7 @@ def _world_answers(value, after, modes, tables, from_dragon):
 
 
 @njit(cache=True, nogil=True)
-def _throw_targets(cells_of, between, trees, width):
+def _throw_targets(cells_of, trees, grid):
     """Whom a throw hits: int8 [scorpion stunned, dragon stunned, P, S, D]."""
     count = cells_of.shape[0]
     targets = np.empty((2, 2, count, count, count), np.int8)
@@ -217,9 +203,8 @@ def _throw_targets(cells_of, between, trees, width):
                             cells_of[d],
                             scorpion_stunned,
                             dragon_stunned,
-                            between,
                             trees,
-                            width,
+                            grid,
                         )
     return targets
 
@@ -270,21 +255,17 @@ def _take_in(gain, out, first, best, action, policy):
 
 
 @njit(cache=True, nogil=True)
-def backward_induction(
-    state, tree_at, trees, between, modes, cells_of, index_of, width, height, steps, best, policy
-):
+def backward_induction(state, tree_at, trees, modes, cells_of, index_of, grid, steps, best, policy):
     """Expected return of a layout's start.
 
     Args:
         state: int32 [S], the start.
         tree_at: bool [cells].
         trees: uint64 [words].
-        between: uint64 [cells, cells, words].
         modes: int64 [2**B, 2, 2, 2] of `item_modes`.
         cells_of: int64 [K], cells on which somebody may stand.
         index_of: int64 [cells], its inverse, -1 elsewhere.
-        width: Cells in a row.
-        height: Cells in a column.
+        grid: Tables of `grid_tables`.
         steps: Step limit.
         best: True for the best play, False for uniformly random allowed actions.
         policy: int8 [steps, M, K, K, K] to fill with the best actions, or of length 0.
@@ -299,16 +280,14 @@ def backward_induction(
     while 1 << bananas < modes.shape[0]:
         bananas += 1
     banana_cells = state[S_BANANAS : S_BANANAS + bananas].copy()
-    tables = _creature_tables(
-        cells_of, index_of, watermelon, tree_at, between, trees, width, height
-    )
+    tables = _creature_tables(cells_of, index_of, watermelon, tree_at, trees, grid)
     value = np.zeros((mode_count, count, count, count), np.float32)
     after = np.zeros((mode_count, count, count, count), np.float32)
     from_dragon = np.zeros((2, count, count), np.float32)
     option = np.zeros((count, count), np.float32)
     won = np.ones((count, count), np.float32)
     hit_modes = np.zeros((2, 2), np.int64)
-    targets = _throw_targets(cells_of, between, trees, width)
+    targets = _throw_targets(cells_of, trees, grid)
     kept = np.empty((0, 0), np.int8)
     for ground in range(modes.shape[0]):
         for carrying in range(2):
@@ -356,8 +335,8 @@ def backward_induction(
                             else:
                                 cell = cells_of[p]
                                 if action != WAIT:
-                                    cell = neighbour(cell, action, width, height)
-                                    if cell < 0 or tree_at[cell]:
+                                    cell = grid.ahead[cell, action]
+                                    if cell == OUTSIDE or tree_at[cell]:
                                         continue
                                 if cell == watermelon:
                                     gain = won
@@ -419,12 +398,10 @@ def plan(
         state,
         tree_at,
         trees,
-        cells_between(settings.width, settings.height),
         modes,
         cells_of,
         index_of,
-        settings.width,
-        settings.height,
+        grid_tables(settings.width, settings.height),
         settings.step_limit,
         best,
         policy,

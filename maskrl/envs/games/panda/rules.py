@@ -19,8 +19,10 @@ functions, so they cannot disagree about the rules.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
+from maskrl.envs.games.panda.compiling import KERNEL, PART
 from maskrl.envs.games.panda.settings import (
     CREATURES_ABSENT,
     DOWN,
@@ -38,21 +40,23 @@ from maskrl.envs.games.panda.settings import (
     WAIT,
 )
 
+OUTSIDE = -1
 NO_TARGET = -1
+NOTHING = np.uint64(0)
 
 
 @njit(cache=True, inline="always")
 def neighbour(cell, direction, width, height):
-    """Cell one step away (`UP`, `DOWN`, `LEFT`, `RIGHT`), or -1 outside the grid."""
+    """Cell one step away (`UP`, `DOWN`, `LEFT`, `RIGHT`), or `OUTSIDE`."""
     x = cell % width
     y = cell // width
     if direction == UP:
-        return cell - width if y > 0 else -1
+        return cell - width if y > 0 else OUTSIDE
     if direction == DOWN:
-        return cell + width if y < height - 1 else -1
+        return cell + width if y < height - 1 else OUTSIDE
     if direction == LEFT:
-        return cell - 1 if x > 0 else -1
-    return cell + 1 if x < width - 1 else -1
+        return cell - 1 if x > 0 else OUTSIDE
+    return cell + 1 if x < width - 1 else OUTSIDE
 
 
 @njit(cache=True, inline="always")
@@ -61,106 +65,134 @@ def distance(a, b, width):
     return abs(a % width - b % width) + abs(a // width - b // width)
 
 
-@njit(cache=True, inline="always")
-def sees(a, b, between, trees):
+@njit(cache=True)
+def greedy_steps(start, goal, width, height):
+    """Cells of a greedy step: along the longer axis (the row, on ties), then along the other."""
+    dx = goal % width - start % width
+    dy = goal // width - start // width
+    if dx == 0 and dy == 0:
+        return OUTSIDE, OUTSIDE
+    horizontal = neighbour(start, RIGHT if dx > 0 else LEFT, width, height)
+    vertical = neighbour(start, DOWN if dy > 0 else UP, width, height)
+    first, second = (horizontal, vertical) if abs(dx) >= abs(dy) else (vertical, horizontal)
+    return first, second if dx != 0 and dy != 0 else OUTSIDE
+
+
+@njit(inline="always", **KERNEL)
+def sees(a, b, trees, grid):
     """Whether no tree stands on the sight line from cell a to cell b."""
-    for word in range(trees.shape[0]):  # noqa: SIM110 - a generator would not compile
-        if between[a, b, word] & trees[word]:
-            return False
-    return True
+    blocked = NOTHING
+    for word in range(trees.shape[0]):  # without a way out: whether one sees is hard to predict
+        blocked |= grid.between[a, b, word] & trees[word]
+    return blocked == NOTHING
 
 
-@njit(cache=True, inline="always")
-def action_allowed(action, panda, carrying, tree_at, width, height):
+@njit(inline="always", **KERNEL)
+def action_allowed(action, panda, carrying, tree_at, grid):
     """Whether the panda may take this action: no tree or border ahead; a banana to use."""
     if action == WAIT:
         return True
     if action == USE_ITEM:
         return carrying != 0
-    cell = neighbour(panda, action, width, height)
-    return cell >= 0 and not tree_at[cell]
+    cell = grid.ahead[panda, action]
+    return cell != OUTSIDE and not tree_at[cell]
 
 
-@njit(cache=True)
-def step_towards(start, goal, watermelon, tree_at, width, height):
+@njit(inline="always", **KERNEL)
+def _enterable(cell, watermelon, tree_at):
+    """Whether a creature may step on a cell: on the grid, no tree, not the watermelon."""
+    return (cell != OUTSIDE) & (cell != watermelon) & (not tree_at[cell])
+
+
+@njit(**PART)
+def step_towards(start, goal, watermelon, tree_at, grid):
     """Cell after one greedy step: along the longer axis if free, else the other, else stay."""
-    dx = goal % width - start % width
-    dy = goal // width - start // width
-    horizontal = RIGHT if dx > 0 else LEFT
-    vertical = DOWN if dy > 0 else UP
-    first, second = (horizontal, vertical) if abs(dx) >= abs(dy) else (vertical, horizontal)
-    shorter = min(abs(dx), abs(dy))
-    if dx != 0 or dy != 0:
-        cell = neighbour(start, first, width, height)
-        if cell >= 0 and not tree_at[cell] and cell != watermelon:
-            return cell
-        if shorter > 0:
-            cell = neighbour(start, second, width, height)
-            if cell >= 0 and not tree_at[cell] and cell != watermelon:
-                return cell
-    return start
+    first, second = grid.towards[start, goal, 0], grid.towards[start, goal, 1]
+    other = second if _enterable(second, watermelon, tree_at) else start
+    return first if _enterable(first, watermelon, tree_at) else other
 
 
-@njit(cache=True)
-def dragon_moves(cells, chances, dragon, panda, watermelon, tree_at, between, trees, width, height):
+@njit(inline="always", **KERNEL)
+def move_number(u, stay, moves):
+    """Which move uniform u selects: 0 with chance `stay`, else one of 1 to `moves` alike."""
+    if u < stay:
+        return 0
+    return 1 + min(int((u - stay) / (1.0 - stay) * moves), moves - 1)
+
+
+@njit(**PART)
+def dragon_step(u, dragon, panda, watermelon, tree_at, trees, grid):
+    """Where uniform u makes the dragon go: towards a panda that it sees, or nowhere."""
+    if move_number(u, 1.0 - DRAGON_CHASE, 1) == 0 or not sees(dragon, panda, trees, grid):
+        return dragon
+    return step_towards(dragon, panda, watermelon, tree_at, grid)
+
+
+@njit(**KERNEL)
+def dragon_moves(cells, chances, dragon, panda, watermelon, tree_at, trees, grid):
     """Write where the dragon may be after its move, and how likely; return the count.
 
     `cells` and `chances` have room for 5 outcomes.
     """
     cells[0] = dragon
     chances[0] = 1.0
-    if not sees(dragon, panda, between, trees):
+    if not sees(dragon, panda, trees, grid):
         return 1
-    cells[1] = step_towards(dragon, panda, watermelon, tree_at, width, height)
+    cells[1] = step_towards(dragon, panda, watermelon, tree_at, grid)
     chances[0] = 1.0 - DRAGON_CHASE
     chances[1] = DRAGON_CHASE
     return 2
 
 
-@njit(cache=True)
-def scorpion_moves(cells, chances, scorpion, panda, watermelon, tree_at, width, height):
+@njit(inline="always", **KERNEL)
+def _wandered(direction, scorpion, watermelon, tree_at, grid):
+    """Cell of the scorpion after it tried to wander in a direction."""
+    cell = grid.ahead[scorpion, direction]
+    return cell if _enterable(cell, watermelon, tree_at) else scorpion
+
+
+@njit(**PART)
+def scorpion_step(u, scorpion, panda, watermelon, tree_at, grid):
+    """Where uniform u makes the scorpion go: it creeps near the panda, and wanders elsewhere."""
+    if grid.steps[scorpion, panda] <= SCORPION_REACH:
+        if move_number(u, 1.0 - SCORPION_CREEP, 1) == 0:
+            return scorpion
+        return step_towards(scorpion, panda, watermelon, tree_at, grid)
+    move = move_number(u, 1.0 - SCORPION_WANDER, 4)
+    return scorpion if move == 0 else _wandered(move - 1, scorpion, watermelon, tree_at, grid)
+
+
+@njit(**KERNEL)
+def scorpion_moves(cells, chances, scorpion, panda, watermelon, tree_at, grid):
     """Write where the scorpion may be after its move, and how likely; return the count.
 
     `cells` and `chances` have room for 5 outcomes.
     """
     cells[0] = scorpion
-    if distance(scorpion, panda, width) <= SCORPION_REACH:
-        cells[1] = step_towards(scorpion, panda, watermelon, tree_at, width, height)
+    if grid.steps[scorpion, panda] <= SCORPION_REACH:
+        cells[1] = step_towards(scorpion, panda, watermelon, tree_at, grid)
         chances[0] = 1.0 - SCORPION_CREEP
         chances[1] = SCORPION_CREEP
         return 2
     chances[0] = 1.0 - SCORPION_WANDER
     for direction in range(4):
-        cell = neighbour(scorpion, direction, width, height)
-        free = cell >= 0 and not tree_at[cell] and cell != watermelon
-        cells[1 + direction] = cell if free else scorpion
+        cells[1 + direction] = _wandered(direction, scorpion, watermelon, tree_at, grid)
         chances[1 + direction] = SCORPION_WANDER / 4
     return 5
 
 
-@njit(cache=True)
-def pick(cells, chances, count, u):
-    """The outcome that uniform u selects among `count` cells with their chances."""
-    total = 0.0
-    for k in range(count - 1):
-        total += chances[k]
-        if u < total:
-            return cells[k]
-    return cells[count - 1]
-
-
-@njit(cache=True)
-def throw_target(panda, scorpion, dragon, scorpion_stunned, dragon_stunned, between, trees, width):
+@njit(**PART)
+def throw_target(panda, scorpion, dragon, scorpion_stunned, dragon_stunned, trees, grid):
     """Whom a banana thrown from the panda's cell hits: `DRAGON`, `SCORPION` or `NO_TARGET`."""
     target = NO_TARGET
     nearest = THROW_RANGE + 1
     if dragon != CREATURES_ABSENT and not dragon_stunned:
-        away = distance(panda, dragon, width)
-        if away < nearest and sees(panda, dragon, between, trees):
+        away = grid.steps[panda, dragon]
+        if away < nearest and sees(panda, dragon, trees, grid):
             nearest = away
             target = DRAGON
     if scorpion != CREATURES_ABSENT and not scorpion_stunned:
-        away = distance(panda, scorpion, width)
-        if away < nearest and sees(panda, scorpion, between, trees):
+        away = grid.steps[panda, scorpion]
+        if away < nearest and sees(panda, scorpion, trees, grid):
             target = SCORPION
     return target

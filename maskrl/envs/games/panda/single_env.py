@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from maskrl.envs.games.panda.rules import throw_target
+from maskrl.envs.games.panda.rules import action_allowed, throw_target
 from maskrl.envs.games.panda.scene import Scene
 from maskrl.envs.games.panda.settings import (
     ACTION_NAMES,
@@ -29,6 +29,7 @@ from maskrl.envs.games.panda.settings import (
     S_TREES,
     S_WATERMELON,
     SCORPION,
+    TREE,
     USE_ITEM,
 )
 from maskrl.envs.games.panda.stepping import CAUGHT, GOES_ON, OUT_OF_TIME, WON
@@ -87,10 +88,11 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
         """Name of every entity slot, None for slots that hold nothing at the moment."""
         settings, state = self.settings, self._worlds._state[0]
         names: list[str | None] = ["panda", "watermelon", "scorpion", "dragon"]
-        for k in range(self._worlds._shown[0]):
+        view = self._worlds._view
+        for k in range(view.shown_bananas):
             there = k < settings.banana_slots and state[S_BANANAS + k] >= 0
             names.append(f"banana {k + 1}" if there else None)
-        for k in range(self._worlds._shown[1]):
+        for k in range(int((view.kinds == TREE).sum())):
             names.append(f"tree {k + 1}" if k < state[S_TREES] else None)
         return names
 
@@ -125,11 +127,11 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
                 f"({', '.join(ACTION_NAMES)}); got {action!r}"
             )
         chosen = int(action)
-        legal = bool(self._worlds._observation[3][0, chosen])
+        legal = self._legal(chosen)
         self._last_action = chosen if legal else None
         self._thrown_at = self._throw_cell() if legal and chosen == USE_ITEM else None
         observation, rewards, terminated, truncated, infos = self._worlds.step(np.array([chosen]))
-        self._outcome = int(self._worlds._outcomes[0])
+        self._outcome = int(infos["final_info"]["outcome"][0]) if "final_info" in infos else GOES_ON
         info = {"layout_id": int(infos["layout_id"][0])}
         return (
             _first(observation),
@@ -138,6 +140,12 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
             bool(truncated[0]),
             info,
         )
+
+    def _legal(self, action: int) -> bool:
+        """Whether the panda may do this now."""
+        state, tree_at = self._worlds._state[0], self._worlds._tree_at[0]
+        grid = self._worlds._view.grid
+        return bool(action_allowed(action, state[S_PANDA], state[S_CARRYING], tree_at, grid))
 
     def _throw_cell(self) -> tuple[int, int] | None:
         """Cell of the creature that a banana thrown now hits, None when it hits nobody."""
@@ -148,9 +156,8 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
             state[S_DRAGON],
             state[S_SCORPION_STUNNED],
             state[S_DRAGON_STUNNED],
-            self._worlds._between,
             self._worlds._trees[0],
-            self.settings.width,
+            self._worlds._view.grid,
         )
         columns = {SCORPION: S_SCORPION, DRAGON: S_DRAGON}
         return self._cell(int(state[columns[target]])) if target in columns else None
@@ -199,7 +206,7 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
         """Cells that the panda sees: bool [cells]."""
         if self.settings.sight == "full":
             return np.ones(self.settings.cells, np.bool_)
-        between = self._worlds._between[self._worlds._state[0, S_PANDA]]
+        between = self._worlds._view.grid.between[self._worlds._state[0, S_PANDA]]
         return np.asarray((between & self._worlds._trees[0]).max(axis=-1) == 0)
 
     def render(self) -> Any:

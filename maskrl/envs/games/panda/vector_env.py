@@ -24,9 +24,10 @@ from maskrl.envs.games.panda.layouts import (
     SEEDS_PER_SPLIT,
     article_layout,
     empty_rows,
+    layout_limits,
     split_seeds,
 )
-from maskrl.envs.games.panda.observation import write_observation
+from maskrl.envs.games.panda.observation import make_view
 from maskrl.envs.games.panda.random_stream import stream_keys
 from maskrl.envs.games.panda.settings import (
     ACTION_NAMES,
@@ -39,12 +40,13 @@ from maskrl.envs.games.panda.settings import (
     TREE,
     PandaSettings,
 )
-from maskrl.envs.games.panda.stepping import begin_episode, step_all
+from maskrl.envs.games.panda.stepping import begin_episode, observe_all, step_all
 from maskrl.errors import ConfigError
-from maskrl.geometry import cells_between
 from maskrl.masks.arrays import check_mask_array
 
 Observation = dict[str, npt.NDArray[Any]]
+_ENTRIES = ("entities", "entity_mask", "visibility", "action_mask")
+_WORLD = ("state", "tree_at", "trees", "keys", "counters", "layout_ids", "episodes")
 _LARGEST_SEED = 2**63 - 1
 _SEED_BITS = SEEDS_PER_SPLIT.bit_length() - 1
 
@@ -119,11 +121,10 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.illegal_actions = 0
         self._copy = copy
-        self._pools = tuple(CopyPool() for _ in range(4))
+        self._pools = tuple(CopyPool() for _ in _ENTRIES)
         self._autoreset = True
         self._begun = False
         self._seed = _whole_seed(seed)
-        self._between = cells_between(self.settings.width, self.settings.height)
         self._allocate(layout_seeds)
 
     def _allocate(self, layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None) -> None:
@@ -142,50 +143,31 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         self._scene = (
             article_layout(settings) if fixed else tuple(a[0] for a in empty_rows(settings, 1))
         )
-        bananas = settings.banana_slots
-        self._limits = np.array(
-            [
-                settings.width,
-                settings.height,
-                settings.min_trees,
-                settings.max_trees,
-                min(settings.min_bananas, bananas),
-                bananas,
-            ],
-            np.int64,
+        self._limits = layout_limits(settings)
+        self._view = make_view(settings)
+        self._scratch = np.zeros((2, self._trees.shape[1]), np.uint64)
+        slots, columns = settings.entity_slots, settings.feature_count
+        self._cells = np.zeros((count, slots), np.int32)
+        self._sight = np.zeros((count, slots, slots), np.bool_)
+        # What callers read: with copies an array of the same kind is taken for each step.
+        self._observation: tuple[npt.NDArray[Any], ...] = (
+            np.zeros((count, slots, columns), np.float32),
+            np.zeros((count, slots), np.bool_),
+            np.zeros((count, slots, slots), np.bool_),
+            np.zeros((count, ACTIONS), np.bool_),
         )
-        plain = settings.features == "xyt"
-        self._shown = np.array(
-            [0, 0]
-            if plain
-            else [settings.max_bananas, settings.entity_slots - 4 - settings.max_bananas],
-            np.int64,
-        )
-        self._full_sight = settings.sight == "full"
-        self._plain = plain
-        self._observation = self._empty_observation()
-        self._final = self._empty_observation()
-        self._rewards = np.zeros(count, np.float64)
-        self._terminated = np.zeros(count, np.bool_)
-        self._truncated = np.zeros(count, np.bool_)
-        self._outcomes = np.zeros(count, np.int8)
-        self._final_layouts = np.zeros(count, np.int64)
+        self._final = tuple(np.zeros_like(array) for array in self._observation)
 
-    def _empty_observation(self) -> tuple[npt.NDArray[Any], ...]:
-        slots, columns = self.settings.entity_slots, self.settings.feature_count
-        return (
-            np.zeros((self.num_envs, slots, columns), np.float32),
-            np.zeros((self.num_envs, slots), np.bool_),
-            np.zeros((self.num_envs, slots, slots), np.bool_),
-            np.zeros((self.num_envs, ACTIONS), np.bool_),
-        )
+    def _to_fill(self, arrays: tuple[npt.NDArray[Any], ...]) -> tuple[npt.NDArray[Any], ...]:
+        """Arrays that a step may fill: those given, or with copies such that nobody holds."""
+        if not self._copy:
+            return arrays
+        return tuple(pool.take(array) for pool, array in zip(self._pools, arrays, strict=True))
 
     def _as_dict(self, arrays: tuple[npt.NDArray[Any], ...]) -> Observation:
-        names = ("entities", "entity_mask", "visibility", "action_mask")
-        return {
-            name: pool.copy(array) if self._copy else _read_only(array)
-            for name, array, pool in zip(names, arrays, self._pools, strict=True)
-        }
+        if not self._copy:
+            arrays = tuple(_read_only(array) for array in arrays)
+        return dict(zip(_ENTRIES, arrays, strict=True))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -208,21 +190,19 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         if options and "layout_seeds" in options:
             self._source = (_layout_list(options["layout_seeds"]), *self._source[1:])
             self._episodes[:] = 0
-        scratch = np.empty((2, self.settings.cells), np.int64)
         for index in self._to_reset(options):
             found = begin_episode(
                 index,
-                self.num_envs,
-                *self._world(),
-                *self._source,
-                *self._scene,
+                self._world(),
+                self._source,
+                self._scene,
                 self._limits,
-                scratch,
+                self._view.grid,
+                self._scratch,
             )
             self._require_layout(-1 if found else index)
         self._begun = True
-        self._observe()
-        return self._as_dict(self._observation), {"layout_id": self._layout_ids.copy()}
+        return self.observation(), {"layout_id": self._layout_ids.copy()}
 
     def _to_reset(self, options: dict[str, Any] | None) -> list[int]:
         """Indices of the worlds in which `reset` begins a new episode."""
@@ -252,25 +232,6 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
                 f"panda: found no layout for environment {failed} "
                 f"(layout seed {self._layout_ids[failed]}): the grid of {self.settings.width} x "
                 f"{self.settings.height} is too small for what is to stand on it"
-            )
-
-    def _observe(self) -> None:
-        slots = np.empty(self.settings.entity_slots, np.int64)
-        for i in range(self.num_envs):
-            write_observation(
-                self._state[i],
-                self._tree_at[i],
-                self._trees[i],
-                self._between,
-                *(array[i] for array in self._observation),
-                slots,
-                self.settings.width,
-                self.settings.height,
-                self.settings.banana_slots,
-                self._shown[0],
-                self.settings.step_limit,
-                self._full_sight,
-                self._plain,
             )
 
     def step(
@@ -307,57 +268,49 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
                 f"panda: actions must be integers of shape ({self.num_envs},); got "
                 f"{np.asarray(actions).dtype} of shape {np.asarray(actions).shape}"
             )
-        if chosen.min() < 0 or chosen.max() >= ACTIONS:
-            index = int(np.argmax((chosen < 0) | (chosen >= ACTIONS)))
-            raise ConfigError(
-                f"panda: actions[{index}] = {chosen[index]} is not in [0, {ACTIONS}): "
-                f"the actions are {', '.join(ACTION_NAMES)}"
-            )
-        illegal, failed = step_all(
+        count = self.num_envs
+        results = (
+            np.empty(count, np.float64),
+            np.empty(count, np.bool_),
+            np.empty(count, np.bool_),
+            np.empty(count, np.int8),
+            np.zeros(count, np.int64),
+        )
+        rewards, terminated, truncated, outcomes, final_layouts = results
+        observation, final = self._to_fill(self._observation), self._to_fill(self._final)
+        illegal, ended, failed, wrong = step_all(
             chosen,
             self._world(),
             self._source,
             self._scene,
-            self._between,
-            self._observation,
-            self._final,
-            self._rewards,
-            self._terminated,
-            self._truncated,
-            self._outcomes,
-            self._final_layouts,
             self._limits,
-            self.settings.step_limit,
-            self._shown[0],
-            self._full_sight,
-            self._plain,
+            self._view,
+            self._cells,
+            self._sight,
+            self._scratch,
             self._autoreset,
+            observation,
+            final,
+            results,
         )
+        if wrong >= 0:
+            raise ConfigError(
+                f"panda: actions[{wrong}] = {chosen[wrong]} is not in [0, {ACTIONS}): "
+                f"the actions are {', '.join(ACTION_NAMES)}"
+            )
         self.illegal_actions += illegal
         self._require_layout(failed)
         infos: dict[str, Any] = {"layout_id": self._layout_ids.copy()}
-        ended = self._terminated | self._truncated
-        if ended.any():
-            infos["final_obs"] = self._as_dict(self._final)
-            infos["_final_obs"] = ended
-            infos["final_info"] = {
-                "layout_id": self._final_layouts.copy(),
-                "outcome": self._outcomes.copy(),
-            }
-            infos["_final_info"] = ended
-        return (
-            self._as_dict(self._observation),
-            self._rewards.copy(),
-            self._terminated.copy(),
-            self._truncated.copy(),
-            infos,
-        )
+        if ended:
+            infos["final_obs"] = self._as_dict(final)
+            infos["_final_obs"] = infos["_final_info"] = terminated | truncated
+            infos["final_info"] = {"layout_id": final_layouts, "outcome": outcomes}
+        return self._as_dict(observation), rewards, terminated, truncated, infos
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future depends on, as copies: continuing from it is exact."""
-        names = ("state", "tree_at", "trees", "keys", "counters", "layout_ids", "episodes")
         saved: dict[str, Any] = {
-            name: array.copy() for name, array in zip(names, self._world(), strict=True)
+            name: array.copy() for name, array in zip(_WORLD, self._world(), strict=True)
         }
         saved["layout_list"] = self._source[0].copy()
         saved["illegal_actions"] = self.illegal_actions
@@ -378,8 +331,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
                 f"panda: the saved state is of rules version {state['rules_version']}, "
                 f"this is version {RULES_VERSION}: start the run anew"
             )
-        names = ("state", "tree_at", "trees", "keys", "counters", "layout_ids", "episodes")
-        for name, array in zip(names, self._world(), strict=True):
+        for name, array in zip(_WORLD, self._world(), strict=True):
             saved = np.asarray(state[name])
             if saved.shape != array.shape:
                 raise ConfigError(
@@ -387,12 +339,12 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
                     f"{array.shape}: the number of environments or a setting differs"
                 )
         self._require_cells(np.asarray(state["state"]))
-        for name, array in zip(names, self._world(), strict=True):
+        for name, array in zip(_WORLD, self._world(), strict=True):
             array[...] = np.asarray(state[name])
         self._begun = True
         self._source = (np.asarray(state["layout_list"], dtype=np.int64), *self._source[1:])
         self.illegal_actions = int(state["illegal_actions"])
-        self._observe()
+        self.observation()
 
     def _require_cells(self, saved: npt.NDArray[Any]) -> None:
         """Refuse a state table with places off the grid: compiled code would follow them."""
@@ -414,7 +366,9 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
 
     def observation(self) -> Observation:
         """The current observation, as after the last `reset`, `step` or `set_state`."""
-        return self._as_dict(self._observation)
+        observation = self._to_fill(self._observation)
+        observe_all(self._world(), self._cells, self._sight, self._view, observation)
+        return self._as_dict(observation)
 
 
 def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

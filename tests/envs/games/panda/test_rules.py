@@ -5,14 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from maskrl.envs.games.panda.grid import grid_tables
 from maskrl.envs.games.panda.rules import (
     NO_TARGET,
+    OUTSIDE,
     action_allowed,
     distance,
     dragon_moves,
+    dragon_step,
+    greedy_steps,
+    move_number,
     neighbour,
-    pick,
     scorpion_moves,
+    scorpion_step,
     sees,
     step_towards,
     throw_target,
@@ -27,9 +32,9 @@ from maskrl.envs.games.panda.settings import (
     USE_ITEM,
     WAIT,
 )
-from maskrl.geometry import cell_bits, cells_between
+from maskrl.geometry import cell_bits
 
-BETWEEN = cells_between(5, 5)
+GRID = grid_tables(5, 5)
 
 
 def _trees(*cells: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,68 +61,94 @@ def test_neighbours_stop_at_the_border() -> None:
 
 def test_trees_borders_and_empty_paws_disallow_actions() -> None:
     tree_at, _ = _trees(1)
-    allowed = [action_allowed(a, 0, 0, tree_at, 5, 5) for a in range(6)]
+    allowed = [action_allowed(a, 0, 0, tree_at, GRID) for a in range(6)]
     # In the corner (0, 0) with a tree to the right: only down and wait.
     assert allowed == [False, True, False, False, True, False]
-    assert action_allowed(USE_ITEM, 0, 1, tree_at, 5, 5)
-    assert action_allowed(WAIT, 0, 0, tree_at, 5, 5)
+    assert action_allowed(USE_ITEM, 0, 1, tree_at, GRID)
+    assert action_allowed(WAIT, 0, 0, tree_at, GRID)
 
 
 def test_the_dragon_chases_only_what_it_sees() -> None:
     tree_at, bits = _trees()
-    assert _moves(dragon_moves, 10, 14, 24, tree_at, BETWEEN, bits, 5, 5) == {10: 0.5, 11: 0.5}
+    assert _moves(dragon_moves, 10, 14, 24, tree_at, bits, GRID) == {10: 0.5, 11: 0.5}
     tree_at, bits = _trees(12)
-    assert _moves(dragon_moves, 10, 14, 24, tree_at, BETWEEN, bits, 5, 5) == {10: 1.0}
+    assert _moves(dragon_moves, 10, 14, 24, tree_at, bits, GRID) == {10: 1.0}
 
 
 def test_the_scorpion_creeps_when_near_and_trees_do_not_blind_it() -> None:
     tree_at, _ = _trees(11)
     # Two steps away with the tree between: it is aware, but the tree is in its way.
-    assert _moves(scorpion_moves, 10, 12, 24, tree_at, 5, 5) == {10: 1.0}
+    assert _moves(scorpion_moves, 10, 12, 24, tree_at, GRID) == {10: 1.0}
     tree_at, _ = _trees()
-    assert _moves(scorpion_moves, 10, 12, 24, tree_at, 5, 5) == {10: 0.5, 11: 0.5}
+    assert _moves(scorpion_moves, 10, 12, 24, tree_at, GRID) == {10: 0.5, 11: 0.5}
 
 
 def test_the_scorpion_wanders_when_far_and_stays_where_it_cannot_go() -> None:
     tree_at, _ = _trees(5)
     # In the corner (0, 0): up and left leave the grid, down is a tree, right is free.
-    far = _moves(scorpion_moves, 0, 24, 20, tree_at, 5, 5)
+    far = _moves(scorpion_moves, 0, 24, 20, tree_at, GRID)
     assert far == {0: 0.875, 1: 0.125}
     # Nor does it step on the watermelon.
-    assert _moves(scorpion_moves, 0, 24, 1, tree_at, 5, 5) == {0: 1.0}
+    assert _moves(scorpion_moves, 0, 24, 1, tree_at, GRID) == {0: 1.0}
 
 
 def test_greedy_steps_prefer_the_longer_side_and_then_the_other() -> None:
     tree_at, _ = _trees()
-    assert step_towards(0, 14, 24, tree_at, 5, 5) == 1  # 4 right, 2 down: right first
+    assert step_towards(0, 14, 24, tree_at, GRID) == 1  # 4 right, 2 down: right first
     tree_at, _ = _trees(1)
-    assert step_towards(0, 14, 24, tree_at, 5, 5) == 5  # tree to the right: down
-    assert step_towards(0, 14, 5, tree_at, 5, 5) == 0  # and the watermelon below: stay
-    assert step_towards(0, 4, 24, tree_at, 5, 5) == 0  # a straight line has no other side
-    assert step_towards(7, 7, 24, tree_at, 5, 5) == 7
+    assert step_towards(0, 14, 24, tree_at, GRID) == 5  # tree to the right: down
+    assert step_towards(0, 14, 5, tree_at, GRID) == 0  # and the watermelon below: stay
+    assert step_towards(0, 4, 24, tree_at, GRID) == 0  # a straight line has no other side
+    assert step_towards(7, 7, 24, tree_at, GRID) == 7
 
 
 def test_a_banana_hits_the_nearest_awake_creature_in_sight() -> None:
     _, bits = _trees()
-    assert throw_target(12, 14, 13, False, False, BETWEEN, bits, 5) == DRAGON
-    assert throw_target(12, 13, 14, False, False, BETWEEN, bits, 5) == SCORPION
-    assert throw_target(12, 11, 13, False, False, BETWEEN, bits, 5) == DRAGON  # a tie
-    assert throw_target(12, 13, 14, True, False, BETWEEN, bits, 5) == DRAGON  # one sleeps
-    assert throw_target(12, 13, 14, True, True, BETWEEN, bits, 5) == NO_TARGET
-    assert throw_target(0, 24, 23, False, False, BETWEEN, bits, 5) == NO_TARGET  # too far
+    assert throw_target(12, 14, 13, False, False, bits, GRID) == DRAGON
+    assert throw_target(12, 13, 14, False, False, bits, GRID) == SCORPION
+    assert throw_target(12, 11, 13, False, False, bits, GRID) == DRAGON  # a tie
+    assert throw_target(12, 13, 14, True, False, bits, GRID) == DRAGON  # one sleeps
+    assert throw_target(12, 13, 14, True, True, bits, GRID) == NO_TARGET
+    assert throw_target(0, 24, 23, False, False, bits, GRID) == NO_TARGET  # too far
     _, bits = _trees(13)
-    assert throw_target(12, 14, 24, False, False, BETWEEN, bits, 5) == DRAGON  # tree hides it
-    assert throw_target(12, 14, -1, False, False, BETWEEN, bits, 5) == NO_TARGET
+    assert throw_target(12, 14, 24, False, False, bits, GRID) == DRAGON  # tree hides it
+    assert throw_target(12, 14, -1, False, False, bits, GRID) == NO_TARGET
 
 
 def test_sight_and_distance() -> None:
     _, bits = _trees(6)
-    assert not sees(0, 12, BETWEEN, bits) and not sees(12, 0, BETWEEN, bits)
-    assert sees(0, 4, BETWEEN, bits)
+    assert not sees(0, 12, bits, GRID) and not sees(12, 0, bits, GRID)
+    assert sees(0, 4, bits, GRID)
     assert distance(0, 24, 5) == 8
 
 
-def test_pick_covers_the_unit_interval() -> None:
-    cells, chances = np.array([3, 4, 5, 0, 0]), np.array([0.25, 0.25, 0.5, 0.0, 0.0])
-    picked = [int(pick(cells, chances, 3, u)) for u in (0.0, 0.2499, 0.25, 0.4999, 0.5, 1 - 2**-53)]
-    assert picked == [3, 3, 4, 4, 5, 5]
+def test_greedy_steps_are_the_longer_side_then_the_other() -> None:
+    assert greedy_steps(0, 14, 5, 5) == (1, 5)  # 4 right and 2 down
+    assert greedy_steps(24, 3, 5, 5) == (19, 23)  # 1 left and 4 up
+    assert greedy_steps(0, 12, 5, 5) == (1, 5)  # a tie: along the row
+    assert greedy_steps(0, 4, 5, 5) == (1, OUTSIDE)
+    assert greedy_steps(7, 7, 5, 5) == (OUTSIDE, OUTSIDE)
+
+
+def test_a_uniform_number_selects_every_move_with_its_chance() -> None:
+    last = 1 - 2**-53
+    assert [move_number(u, 0.5, 1) for u in (0.0, 0.4999, 0.5, last)] == [0, 0, 1, 1]
+    wandering = (0.0, 0.4999, 0.5, 0.6249, 0.625, 0.7499, 0.75, 0.8749, 0.875, last)
+    assert [move_number(u, 0.5, 4) for u in wandering] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+@pytest.mark.parametrize("cells", [(), (6, 7, 17), (11, 13)])
+def test_steps_are_drawn_with_the_chances_that_the_planner_is_told(cells: tuple) -> None:
+    """256 evenly spread uniforms hit every outcome exactly in its share: all are eighths."""
+    tree_at, bits = _trees(*cells)
+    spread = (np.arange(256) + 0.5) / 256
+    for creature in (0, 8, 10, 14, 22):
+        for panda in (2, 12, 18):
+            for moves, step, rest in (
+                (dragon_moves, dragon_step, (tree_at, bits, GRID)),
+                (scorpion_moves, scorpion_step, (tree_at, GRID)),
+            ):
+                drawn = [step(u, creature, panda, 24, *rest) for u in spread]
+                shares = {int(c): drawn.count(c) / 256 for c in drawn}
+                told = _moves(moves, creature, panda, 24, *rest)
+                assert shares == {cell: chance for cell, chance in told.items() if chance}

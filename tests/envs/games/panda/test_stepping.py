@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from maskrl.envs.games.panda.grid import grid_tables
 from maskrl.envs.games.panda.settings import (
     DOWN,
     LEFT,
@@ -22,9 +23,9 @@ from maskrl.envs.games.panda.settings import (
     WAIT,
 )
 from maskrl.envs.games.panda.stepping import CAUGHT, GOES_ON, OUT_OF_TIME, WON, advance
-from maskrl.geometry import cell_bits, cells_between
+from maskrl.geometry import cell_bits
 
-BETWEEN = cells_between(5, 5)
+GRID = grid_tables(5, 5)
 COLUMN = {
     "panda": S_PANDA,
     "scorpion": S_SCORPION,
@@ -51,23 +52,8 @@ def _world(**columns: int) -> np.ndarray:
 
 
 def _advance(state: np.ndarray, action: int, u_dragon: float = 0.0, u_scorpion: float = 0.0) -> int:
-    cells, chances = np.empty(5, np.int64), np.empty(5)
-    outcome = advance(
-        state,
-        action,
-        FREE,
-        BETWEEN,
-        cell_bits(FREE),
-        u_dragon,
-        u_scorpion,
-        2,
-        40,
-        5,
-        5,
-        cells,
-        chances,
-    )
-    return int(outcome)
+    trees = cell_bits(FREE)
+    return int(advance(state, action, FREE, trees, u_dragon, u_scorpion, 2, 40, GRID))
 
 
 def test_reaching_the_watermelon_wins_before_anyone_moves() -> None:
