@@ -67,9 +67,13 @@ def bench(
     settings = BenchSettings(only, against, quick, repeats, threads)
     screen = Console(stderr=True, highlight=False)
     with screen.status("beginning") as status:
-        results = run_bench(
-            settings, tell=lambda group, task: status.update(f"measuring {group}: {task}")
-        )
+
+        def tell(group: str, task: str) -> None:
+            status.update(f"measuring {group}: {task}")
+            if not screen.is_terminal:
+                screen.print(f"measuring {group}: {task}", markup=False, soft_wrap=True)
+
+        results = run_bench(settings, tell=tell)
     paths = [results.write(out / "results.json")]
     figure = ratio_figure(results)
     if figure is not None:
