@@ -252,7 +252,8 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
             Observation, rewards float64 [num_envs], terminated and truncated bool
             [num_envs], infos. Where an episode ended, the observation is the next
             episode's first, and `infos` has `final_obs` (batched), `_final_obs` and
-            `final_info` (`layout_id`, `outcome`).
+            `final_info` (`layout_id`, `outcome`). Rows of `final_obs` where no episode
+            ended are left over and mean nothing.
 
         Raises:
             ConfigError: The actions have a wrong shape, dtype or range, or `reset` was
