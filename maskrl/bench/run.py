@@ -91,6 +91,7 @@ def run_bench(
     *,
     contenders: Sequence[Contender] = CONTENDERS,
     tell: Tell = lambda group, task: None,
+    keep: Callable[[Results], object] = lambda results: None,
 ) -> Results:
     """Measure.
 
@@ -98,6 +99,8 @@ def run_bench(
         settings: What and how.
         contenders: Who may take part.
         tell: Hears what is being measured.
+        keep: Gets what there is after each cell, so that a run that is stopped was not for
+            nothing.
 
     Raises:
         ConfigError: A contender is unknown, or nothing matches `only`.
@@ -120,11 +123,13 @@ def run_bench(
                 cells, notes = _measured_by_group(group, entrants, settings, threads, repeats)
                 results.cells += cells
                 results.notes += notes
+                keep(results)
                 continue
             for task in _tasks(group, entrants, quick=settings.quick):
                 if settings.takes(task) and task.runs:
                     tell(group, task.name)
                     results.cells.append(measure(task, repeats=repeats, seconds=seconds))
+                    keep(results)
     if not results.cells and not results.notes:
         raise ConfigError(
             f"--only {' '.join(settings.only)}: nothing matches. Groups: {', '.join(GROUPS)}; "

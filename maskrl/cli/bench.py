@@ -65,6 +65,7 @@ def bench(
     from maskrl.bench.picture import ratio_figure, write_picture
 
     settings = BenchSettings(only, against, quick, repeats, threads)
+    written = out / "results.json"
     screen = Console(stderr=True, highlight=False)
     with screen.status("beginning") as status:
 
@@ -73,12 +74,12 @@ def bench(
             if not screen.is_terminal:
                 screen.print(f"measuring {group}: {task}", markup=False, soft_wrap=True)
 
-        results = run_bench(settings, tell=tell)
-    paths = [results.write(out / "results.json")]
+        results = run_bench(settings, tell=tell, keep=lambda so_far: so_far.write(written))
+    paths = [results.write(written)]
     figure = ratio_figure(results)
     if figure is not None:
-        written, reason = write_picture(figure, out)
-        paths += written
+        pictures, reason = write_picture(figure, out)
+        paths += pictures
         if reason is not None:
             results.notes.append(reason)
     console = Console(highlight=False)

@@ -43,6 +43,16 @@ def test_contenders_are_checked_timed_and_missed(exact, wrong, missing):
     assert results.goals == []  # quick figures say nothing
 
 
+def test_every_cell_is_kept_at_once(exact):
+    counts = []
+    run_bench(
+        BenchSettings(only=("greedy",), quick=True, threads=1),
+        contenders=[exact],
+        keep=lambda results: counts.append(len(results.cells)),
+    )
+    assert counts == [1, 2]
+
+
 def test_the_process_is_left_as_it_was(exact):
     torch.manual_seed(3)
     before = torch.get_num_threads(), Distribution._validate_args, torch.random.get_rng_state()
