@@ -22,10 +22,14 @@ from maskrl.kernels.fused.memory import (
     stack_like,
 )
 from maskrl.kernels.fused.tiles import (
+    BYTES_ROOM,
     COMPILED,
     INNER,
     LANES,
+    LINE,
+    OUTER,
     ROOM,
+    TWO_TILES,
     largest_of_line,
     load_lanes,
     load_line,
@@ -42,8 +46,8 @@ Work = namedtuple("Work", "z normalizer uniforms draws draw_stride row_stride he
 def _mode_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-def]
     """Find the first largest logit of each lane."""
     z = work.z
-    best = stack_like(z, 32)
-    place = stack_like(as_int64(0), 32)
+    best = stack_like(z, LANES)
+    place = stack_like(as_int64(0), LANES)
     load_lanes(source, lanes, count, steps, z)
     for lane in range(LANES):
         best[lane] = element(z, -np.inf)
@@ -68,8 +72,8 @@ def _mode_line(source, row, head, work):  # type: ignore[no-untyped-def]
     n = source.offsets[head + 1] - at
     best = element(z, -np.inf)
     place = 0
-    for begin in range(0, n, ROOM):
-        steps = load_line(source, row, at + begin, min(ROOM, n - begin), z)
+    for begin in range(0, n, LINE):
+        steps = load_line(source, row, at + begin, min(LINE, n - begin), z)
         top = largest_of_line(z, steps)
         if top > best:
             best = top
@@ -110,8 +114,8 @@ def _draws_line(source, row, head, work):  # type: ignore[no-untyped-def]
         total = np.exp(as_float64(work.normalizer)[2 * segment + 1])
         base = element(z, top)
         floor = element(z, total) * tiny(base)
-        for begin in range(0, n, ROOM):
-            size = min(ROOM, n - begin)
+        for begin in range(0, n, LINE):
+            size = min(LINE, n - begin)
             steps = load_line(source, row, at + begin, size, z)
             weigh_line(z, steps, base)
             for i in range(size):
@@ -138,20 +142,20 @@ def _draws_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-d
     return 0
 
 
-@njit(**INNER)
+@njit(**OUTER)
 def _modes(plan, logits, mask, actions):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
-    work = Work(stack_like(logits, 2048), 0, 0, 0, 0, 0, 0, actions)
-    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), 2176))
+    work = Work(stack_like(logits, ROOM), 0, 0, 0, 0, 0, 0, actions)
+    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), BYTES_ROOM))
     return walk(_mode_tile, _mode_line, source, plan, work)
 
 
-@njit(**INNER)
+@njit(**OUTER)
 def _draws(plan, logits, mask, normalizer, uniforms, draws, strides, actions):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
-    z = stack_like(logits, 4096)
+    z = stack_like(logits, TWO_TILES)
     work = Work(z, normalizer, uniforms, draws, strides[0], strides[1], strides[2], actions)
-    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), 2176))
+    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), BYTES_ROOM))
     return walk(_draws_tile, _draws_line, source, plan, work)
 
 

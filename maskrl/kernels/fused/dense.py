@@ -22,11 +22,15 @@ from maskrl.kernels.fused.memory import (
 )
 from maskrl.kernels.fused.tiles import (
     ANY_ORDER,
+    BYTES_ROOM,
     COMPILED,
     INLINE,
     INNER,
     LANES,
+    LINE,
+    OUTER,
     ROOM,
+    TWO_TILES,
     base_of_normalizer,
     distance,
     is_allowed,
@@ -66,7 +70,7 @@ def _dense_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-d
     """Serve up to 32 short segments, a lane each."""
     z, logs = work.z, work.logs != 0
     e = shift(z, ROOM)
-    base, log_totals = stack_like(z, 32), stack_like(z, 32)
+    base, log_totals = stack_like(z, LANES), stack_like(z, LANES)
     normalizer = as_float64(work.normalizer)
     load_lanes(source, lanes, count, steps, z)
     for lane in range(LANES):
@@ -109,8 +113,8 @@ def _dense_line(source, row, head, work):  # type: ignore[no-untyped-def]
     out = shift(as_like(z, work.out), row * source.offsets[source.heads] + at)
     base = base_of_normalizer(z, as_float64(work.normalizer)[2 * segment])
     log_of_total = element(z, as_float64(work.normalizer)[2 * segment + 1])
-    for begin in range(0, n, ROOM):
-        size = min(ROOM, n - begin)
+    for begin in range(0, n, LINE):
+        size = min(LINE, n - begin)
         allowed = permissions(source, row, at + begin, size)
         part, to = shift(logits, begin), shift(out, begin)
         _write_line(part, allowed, size, base, log_of_total, work.logs != 0, to)
@@ -158,13 +162,13 @@ def _spread_line(source, row, head, work):  # type: ignore[no-untyped-def]
     base = base_of_normalizer(z, as_float64(work.normalizer)[2 * segment])
     log_total = element(z, as_float64(work.normalizer)[2 * segment + 1])
     total = 0.0
-    for begin in range(0, n, ROOM):
-        size = min(ROOM, n - begin)
+    for begin in range(0, n, LINE):
+        size = min(LINE, n - begin)
         allowed = permissions(source, row, at + begin, size)
         part, g = shift(logits, begin), shift(upstream, begin)
         total += _sum_upstream(part, allowed, g, size, base, log_total, logs)
-    for begin in range(0, n, ROOM):
-        size = min(ROOM, n - begin)
+    for begin in range(0, n, LINE):
+        size = min(LINE, n - begin)
         allowed = permissions(source, row, at + begin, size)
         part, g, to = shift(logits, begin), shift(upstream, begin), shift(out, begin)
         _spread_part(part, allowed, g, size, base, log_total, element(z, total), logs, to)
@@ -179,19 +183,19 @@ def _spread_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-
     return 0
 
 
-@njit(**INNER)
+@njit(**OUTER)
 def _dense(plan, logits, mask, normalizer, logs, out):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
-    work = Work(stack_like(logits, 4096), normalizer, 0, logs, out)
-    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), 2176))
+    work = Work(stack_like(logits, TWO_TILES), normalizer, 0, logs, out)
+    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), BYTES_ROOM))
     return walk(_dense_tile, _dense_line, source, plan, work)
 
 
-@njit(**INNER)
+@njit(**OUTER)
 def _dense_gradient(plan, logits, mask, normalizer, upstream, logs, out):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
-    work = Work(stack_like(logits, 32), normalizer, upstream, logs, out)
-    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), 2176))
+    work = Work(stack_like(logits, LANES), normalizer, upstream, logs, out)
+    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), BYTES_ROOM))
     return walk(_spread_tile, _spread_line, source, plan, work)
 
 

@@ -24,10 +24,14 @@ from maskrl.kernels.fused.memory import (
     stack_like,
 )
 from maskrl.kernels.fused.tiles import (
+    BYTES_ROOM,
     COMPILED,
+    FOUR_TILES,
     INLINE,
     INNER,
     LANES,
+    LINE,
+    OUTER,
     ROOM,
     base_of_normalizer,
     distance,
@@ -61,9 +65,9 @@ def _sum_terms(z, steps, base_p, log_p, base_q, log_q, total, beyond):  # type: 
     """Add p * (log p - log q) of a tile by lane; `beyond` counts what q cannot take."""
     other = shift(z, ROOM)
     blocked = element(z, -np.inf)
-    part = stack_like(z, 32)
-    whole = stack_like(total, 32)
-    outside = stack_like(beyond, 32)
+    part = stack_like(z, LANES)
+    whole = stack_like(total, LANES)
+    outside = stack_like(beyond, LANES)
     for lane in range(LANES):
         whole[lane] = total[lane]
         outside[lane] = beyond[lane]
@@ -136,10 +140,10 @@ def _upstream(source, row, head, segment, work):  # type: ignore[no-untyped-def]
 def _tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-def]
     """Serve up to 32 short segments, a lane each."""
     z = work.z
-    base_p, log_p = stack_like(z, 32), stack_like(z, 32)
-    base_q, log_q = stack_like(z, 32), stack_like(z, 32)
-    kl, g = stack_like(z, 32), stack_like(z, 32)
-    total, beyond = stack_like(as_float64(0), 32), stack_like(as_float64(0), 32)
+    base_p, log_p = stack_like(z, LANES), stack_like(z, LANES)
+    base_q, log_q = stack_like(z, LANES), stack_like(z, LANES)
+    kl, g = stack_like(z, LANES), stack_like(z, LANES)
+    total, beyond = stack_like(as_float64(0), LANES), stack_like(as_float64(0), LANES)
     load_lanes(source, lanes, count, steps, z)
     load_lanes(work.other, lanes, count, steps, shift(z, ROOM))
     for lane in range(LANES):
@@ -174,10 +178,10 @@ def _tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-def]
 def _line(source, row, head, work):  # type: ignore[no-untyped-def]
     """Serve one segment of any length."""
     z = work.z
-    base_p, log_p = stack_like(z, 32), stack_like(z, 32)
-    base_q, log_q = stack_like(z, 32), stack_like(z, 32)
-    kl, g = stack_like(z, 32), stack_like(z, 32)
-    total, beyond = stack_like(as_float64(0), 32), stack_like(as_float64(0), 32)
+    base_p, log_p = stack_like(z, LANES), stack_like(z, LANES)
+    base_q, log_q = stack_like(z, LANES), stack_like(z, LANES)
+    kl, g = stack_like(z, LANES), stack_like(z, LANES)
+    total, beyond = stack_like(as_float64(0), LANES), stack_like(as_float64(0), LANES)
     at = source.offsets[head]
     n = source.offsets[head + 1] - at
     segment = row * source.heads + head
@@ -191,8 +195,8 @@ def _line(source, row, head, work):  # type: ignore[no-untyped-def]
         kl[lane] = divergence
         g[lane] = upstream
     first = row * source.offsets[source.heads] + at
-    for begin in range(0, n, ROOM):
-        size = min(ROOM, n - begin)
+    for begin in range(0, n, LINE):
+        size = min(LINE, n - begin)
         steps = load_line(source, row, at + begin, size, z)
         load_line(work.other, row, at + begin, size, shift(z, ROOM))
         if forward:
@@ -216,14 +220,14 @@ def _line(source, row, head, work):  # type: ignore[no-untyped-def]
     return 0
 
 
-@njit(**INNER)
+@njit(**OUTER)
 def _divergence(  # type: ignore[no-untyped-def]
     plan_p, p, mask_p, normalizer_p, plan_q, q, mask_q, normalizer_q, divergence, g, out_p, out_q
 ):
     """Serve a call in the type of `p` and `q`."""
-    z = stack_like(p, 8192)
-    source = source_of(p, mask_p, plan_p, stack_like(as_uint8(0), 2176))
-    other = source_of(q, mask_q, plan_q, stack_like(as_uint8(0), 2176))
+    z = stack_like(p, FOUR_TILES)
+    source = source_of(p, mask_p, plan_p, stack_like(as_uint8(0), BYTES_ROOM))
+    other = source_of(q, mask_q, plan_q, stack_like(as_uint8(0), BYTES_ROOM))
     work = Work(z, other, normalizer_p, normalizer_q, divergence, g, out_p, out_q)
     return walk(_tile, _line, source, plan_p, work)
 

@@ -14,17 +14,17 @@ from numba import njit
 
 from maskrl.kernels.fused.exponential import tiny
 from maskrl.kernels.fused.memory import element, shift, stack_like
-from maskrl.kernels.fused.tiles import ANY_ORDER, INNER, LANES, ROOM, load_line, weigh_line
+from maskrl.kernels.fused.tiles import ANY_ORDER, INNER, LANES, LINE, ROOM, load_line, weigh_line
 
 
 @njit(**INNER)
 def draw_lanes(z, steps, uniforms, total, place):  # type: ignore[no-untyped-def]
     """Draw one entry from each lane of a weighed tile; any entry where the total is 0 or NaN."""
     e = shift(z, ROOM)
-    floor = stack_like(z, 32)
-    running = stack_like(total, 32)
-    target = stack_like(total, 32)
-    passed = stack_like(place, 32)
+    floor = stack_like(z, LANES)
+    running = stack_like(total, LANES)
+    target = stack_like(total, LANES)
+    passed = stack_like(place, LANES)
     for lane in range(LANES):
         floor[lane] = element(z, total[lane]) * tiny(z[0])
         running[lane] = 0.0
@@ -115,8 +115,8 @@ def draw_long(source, row, at, n, uniform, top, tops, totals, z):  # type: ignor
             running += totals[i]
             if running > target:
                 break
-    begin = chosen * ROOM
-    steps = load_line(source, row, at + begin, min(ROOM, n - begin), z)
+    begin = chosen * LINE
+    steps = load_line(source, row, at + begin, min(LINE, n - begin), z)
     weigh_line(z, steps, base)
     highest = element(z, tops[chosen])
     return begin + draw_in_line(z, steps, highest, floor, target - before)

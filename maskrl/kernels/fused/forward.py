@@ -24,11 +24,14 @@ from maskrl.kernels.fused.memory import (
     stack_like,
 )
 from maskrl.kernels.fused.tiles import (
+    BYTES_ROOM,
     COMPILED,
     INLINE,
     INNER,
     LANES,
-    ROOM,
+    LINE,
+    OUTER,
+    TWO_TILES,
     any_allowed,
     base_of,
     is_allowed,
@@ -99,10 +102,10 @@ def _forward_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped
     """Serve up to 32 short segments, a lane each."""
     z = work.z
     doubles = as_float64(0)
-    top, base = stack_like(z, 32), stack_like(z, 32)
-    total, slope = stack_like(doubles, 32), stack_like(doubles, 32)
-    log_totals, entropy = stack_like(doubles, 32), stack_like(doubles, 32)
-    place = stack_like(as_int64(0), 32)
+    top, base = stack_like(z, LANES), stack_like(z, LANES)
+    total, slope = stack_like(doubles, LANES), stack_like(doubles, LANES)
+    log_totals, entropy = stack_like(doubles, LANES), stack_like(doubles, LANES)
+    place = stack_like(as_int64(0), LANES)
     load_lanes(source, lanes, count, steps, z)
     largest_of_lanes(z, steps, top)
     for lane in range(LANES):
@@ -171,7 +174,7 @@ def _forward_line(source, row, head, work):  # type: ignore[no-untyped-def]
     z = work.z
     at = source.offsets[head]
     n = source.offsets[head + 1] - at
-    if n > ROOM:
+    if n > LINE:
         return _forward_long(source, row, head, work)
     steps = load_line(source, row, at, n, z)
     top = largest_of_line(z, steps)
@@ -196,13 +199,13 @@ def _forward_long(source, row, head, work):  # type: ignore[no-untyped-def]
     z = work.z
     at = source.offsets[head]
     n = source.offsets[head + 1] - at
-    tiles = (n + ROOM - 1) // ROOM
+    tiles = (n + LINE - 1) // LINE
     drawing = work.uniforms != 0
     tops = np.empty(tiles if drawing else 0, np.float64)
     totals = np.empty(tiles if drawing else 0, np.float64)
-    top, total, slope = -np.inf, 0.0, 0.0
+    top, total, slope = np.float64(-np.inf), 0.0, 0.0
     for i in range(tiles):
-        steps = load_line(source, row, at + i * ROOM, min(ROOM, n - i * ROOM), z)
+        steps = load_line(source, row, at + i * LINE, min(LINE, n - i * LINE), z)
         high = largest_of_line(z, steps)
         part, lean = weigh_line(z, steps, high)
         peak = np.float64(high)
@@ -217,7 +220,7 @@ def _forward_long(source, row, head, work):  # type: ignore[no-untyped-def]
             total = factor * total + part
             top = peak
         else:
-            moved = peak - top if peak > -np.inf else 0.0
+            moved = peak - top if peak > -np.inf else np.float64(0.0)
             factor = math.exp(moved)
             slope += factor * (lean + moved * part) if factor > 0.0 else 0.0
             total += factor * part
@@ -234,12 +237,12 @@ def _forward_long(source, row, head, work):  # type: ignore[no-untyped-def]
     return _finish(source, row, head, top, total, slope, action, work)
 
 
-@njit(**INNER)
+@njit(**OUTER)
 def _forward(plan, logits, mask, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
-    z = stack_like(logits, 4096)
+    z = stack_like(logits, TWO_TILES)
     work = Work(z, uniforms, actions, log_probs, normalizer, entropy)
-    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), 2176))
+    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), BYTES_ROOM))
     return walk(_forward_tile, _forward_line, source, plan, work)
 
 

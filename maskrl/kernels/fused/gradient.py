@@ -23,11 +23,15 @@ from maskrl.kernels.fused.memory import (
     stack_like,
 )
 from maskrl.kernels.fused.tiles import (
+    BYTES_ROOM,
     COMPILED,
     INLINE,
     INNER,
     LANES,
+    LINE,
+    OUTER,
     ROOM,
+    TWO_TILES,
     base_of_normalizer,
     distance,
     is_allowed,
@@ -80,8 +84,8 @@ def _gradient_tile(source, lanes, count, steps, work):  # type: ignore[no-untype
     """Serve up to 32 short segments, a lane each."""
     z = work.z
     g = shift(z, ROOM)
-    base, log_totals = stack_like(z, 32), stack_like(z, 32)
-    choices, constants, factors = stack_like(z, 32), stack_like(z, 32), stack_like(z, 32)
+    base, log_totals = stack_like(z, LANES), stack_like(z, LANES)
+    choices, constants, factors = stack_like(z, LANES), stack_like(z, LANES), stack_like(z, LANES)
     normalizer = as_float64(work.normalizer)
     load_lanes(source, lanes, count, steps, z)
     for lane in range(LANES):
@@ -131,32 +135,31 @@ def _gradient_line(source, row, head, work):  # type: ignore[no-untyped-def]
     segment = row * source.heads + head
     logits = shift(source.logits, row * source.row_stride + at)
     out = shift(as_like(z, work.out), row * source.offsets[source.heads] + at)
-    action = -1
+    action = 0
+    is_possible = False
     if work.of_log_prob.address != 0:
         action = as_int64(work.actions)[segment]
-        if action < 0 or action >= n or not is_allowed(source, row, at + action):
-            action = -1
-        elif logits[action] == element(z, -np.inf):
-            action = -1
-    choice, constant, factor = _factors(row, head, segment, action >= 0, work)
+        if action >= 0 and action < n and is_allowed(source, row, at + action):
+            is_possible = logits[action] != element(z, -np.inf)
+    choice, constant, factor = _factors(row, head, segment, is_possible, work)
     base = base_of_normalizer(z, as_float64(work.normalizer)[2 * segment])
     log_of_total = element(z, as_float64(work.normalizer)[2 * segment + 1])
-    for begin in range(0, n, ROOM):
-        size = min(ROOM, n - begin)
+    for begin in range(0, n, LINE):
+        size = min(LINE, n - begin)
         allowed = permissions(source, row, at + begin, size)
         part, to = shift(logits, begin), shift(out, begin)
         _write_line(part, allowed, size, base, log_of_total, constant, factor, to)
-    if action >= 0:
+    if is_possible:
         out[action] += choice
     return 0
 
 
-@njit(**INNER)
+@njit(**OUTER)
 def _gradient(plan, logits, mask, normalizer, entropy, actions, of_log_prob, of_entropy, out):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
-    z = stack_like(logits, 4096)
+    z = stack_like(logits, TWO_TILES)
     work = Work(z, normalizer, entropy, actions, of_log_prob, of_entropy, out)
-    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), 2176))
+    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), BYTES_ROOM))
     return walk(_gradient_tile, _gradient_line, source, plan, work)
 
 

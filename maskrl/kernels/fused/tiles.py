@@ -26,7 +26,10 @@ from maskrl.kernels.fused.memory import (
 )
 
 LANES = 32
-ROOM = 2048  # logits of a tile
+ROOM = 4096  # logits of a tile
+LINE = 2048  # logits that one long segment takes of it at a time
+TWO_TILES, FOUR_TILES = 2 * ROOM, 4 * ROOM
+BYTES_ROOM = ROOM + 64  # permissions of a tile, which may begin within a byte of bits
 SHORT = ROOM // LANES  # the longest segment that can be a lane
 
 # What the numbers of a plan are, see `maskrl.kernels.fused.plan`.
@@ -39,6 +42,9 @@ INNER = {"fastmath": {"contract"}, "error_model": "numpy"}
 # What Python calls: releases the interpreter, compiled once and kept on disk.
 COMPILED = {**INNER, "nogil": True, "cache": True}
 INLINE = {"fastmath": {"contract"}, "forceinline": True, "error_model": "numpy"}
+# Functions that only call others have no compiled form of their own, of which each would be
+# optimised again with all that it calls.
+OUTER = {**INNER, "inline": "always"}
 # Sums in any order; NaN and infinity keep their meaning.
 ANY_ORDER = {**INNER, "fastmath": {"contract", "reassoc", "nsz"}}
 
@@ -112,10 +118,10 @@ def is_allowed(source, row, entry):  # type: ignore[no-untyped-def]
 @njit(**INNER)
 def any_allowed(source, row, at, n):  # type: ignore[no-untyped-def]
     """Whether a segment allows anything."""
+    found = False
     for j in range(n):
-        if is_allowed(source, row, at + j):
-            return True
-    return False
+        found |= is_allowed(source, row, at + j)
+    return found
 
 
 @njit(**INNER)
@@ -165,7 +171,7 @@ def store_lanes(source, lanes, count, values, out):  # type: ignore[no-untyped-d
 @njit(**INNER)
 def largest_of_lanes(z, steps, top):  # type: ignore[no-untyped-def]
     """Write the largest logit of each lane, -inf where there is none; NaN is passed over."""
-    best = stack_like(z, 32)
+    best = stack_like(z, LANES)
     for lane in range(LANES):
         best[lane] = element(z, -np.inf)
     for j in range(steps):
@@ -180,7 +186,7 @@ def largest_of_lanes(z, steps, top):  # type: ignore[no-untyped-def]
 @njit(**INNER)
 def largest_of_line(z, steps):  # type: ignore[no-untyped-def]
     """Return the largest logit of all lanes, -inf if there is none; NaN is passed over."""
-    best = stack_like(z, 32)
+    best = stack_like(z, LANES)
     largest_of_lanes(z, steps, best)
     half = LANES // 2
     while half > 0:
@@ -228,11 +234,11 @@ def weigh(z, steps, base, total, slope):  # type: ignore[no-untyped-def]
     Four steps are summed in the type of the logits before they join a total.
     """
     e = shift(z, ROOM)
-    b = stack_like(z, 32)
-    part = stack_like(z, 32)
-    lean = stack_like(z, 32)
-    whole = stack_like(total, 32)
-    leaning = stack_like(total, 32)
+    b = stack_like(z, LANES)
+    part = stack_like(z, LANES)
+    lean = stack_like(z, LANES)
+    whole = stack_like(total, LANES)
+    leaning = stack_like(total, LANES)
     for lane in range(LANES):
         b[lane] = base[lane]
         whole[lane] = 0.0
@@ -280,9 +286,9 @@ def _sum(values):  # type: ignore[no-untyped-def]
 @njit(**INNER)
 def weigh_line(z, steps, top):  # type: ignore[no-untyped-def]
     """Write exp(z - top) of a line at `z + ROOM`; return its sum, and that with distances."""
-    base = stack_like(z, 32)
-    total = stack_like(as_float64(0), 32)
-    slope = stack_like(as_float64(0), 32)
+    base = stack_like(z, LANES)
+    total = stack_like(as_float64(0), LANES)
+    slope = stack_like(as_float64(0), LANES)
     for lane in range(LANES):
         base[lane] = base_of(z, top)
     weigh(z, steps, base, total, slope)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from numba import njit
 
 from maskrl.kernels.fused.memory import as_int64, stack_like
-from maskrl.kernels.fused.tiles import FIRST, INLINE, LANES, LAST, SHORT, Lanes
+from maskrl.kernels.fused.tiles import FIRST, INLINE, LANES, LAST, OUTER, SHORT, Lanes
 
-# Costs, measured, in units of a quarter nanosecond: a step of a tile, moving one logit
-# across, one segment alone.
-STEP, MOVE, ALONE = 56, 2, 240
+# Costs, measured, in units of a quarter nanosecond: of a tile, and of each segment and step in
+# it and of moving one logit across; of a segment alone, and of each step in it.
+TILE, LANE, STEP, MOVE = 160, 32, 120, 2
+ALONE, ALONE_STEP = 560, 48
 
 
 @njit(**INLINE)
@@ -22,11 +23,11 @@ def _is_lane(n, together):  # type: ignore[no-untyped-def]
     """Whether a segment of `n` logits is better a lane, if so many go together."""
     if n > SHORT:
         return False
-    alone = ALONE + STEP * ((n + LANES - 1) // LANES)
-    return n * (STEP + MOVE * together) <= together * alone
+    alone = ALONE + ALONE_STEP * ((n + LANES - 1) // LANES)
+    return TILE + LANE * together + n * (STEP + MOVE * together) <= together * alone
 
 
-@njit(**INLINE)
+@njit(**OUTER)
 def walk(tile, line, source, plan, work):  # type: ignore[no-untyped-def]
     """Call `tile(source, lanes, count, steps, work)` or `line(source, row, head, work)` for all.
 
@@ -34,7 +35,7 @@ def walk(tile, line, source, plan, work):  # type: ignore[no-untyped-def]
     Returns the flags that any of the calls gave.
     """
     numbers = as_int64(plan)
-    lanes = Lanes(stack_like(numbers, 32), stack_like(numbers, 32))
+    lanes = Lanes(stack_like(numbers, LANES), stack_like(numbers, LANES))
     status = 0
     first, last = numbers[FIRST], numbers[LAST]
     rows, heads = source.rows, source.heads
