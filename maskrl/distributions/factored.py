@@ -299,7 +299,7 @@ class FactoredDistribution(Distribution):
             raise
         if rows.empty is not None:
             picked = torch.where(rows.empty & (actions == self._idle_action), 0.0, picked)
-        if validate and picked.numel() > 0 and picked.detach().min().item() == LOG_ZERO:
+        if validate and not rows.is_possible(picked):
             self._check_allowed(actions, picked.detach())
         return picked.sum(-1) if reduce == "joint" and self._event_shape else picked
 

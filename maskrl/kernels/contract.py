@@ -53,6 +53,9 @@ class Rows(Protocol):
     def argmax(self) -> Tensor:
         """A most probable action `[...]`, any index in empty and unsound rows."""
 
+    def is_possible(self, log_probs: Tensor) -> bool:
+        """Whether none of the log-probabilities that `chosen` just gave is -inf."""
+
 
 class Backend(Protocol):
     """Makes rows. `name` is what `set_backend` calls it."""

@@ -13,10 +13,11 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from maskrl.errors import ConfigError
 from maskrl.kernels.contract import Backend, Rows
+from maskrl.kernels.fused.backend import FusedBackend
 from maskrl.kernels.reference import ReferenceBackend
 
 _REFERENCE = ReferenceBackend()
-_backends: dict[str, Backend] = {"reference": _REFERENCE}
+_backends: dict[str, Backend] = {"reference": _REFERENCE, "fused": FusedBackend()}
 _choice = "auto"
 
 _PROXY = torch._C._TorchDispatchModeKey.PROXY
@@ -35,12 +36,10 @@ def set_backend(name: str) -> None:
     global _choice
     if name != "auto" and name not in _backends:
         known = ", ".join(repr(known) for known in ("auto", *_backends))
-        reason = (
-            "the fused backend is not part of this version of maskrl"
-            if name == "fused"
-            else "no such backend is registered"
+        raise ConfigError(
+            f"set_backend: name is {name!r}, but no such backend is registered; expected one of "
+            f"{known}."
         )
-        raise ConfigError(f"set_backend: name is {name!r}, but {reason}; expected one of {known}.")
     _choice = name
 
 

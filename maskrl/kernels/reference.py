@@ -79,6 +79,10 @@ class ReferenceRows:
             logits = torch.where(self._action_mask, logits, LOG_ZERO)
         return logits.argmax(-1)
 
+    def is_possible(self, log_probs: Tensor) -> bool:
+        """Whether no log-probability is -inf."""
+        return is_possible(log_probs)
+
 
 class ReferenceHeads:
     """Several masked categorical heads in a row; see `maskrl.kernels.contract.Rows`."""
@@ -131,6 +135,10 @@ class ReferenceHeads:
     def argmax(self) -> Tensor:
         """A most probable choice of each head."""
         return torch.stack([head.argmax() for head in self._heads], -1)
+
+    def is_possible(self, log_probs: Tensor) -> bool:
+        """Whether no log-probability is -inf."""
+        return is_possible(log_probs)
 
 
 def _stack_flags(flags: list[Tensor | None], logits: Tensor) -> Tensor | None:
@@ -232,6 +240,11 @@ def chosen(log_probs: Tensor, actions: Tensor) -> Tensor:
     if not torch.is_grad_enabled():
         return picked
     return torch.where(picked == LOG_ZERO, LOG_ZERO, picked)
+
+
+def is_possible(log_probs: Tensor) -> bool:
+    """Whether no log-probability is -inf."""
+    return log_probs.numel() == 0 or log_probs.detach().min().item() != LOG_ZERO
 
 
 def sample(log_probs: Tensor, uniform: Tensor) -> Tensor:

@@ -32,19 +32,14 @@ def _own_registry(monkeypatch):
     monkeypatch.setattr(dispatch, "_choice", "auto")
 
 
-@pytest.mark.parametrize("name", ["auto", "reference"])
-def test_both_names_of_this_version_are_accepted(name):
+@pytest.mark.parametrize(
+    ("name", "takes"), [("auto", "fused"), ("fused", "fused"), ("reference", "reference")]
+)
+def test_the_names_of_this_version(name, takes):
     set_backend(name)
     assert get_backend() == name
-    assert choose_backend(LOGITS, MASK).name == "reference"
-
-
-def test_fused_says_that_it_is_not_there():
-    with pytest.raises(ConfigError) as caught:
-        set_backend("fused")
-    for word in ["set_backend", "fused backend is not part of this version", "'reference'"]:
-        assert word in str(caught.value)
-    assert get_backend() == "auto"
+    assert choose_backend(LOGITS, MASK).name == takes
+    assert choose_backend(LOGITS.to("meta"), None).name == "reference"
 
 
 def test_unknown_names_are_refused():
@@ -55,7 +50,7 @@ def test_unknown_names_are_refused():
 def test_auto_takes_the_newest_backend_that_serves():
     register_backend(WideRows())
     assert choose_backend(LOGITS, MASK).name == "wide"
-    assert choose_backend(LOGITS[:, :2], None).name == "reference"
+    assert choose_backend(LOGITS[:, :2], None).name == "fused"
     set_backend("wide")
     assert choose_backend(LOGITS[:, :2], None).name == "reference"
     set_backend("reference")

@@ -42,6 +42,7 @@ class FusedRows:
         "_action_mask",
         "_drawn",
         "_entropy",
+        "_impossible",
         "_layout",
         "_logits",
         "_normalizer",
@@ -66,7 +67,8 @@ class FusedRows:
         self._normalizer: Tensor | None = None
         self._status: int | None = None
         self._entropy: Tensor | None = None
-        self._drawn: tuple[Tensor, Tensor] | None = None
+        self._drawn: Drawn | None = None
+        self._impossible: bool | None = None
 
     # What is known.
 
@@ -79,7 +81,11 @@ class FusedRows:
 
     def _is_trained(self) -> bool:
         """Whether a result must carry a gradient."""
-        return self._logits.requires_grad and torch.is_grad_enabled()
+        return (
+            self._logits.requires_grad
+            and torch.is_grad_enabled()
+            and not torch.is_inference_mode_enabled()
+        )
 
     def _known(self) -> Tensor:
         """The normaliser of every row, from a pass of its own if there was none yet."""
@@ -128,6 +134,7 @@ class FusedRows:
         )
         self._normalizer = normalizer
         self._status = status
+        self._impossible = bool(status & IMPOSSIBLE)
         if status & OUT_OF_RANGE:
             raise IndexError("an action is not one of those that there are")
         if not self._logits.requires_grad:
@@ -136,7 +143,7 @@ class FusedRows:
 
     def _dense(self, logs: bool) -> Tensor:
         if self._is_trained():
-            result: Tensor = _Dense.apply(self._logits, self, logs)
+            result: Tensor = _apply(_Dense, self._logits, self, logs)
             return result
         return self._write(logs, self._known())
 
@@ -168,44 +175,50 @@ class FusedRows:
         if self._entropy is not None and self._entropy.requires_grad == self._is_trained():
             return self._entropy
         if self._is_trained():
-            self._entropy = _Score.apply(self._logits, self, None)[1]
-        else:
-            entropy = self._forward(None, None)[1]
-            if self._logits.requires_grad:
-                return entropy
+            entropy: Tensor = _apply(_Score, self._logits, self, None)[1]
             self._entropy = entropy
-        return self._entropy
+            return entropy
+        return self._forward(None, None)[1]
 
     def chosen(self, actions: Tensor) -> Tensor:
         """Log-probabilities of actions; a -inf one is a constant."""
-        if self._drawn is not None and actions is self._drawn[0] and not self._is_trained():
-            return self._drawn[1]
-        if actions.shape != self._shape:
+        drawn = self._drawn
+        is_drawn = drawn is not None and actions is drawn.actions and not self._is_trained()
+        if drawn is not None and is_drawn and drawn.is_unchanged():
+            self._impossible = False
+            return drawn.log_probs
+        if actions.shape != self._shape or _is_transformed():
             return self._chosen_more(actions)
         actions = actions.contiguous()
         if not self._is_trained():
             return self._forward(None, actions)[0]
-        log_probs, self._entropy = _Score.apply(self._logits, self, actions)
-        return log_probs
+        scored: tuple[Tensor, Tensor] = _apply(_Score, self._logits, self, actions)
+        self._entropy = scored[1]
+        return scored[0]
 
     def _chosen_more(self, actions: Tensor) -> Tensor:
-        """Score actions with further leading dimensions."""
-        log_probs = self.log_probs()
-        if self._sizes is None:
-            return reference.chosen(log_probs, actions)
-        heads = zip(log_probs.split(self._sizes, -1), actions.unbind(-1), strict=True)
-        return torch.stack([reference.chosen(of, choice) for of, choice in heads], -1)
+        """Score actions with further leading dimensions, or inside a functional transform."""
+        if _is_transformed():
+            picked = self._reference().chosen(actions)
+        elif self._sizes is None:
+            picked = reference.chosen(self.log_probs(), actions)
+        else:
+            of_heads = self.log_probs().split(self._sizes, -1)
+            pairs = zip(of_heads, actions.unbind(-1), strict=True)
+            picked = torch.stack([reference.chosen(of, choice) for of, choice in pairs], -1)
+        self._impossible = None
+        return picked
 
     def sample(self, uniform: Tensor) -> Tensor:
         """Draw by inverse CDF."""
         shape = torch.Size(self._shape)
         lead = uniform.ndim - len(shape)
-        if uniform.shape[lead:] != shape or not uniform.is_contiguous():
+        if uniform.shape[lead:] != shape or not uniform.is_contiguous() or _is_transformed():
             return self._reference().sample(uniform)
         if lead == 0:
-            drawn = torch.empty(shape, dtype=torch.int64)
-            self._drawn = drawn, self._forward(uniform, drawn)[0]
-            return drawn
+            actions = torch.empty(shape, dtype=torch.int64)
+            self._drawn = Drawn(actions, self._forward(uniform, actions)[0])
+            return actions
         layout = self.layout
         heads = 1 if self._sizes is None else len(self._sizes)
         actions = torch.empty(uniform.shape, dtype=torch.int64)
@@ -240,13 +253,45 @@ class FusedRows:
 
     def is_possible(self, log_probs: Tensor) -> bool:
         """Whether no log-probability that was just scored is -inf."""
-        return not self._flags & IMPOSSIBLE
+        return (
+            reference.is_possible(log_probs) if self._impossible is None else not self._impossible
+        )
 
     def _reference(self) -> Rows:
         """The same rows in plain torch."""
         mask = self._action_mask
         plain = mask.unpack() if isinstance(mask, PackedMask) else mask
         return reference.ReferenceBackend().rows(self._logits, plain, look=True, sizes=self._sizes)
+
+
+def _apply(function: Any, *arguments: Any) -> Any:
+    """Call an autograd function, which torch leaves untyped."""
+    return function.apply(*arguments)
+
+
+class Drawn:
+    """Actions that were drawn, with the log-probabilities that came along.
+
+    Args:
+        actions: What the caller was given, and may write into.
+        log_probs: Of these actions.
+    """
+
+    __slots__ = ("_copy", "_version", "actions", "log_probs")
+
+    def __init__(self, actions: Tensor, log_probs: Tensor) -> None:
+        self.actions = actions
+        self.log_probs = log_probs
+        # In inference mode nobody counts what is written, and a copy has to tell.
+        untracked = actions.is_inference()
+        self._copy = actions.clone() if untracked else None
+        self._version = 0 if untracked else actions._version
+
+    def is_unchanged(self) -> bool:
+        """Whether nobody has written into the actions since."""
+        if self._copy is not None:
+            return torch.equal(self._copy, self.actions)
+        return self.actions._version == self._version
 
 
 class _Score(torch.autograd.Function):
@@ -257,7 +302,7 @@ class _Score(torch.autograd.Function):
         log_probs, entropy = rows._forward(None, actions)
         ctx.rows = rows
         ctx.has_actions = actions is not None
-        mask = rows.layout.mask
+        mask = _watched(rows.layout.mask)
         ctx.save_for_backward(logits, rows._normalizer, entropy.detach(), actions, mask)
         ctx.set_materialize_grads(False)
         return log_probs, entropy
@@ -304,7 +349,7 @@ class _Dense(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, rows: FusedRows, logs: bool) -> Tensor:
         rows._forward(None, None)
         ctx.rows, ctx.logs = rows, logs
-        ctx.save_for_backward(logits, rows._normalizer, rows.layout.mask)
+        ctx.save_for_backward(logits, rows._normalizer, _watched(rows.layout.mask))
         assert rows._normalizer is not None
         return rows._write(logs, rows._normalizer)
 
@@ -355,6 +400,16 @@ def _again(
         values.append(plain.entropy())
         upstream.append(of_entropy)
     return torch.autograd.grad(values, logits, upstream, create_graph=True, allow_unused=True)[0]
+
+
+def _watched(mask: Tensor | None) -> Tensor | None:
+    """The mask, to be refused by autograd if it is changed before the backward pass."""
+    return None if mask is None or mask.is_inference() else mask
+
+
+def _is_transformed() -> bool:
+    """Whether a functional transform such as vmap is at work."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _strides(upstream: Tensor | None, heads: int) -> tuple[Tensor | None, int, int]:
