@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 OUT = Path("runs/bench")
-PAGE_WIDTH = 132
+PAGE_WIDTH = 144
 """Of what goes into a file, where no terminal says how wide it is."""
 
 
