@@ -19,6 +19,7 @@ from maskrl.kernels.fused.memory import (
     as_like,
     as_uint8,
     element,
+    fetch,
     shift,
     stack_like,
 )
@@ -94,6 +95,13 @@ def _gradient_tile(source, lanes, count, steps, work):  # type: ignore[no-untype
         row, head = lanes.row[lane], lanes.head[lane]
         segment = row * source.heads + head
         n = source.offsets[head + 1] - source.offsets[head]
+        # What the next rows need: head by head it would come too late on its own.
+        ahead = segment + LANES * source.heads
+        fetch(shift(normalizer, 2 * ahead))
+        fetch(shift(as_int64(work.actions), ahead))
+        fetch(shift(as_like(z, work.entropy), ahead))
+        fetch(shift(as_like(z, work.of_log_prob.address), ahead))
+        fetch(shift(as_like(z, work.of_entropy.address), ahead))
         is_possible = False
         if work.of_log_prob.address != 0:
             action = as_int64(work.actions)[segment]

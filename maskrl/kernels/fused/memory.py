@@ -64,6 +64,21 @@ def shift(typing_context, pointer, elements):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def fetch(typing_context, pointer):  # type: ignore[no-untyped-def]
+    """Ask for the cache line behind a pointer, to be read soon; harmless for any address."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        number = ir.IntType(32)
+        address = builder.bitcast(args[0], ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+        call = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
+        builder.call(call, [address, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(pointer), codegen
+
+
+@intrinsic
 def stack_like(typing_context, pointer, elements):  # type: ignore[no-untyped-def]
     """Reserve memory on the stack of the calling kernel for a literal number of elements.
 

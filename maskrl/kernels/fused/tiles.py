@@ -20,6 +20,7 @@ from maskrl.kernels.fused.memory import (
     as_int64,
     as_uint8,
     element,
+    fetch,
     shift,
     stack_like,
     words_of,
@@ -164,6 +165,7 @@ def store_lanes(source, lanes, count, values, out):  # type: ignore[no-untyped-d
         at = source.offsets[lanes.head[lane]]
         n = source.offsets[lanes.head[lane] + 1] - at
         segment = shift(out, lanes.row[lane] * entries + at)
+        fetch(shift(segment, LANES * entries))  # where the next rows will be written
         for j in range(n):
             segment[j] = values[j * LANES + lane]
 

@@ -69,3 +69,14 @@ def test_words():
     x = np.zeros(8, np.uint8)
     write_words(x.ctypes.data)
     assert x.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@njit
+def fetch_from(address):
+    memory.fetch(memory.as_float32(address))
+    return 1
+
+
+@pytest.mark.parametrize("place", [0, 1, -1, 2**62])
+def test_fetching_is_harmless_anywhere(place):
+    assert fetch_from(place) == 1
