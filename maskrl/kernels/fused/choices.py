@@ -143,49 +143,67 @@ def _draws_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-d
 
 
 @njit(**OUTER)
-def _modes(plan, logits, mask, actions):  # type: ignore[no-untyped-def]
+def _modes(plan, logits, mask_address, actions):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
     work = Work(stack_like(logits, ROOM), 0, 0, 0, 0, 0, 0, actions)
-    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), BYTES_ROOM))
+    source = source_of(logits, mask_address, plan, stack_like(as_uint8(mask_address), BYTES_ROOM))
     return walk(_mode_tile, _mode_line, source, plan, work)
 
 
 @njit(**OUTER)
-def _draws(plan, logits, mask, normalizer, uniforms, draws, strides, actions):  # type: ignore[no-untyped-def]
+def _draws(plan, logits, mask_address, normalizer, uniforms, draws, strides, actions):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
     z = stack_like(logits, TWO_TILES)
     work = Work(z, normalizer, uniforms, draws, strides[0], strides[1], strides[2], actions)
-    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), BYTES_ROOM))
+    source = source_of(logits, mask_address, plan, stack_like(as_uint8(mask_address), BYTES_ROOM))
     return walk(_draws_tile, _draws_line, source, plan, work)
 
 
 @njit(**COMPILED)
-def modes32(plan, logits, mask, actions):  # type: ignore[no-untyped-def]
+def modes32(plan, logits, mask_address, actions):  # type: ignore[no-untyped-def]
     """Serve float32 logits; see the package."""
-    return _modes(plan, as_float32(logits), mask, actions)
+    return _modes(plan, as_float32(logits), mask_address, actions)
 
 
 @njit(**COMPILED)
-def modes64(plan, logits, mask, actions):  # type: ignore[no-untyped-def]
+def modes64(plan, logits, mask_address, actions):  # type: ignore[no-untyped-def]
     """Serve float64 logits; see the package."""
-    return _modes(plan, as_float64(logits), mask, actions)
+    return _modes(plan, as_float64(logits), mask_address, actions)
 
 
 @njit(**COMPILED)
 def draws32(  # type: ignore[no-untyped-def]
-    plan, logits, mask, normalizer, uniforms, draws, draw_stride, row_stride, head_stride, actions
+    plan,
+    logits,
+    mask_address,
+    normalizer,
+    uniforms,
+    draws,
+    draw_stride,
+    row_stride,
+    head_stride,
+    actions,
 ):
     """Serve float32 logits; see the package."""
     strides = draw_stride, row_stride, head_stride
     floats = as_float32(logits)
-    return _draws(plan, floats, mask, normalizer, uniforms, draws, strides, actions)
+    return _draws(plan, floats, mask_address, normalizer, uniforms, draws, strides, actions)
 
 
 @njit(**COMPILED)
 def draws64(  # type: ignore[no-untyped-def]
-    plan, logits, mask, normalizer, uniforms, draws, draw_stride, row_stride, head_stride, actions
+    plan,
+    logits,
+    mask_address,
+    normalizer,
+    uniforms,
+    draws,
+    draw_stride,
+    row_stride,
+    head_stride,
+    actions,
 ):
     """Serve float64 logits; see the package."""
     strides = draw_stride, row_stride, head_stride
     doubles = as_float64(logits)
-    return _draws(plan, doubles, mask, normalizer, uniforms, draws, strides, actions)
+    return _draws(plan, doubles, mask_address, normalizer, uniforms, draws, strides, actions)

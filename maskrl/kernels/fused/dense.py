@@ -184,40 +184,40 @@ def _spread_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-
 
 
 @njit(**OUTER)
-def _dense(plan, logits, mask, normalizer, logs, out):  # type: ignore[no-untyped-def]
+def _dense(plan, logits, mask_address, normalizer, logs, out):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
     work = Work(stack_like(logits, TWO_TILES), normalizer, 0, logs, out)
-    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), BYTES_ROOM))
+    source = source_of(logits, mask_address, plan, stack_like(as_uint8(mask_address), BYTES_ROOM))
     return walk(_dense_tile, _dense_line, source, plan, work)
 
 
 @njit(**OUTER)
-def _dense_gradient(plan, logits, mask, normalizer, upstream, logs, out):  # type: ignore[no-untyped-def]
+def _dense_gradient(plan, logits, mask_address, normalizer, upstream, logs, out):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
     work = Work(stack_like(logits, LANES), normalizer, upstream, logs, out)
-    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), BYTES_ROOM))
+    source = source_of(logits, mask_address, plan, stack_like(as_uint8(mask_address), BYTES_ROOM))
     return walk(_spread_tile, _spread_line, source, plan, work)
 
 
 @njit(**COMPILED)
-def dense32(plan, logits, mask, normalizer, logs, out):  # type: ignore[no-untyped-def]
+def dense32(plan, logits, mask_address, normalizer, logs, out):  # type: ignore[no-untyped-def]
     """Serve float32 logits; see the package."""
-    return _dense(plan, as_float32(logits), mask, normalizer, logs, out)
+    return _dense(plan, as_float32(logits), mask_address, normalizer, logs, out)
 
 
 @njit(**COMPILED)
-def dense64(plan, logits, mask, normalizer, logs, out):  # type: ignore[no-untyped-def]
+def dense64(plan, logits, mask_address, normalizer, logs, out):  # type: ignore[no-untyped-def]
     """Serve float64 logits; see the package."""
-    return _dense(plan, as_float64(logits), mask, normalizer, logs, out)
+    return _dense(plan, as_float64(logits), mask_address, normalizer, logs, out)
 
 
 @njit(**COMPILED)
-def dense_gradient32(plan, logits, mask, normalizer, upstream, logs, out):  # type: ignore[no-untyped-def]
+def dense_gradient32(plan, logits, mask_address, normalizer, upstream, logs, out):  # type: ignore[no-untyped-def]
     """Serve float32 logits; see the package."""
-    return _dense_gradient(plan, as_float32(logits), mask, normalizer, upstream, logs, out)
+    return _dense_gradient(plan, as_float32(logits), mask_address, normalizer, upstream, logs, out)
 
 
 @njit(**COMPILED)
-def dense_gradient64(plan, logits, mask, normalizer, upstream, logs, out):  # type: ignore[no-untyped-def]
+def dense_gradient64(plan, logits, mask_address, normalizer, upstream, logs, out):  # type: ignore[no-untyped-def]
     """Serve float64 logits; see the package."""
-    return _dense_gradient(plan, as_float64(logits), mask, normalizer, upstream, logs, out)
+    return _dense_gradient(plan, as_float64(logits), mask_address, normalizer, upstream, logs, out)

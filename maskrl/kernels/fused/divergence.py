@@ -222,37 +222,48 @@ def _line(source, row, head, work):  # type: ignore[no-untyped-def]
 
 @njit(**OUTER)
 def _divergence(  # type: ignore[no-untyped-def]
-    plan_p, p, mask_p, normalizer_p, plan_q, q, mask_q, normalizer_q, divergence, g, out_p, out_q
+    plan_p,
+    p,
+    action_mask_p,
+    normalizer_p,
+    plan_q,
+    q,
+    action_mask_q,
+    normalizer_q,
+    divergence,
+    g,
+    out_p,
+    out_q,
 ):
     """Serve a call in the type of `p` and `q`."""
     z = stack_like(p, FOUR_TILES)
-    source = source_of(p, mask_p, plan_p, stack_like(as_uint8(0), BYTES_ROOM))
-    other = source_of(q, mask_q, plan_q, stack_like(as_uint8(0), BYTES_ROOM))
+    source = source_of(p, action_mask_p, plan_p, stack_like(as_uint8(0), BYTES_ROOM))
+    other = source_of(q, action_mask_q, plan_q, stack_like(as_uint8(0), BYTES_ROOM))
     work = Work(z, other, normalizer_p, normalizer_q, divergence, g, out_p, out_q)
     return walk(_tile, _line, source, plan_p, work)
 
 
 @njit(**COMPILED)
 def divergence32(  # type: ignore[no-untyped-def]
-    plan_p, logits_p, mask_p, normalizer_p, plan_q, logits_q, mask_q, normalizer_q,
+    plan_p, logits_p, action_mask_p, normalizer_p, plan_q, logits_q, action_mask_q, normalizer_q,
     divergence, g, g_row, g_head, out_p, out_q,
 ):  # fmt: skip
     """Serve float32 logits; see the package."""
     p, q, upstream = as_float32(logits_p), as_float32(logits_q), Upstream(g, g_row, g_head)
     return _divergence(
-        plan_p, p, mask_p, normalizer_p, plan_q, q, mask_q, normalizer_q,
+        plan_p, p, action_mask_p, normalizer_p, plan_q, q, action_mask_q, normalizer_q,
         divergence, upstream, out_p, out_q,
     )  # fmt: skip
 
 
 @njit(**COMPILED)
 def divergence64(  # type: ignore[no-untyped-def]
-    plan_p, logits_p, mask_p, normalizer_p, plan_q, logits_q, mask_q, normalizer_q,
+    plan_p, logits_p, action_mask_p, normalizer_p, plan_q, logits_q, action_mask_q, normalizer_q,
     divergence, g, g_row, g_head, out_p, out_q,
 ):  # fmt: skip
     """Serve float64 logits; see the package."""
     p, q, upstream = as_float64(logits_p), as_float64(logits_q), Upstream(g, g_row, g_head)
     return _divergence(
-        plan_p, p, mask_p, normalizer_p, plan_q, q, mask_q, normalizer_q,
+        plan_p, p, action_mask_p, normalizer_p, plan_q, q, action_mask_q, normalizer_q,
         divergence, upstream, out_p, out_q,
     )  # fmt: skip

@@ -238,25 +238,25 @@ def _forward_long(source, row, head, work):  # type: ignore[no-untyped-def]
 
 
 @njit(**OUTER)
-def _forward(plan, logits, mask, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
+def _forward(plan, logits, mask_address, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
     z = stack_like(logits, TWO_TILES)
     work = Work(z, uniforms, actions, log_probs, normalizer, entropy)
-    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), BYTES_ROOM))
+    source = source_of(logits, mask_address, plan, stack_like(as_uint8(mask_address), BYTES_ROOM))
     return walk(_forward_tile, _forward_line, source, plan, work)
 
 
 @njit(**COMPILED)
-def forward32(plan, logits, mask, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
+def forward32(plan, logits, mask_address, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
     """Serve float32 logits; see the package."""
     return _forward(
-        plan, as_float32(logits), mask, uniforms, actions, log_probs, normalizer, entropy
+        plan, as_float32(logits), mask_address, uniforms, actions, log_probs, normalizer, entropy
     )
 
 
 @njit(**COMPILED)
-def forward64(plan, logits, mask, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
+def forward64(plan, logits, mask_address, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
     """Serve float64 logits; see the package."""
     return _forward(
-        plan, as_float64(logits), mask, uniforms, actions, log_probs, normalizer, entropy
+        plan, as_float64(logits), mask_address, uniforms, actions, log_probs, normalizer, entropy
     )

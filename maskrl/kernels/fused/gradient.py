@@ -163,31 +163,59 @@ def _gradient_line(source, row, head, work):  # type: ignore[no-untyped-def]
 
 
 @njit(**OUTER)
-def _gradient(plan, logits, mask, normalizer, entropy, actions, of_log_prob, of_entropy, out):  # type: ignore[no-untyped-def]
+def _gradient(
+    plan, logits, mask_address, normalizer, entropy, actions, of_log_prob, of_entropy, out
+):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
     z = stack_like(logits, TWO_TILES)
     work = Work(z, normalizer, entropy, actions, of_log_prob, of_entropy, out)
-    source = source_of(logits, mask, plan, stack_like(as_uint8(mask), BYTES_ROOM))
+    source = source_of(logits, mask_address, plan, stack_like(as_uint8(mask_address), BYTES_ROOM))
     return walk(_gradient_tile, _gradient_line, source, plan, work)
 
 
 @njit(**COMPILED)
 def gradient32(  # type: ignore[no-untyped-def]
-    plan, logits, mask, normalizer, entropy, actions, g, g_row, g_head, h, h_row, h_head, out
+    plan,
+    logits,
+    mask_address,
+    normalizer,
+    entropy,
+    actions,
+    g,
+    g_row,
+    g_head,
+    h,
+    h_row,
+    h_head,
+    out,
 ):
     """Serve float32 logits; see the package."""
     of_log_prob, of_entropy = Upstream(g, g_row, g_head), Upstream(h, h_row, h_head)
     floats = as_float32(logits)
-    return _gradient(plan, floats, mask, normalizer, entropy, actions, of_log_prob, of_entropy, out)
+    return _gradient(
+        plan, floats, mask_address, normalizer, entropy, actions, of_log_prob, of_entropy, out
+    )
 
 
 @njit(**COMPILED)
 def gradient64(  # type: ignore[no-untyped-def]
-    plan, logits, mask, normalizer, entropy, actions, g, g_row, g_head, h, h_row, h_head, out
+    plan,
+    logits,
+    mask_address,
+    normalizer,
+    entropy,
+    actions,
+    g,
+    g_row,
+    g_head,
+    h,
+    h_row,
+    h_head,
+    out,
 ):
     """Serve float64 logits; see the package."""
     of_log_prob, of_entropy = Upstream(g, g_row, g_head), Upstream(h, h_row, h_head)
     doubles = as_float64(logits)
     return _gradient(
-        plan, doubles, mask, normalizer, entropy, actions, of_log_prob, of_entropy, out
+        plan, doubles, mask_address, normalizer, entropy, actions, of_log_prob, of_entropy, out
     )

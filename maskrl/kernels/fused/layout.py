@@ -27,13 +27,13 @@ class Layout:
     Attributes:
         plan: Of the call.
         logits: Read by the kernels: evenly spaced rows of float32 or float64.
-        mask: The mask's bytes or bits, or None; kept because kernels read its memory.
+        action_mask: Its bytes or bits, or None; kept because kernels read its memory.
         mask_address: Where they are, 0 if there is no mask.
     """
 
     plan: Plan
     logits: Tensor
-    mask: Tensor | None
+    action_mask: Tensor | None
     mask_address: int
 
 

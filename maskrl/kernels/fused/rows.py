@@ -302,7 +302,7 @@ class _Score(torch.autograd.Function):
         log_probs, entropy = rows._forward(None, actions)
         ctx.rows = rows
         ctx.has_actions = actions is not None
-        mask = _watched(rows.layout.mask)
+        mask = _watched(rows.layout.action_mask)
         ctx.save_for_backward(logits, rows._normalizer, entropy.detach(), actions, mask)
         ctx.set_materialize_grads(False)
         return log_probs, entropy
@@ -349,7 +349,7 @@ class _Dense(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, rows: FusedRows, logs: bool) -> Tensor:
         rows._forward(None, None)
         ctx.rows, ctx.logs = rows, logs
-        ctx.save_for_backward(logits, rows._normalizer, _watched(rows.layout.mask))
+        ctx.save_for_backward(logits, rows._normalizer, _watched(rows.layout.action_mask))
         assert rows._normalizer is not None
         return rows._write(logs, rows._normalizer)
 

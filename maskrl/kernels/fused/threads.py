@@ -17,8 +17,10 @@ import torch
 
 from maskrl.kernels.fused.plan import Plan
 
-# Entries below which waking a thread takes longer than the work, and parts for each thread.
-WORTH_THREADS = 200_000
+# Entries from which threads are used: about a millisecond of work. Waking one takes 20 to 50
+# microseconds, but where other processes share the cores it may be put off in the middle of a
+# part, and the call then waits for milliseconds. And parts for each thread.
+WORTH_THREADS = 1_000_000
 PARTS = 4
 
 

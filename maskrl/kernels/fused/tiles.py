@@ -60,8 +60,8 @@ Lanes = namedtuple("Lanes", "row head")
 
 
 @njit(**INLINE)
-def source_of(logits, mask, plan, room):  # type: ignore[no-untyped-def]
-    """Read a plan; without a mask, `room` becomes permissions for any segment."""
+def source_of(logits, mask_address, plan, room):  # type: ignore[no-untyped-def]
+    """Read a plan; without a mask_address, `room` becomes permissions for any segment."""
     numbers = as_int64(plan)
     offsets = as_int64(numbers[OFFSETS])
     if numbers[MASK_KIND] == NO_MASK:
@@ -69,7 +69,7 @@ def source_of(logits, mask, plan, room):  # type: ignore[no-untyped-def]
             room[i] = np.uint8(1)
     return Source(
         logits,
-        as_uint8(mask),
+        as_uint8(mask_address),
         numbers[ROWS],
         numbers[HEADS],
         numbers[ROW_STRIDE],

@@ -16,7 +16,8 @@ LARGE = Plan(1000, [0, 1000], 1000, BYTES, 1000)
 
 
 @pytest.fixture(autouse=True)
-def three_threads():
+def three_threads(monkeypatch):
+    monkeypatch.setattr(threads, "WORTH_THREADS", 100_000)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
