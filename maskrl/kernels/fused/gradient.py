@@ -164,7 +164,7 @@ def _gradient_line(source, row, head, work):  # type: ignore[no-untyped-def]
 
 @njit(**OUTER)
 def _gradient(  # type: ignore[no-untyped-def]
-    plan, logits, action_mask, normalizer, entropy, actions, of_log_prob, of_entropy, out
+    plan, logits, mask_address, normalizer, entropy, actions, of_log_prob, of_entropy, out
 ):
     """Serve a call in the type of `logits`."""
     z = stack_like(logits, TWO_TILES)

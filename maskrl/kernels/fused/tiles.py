@@ -61,7 +61,7 @@ Lanes = namedtuple("Lanes", "row head")
 
 @njit(**INLINE)
 def source_of(logits, mask_address, plan, room):  # type: ignore[no-untyped-def]
-    """Read a plan; without a mask_address, `room` becomes permissions for any segment."""
+    """Read a plan; without a mask, `room` becomes permissions for any segment."""
     numbers = as_int64(plan)
     offsets = as_int64(numbers[OFFSETS])
     if numbers[MASK_KIND] == NO_MASK:
