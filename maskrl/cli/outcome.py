@@ -52,7 +52,7 @@ def planning(what: str) -> Iterator[Tell]:
         what: Which layouts: "validation" or "test".
     """
     console = Console(stderr=True, highlight=False)
-    text = f"planning {what} layouts (once; kept on disk)"
+    text = f"planning {what} layouts"
     bar = Progress(
         TextColumn(text),
         BarColumn(),
