@@ -60,7 +60,9 @@ def test_masks_broadcast_without_a_copy_where_they_can(mask, stride):
     assert numbers(layout)[3:] == (stride, BYTES)
     assert layout.mask_address == layout.action_mask.data_ptr()
     if stride:
-        assert torch.equal(layout.action_mask.reshape(24, 10), mask.expand(6, 4, 10).reshape(24, 10))
+        assert torch.equal(
+            layout.action_mask.reshape(24, 10), mask.expand(6, 4, 10).reshape(24, 10)
+        )
 
 
 def test_bits_are_read_as_bits():
