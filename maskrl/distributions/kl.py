@@ -1,16 +1,16 @@
 """Kullback-Leibler divergences of masked distributions, in torch's registry.
 
 `torch.distributions.kl_divergence(p, q)` finds them once `maskrl.distributions`
-is imported. All are sums of `kl_of_rows` over the factors of an action.
+is imported. All are sums of `divergence_between` over the factors of an action.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.distributions import register_kl
 
 from maskrl.distributions.conditional_categorical import ConditionalCategorical
+from maskrl.distributions.factored import FactoredDistribution
 from maskrl.distributions.gridwise_categorical import GridwiseCategorical
 from maskrl.distributions.masked_bernoulli import MaskedBernoulli
 from maskrl.distributions.masked_categorical import MaskedCategorical
@@ -18,11 +18,24 @@ from maskrl.distributions.masked_multi_categorical import MaskedMultiCategorical
 from maskrl.distributions.pointer_categorical import PointerCategorical
 from maskrl.distributions.pointer_picks import PointerPicks
 from maskrl.errors import MaskShapeError
-from maskrl.functional.divergence import kl_of_rows
+from maskrl.functional.divergence import broadcast_batches, divergence_between
+
+
+def _between(
+    p: FactoredDistribution, q: FactoredDistribution, sizes: tuple[int, ...] | None = None
+) -> Tensor:
+    """The divergence `[...]` of two batches of actions: the sum over their factors."""
+    batch = broadcast_batches("kl_divergence", p.batch_shape, q.batch_shape)
+    divergence = divergence_between(p._prepared(), q._prepared(), sizes)
+    if p.event_shape:
+        divergence = divergence.sum(-1)
+    return divergence if divergence.shape == batch else divergence.expand(batch)
 
 
 def kl_masked_categorical(p: MaskedCategorical, q: MaskedCategorical) -> Tensor:
-    """KL(p, q) in nats `[...]`, summed over the actions that p can take; see `kl_of_rows`.
+    """KL(p, q) in nats `[...]`, summed over the actions that p can take.
+
+    It is +inf, a constant with gradient 0, where p can take an action that q cannot.
 
     Raises:
         MaskShapeError: p and q have different numbers of actions.
@@ -35,42 +48,41 @@ def kl_masked_categorical(p: MaskedCategorical, q: MaskedCategorical) -> Tensor:
             f"kl_divergence: p has {p.param_shape[-1]} actions, q {q.param_shape[-1]}; expected "
             f"the same number."
         )
-    return kl_of_rows(p.logits, q.logits)
+    return _between(p, q)
 
 
 def kl_masked_multi_categorical(p: MaskedMultiCategorical, q: MaskedMultiCategorical) -> Tensor:
-    """KL(p, q) in nats `[...]`, summed over the heads; see `kl_of_rows`.
+    """KL(p, q) in nats `[...]`, summed over the heads.
 
     Raises:
         MaskShapeError: p and q have different heads.
 
     Empty rows:
-        Each head for itself, as in `kl_of_rows`.
+        Each head for itself, as in `kl_masked_categorical`.
     """
     if p.nvec != q.nvec:
         raise MaskShapeError(
             f"kl_divergence: p has heads of {list(p.nvec)} choices, q of {list(q.nvec)}; expected "
             f"the same."
         )
-    heads = zip(p.logits.split(p.nvec, -1), q.logits.split(q.nvec, -1), strict=True)
-    return torch.stack([kl_of_rows(log_p, log_q) for log_p, log_q in heads], -1).sum(-1)
+    return _between(p, q, p.nvec)
 
 
 def kl_masked_bernoulli(p: MaskedBernoulli, q: MaskedBernoulli) -> Tensor:
-    """KL(p, q) in nats `[...]`, summed over the bits; see `kl_of_rows`.
+    """KL(p, q) in nats `[...]`, summed over the bits.
 
     Raises:
         MaskShapeError: p and q have different numbers of bits.
 
     Empty rows:
-        Each bit for itself, as in `kl_of_rows`.
+        Each bit for itself, as in `kl_masked_categorical`.
     """
     if p.event_shape != q.event_shape:
         raise MaskShapeError(
             f"kl_divergence: p has {p.event_shape[0]} bits, q {q.event_shape[0]}; expected the "
             f"same number."
         )
-    return kl_of_rows(p.log_probs(), q.log_probs()).sum(-1)
+    return _between(p, q)
 
 
 def kl_conditional_categorical(p: ConditionalCategorical, q: ConditionalCategorical) -> Tensor:
@@ -81,7 +93,7 @@ def kl_conditional_categorical(p: ConditionalCategorical, q: ConditionalCategori
         ConfigError: The prefixes are more than `max_enumeration`.
 
     Empty rows:
-        Each head for itself, as in `kl_of_rows`.
+        Each head for itself, as in `kl_masked_categorical`.
     """
     return p.divergence_from(q)
 
@@ -94,13 +106,13 @@ def kl_gridwise_categorical(p: GridwiseCategorical, q: GridwiseCategorical) -> T
         MaskError: They have different agents.
 
     Empty rows:
-        Each agent, and each of its heads, for itself, as in `kl_of_rows`.
+        Each agent, and each of its heads, for itself, as in `kl_masked_categorical`.
     """
     return p.divergence_from(q)
 
 
 def kl_pointer_categorical(p: PointerCategorical, q: PointerCategorical) -> Tensor:
-    """KL(p, q) in nats `[...]`, summed over the candidates that p can take; see `kl_of_rows`.
+    """KL(p, q) in nats `[...]`, summed over the candidates that p can take.
 
     Raises:
         MaskShapeError: p and q have different sets.

@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Categorical, kl_divergence
 
-from maskrl.distributions import MaskedCategorical
+from maskrl.distributions import (
+    GridwiseCategorical,
+    MaskedBernoulli,
+    MaskedCategorical,
+    MaskedMultiCategorical,
+)
 from maskrl.errors import MaskShapeError
+from maskrl.kernels import set_backend
+from maskrl.masks import pack_mask
 
 
 def mask_of(*rows):
@@ -134,3 +141,62 @@ def test_batches_broadcast():
 def test_numbers_of_actions_must_agree():
     with pytest.raises(MaskShapeError, match="p has 3 actions, q 4"):
         kl_divergence(MaskedCategorical(torch.zeros(3)), MaskedCategorical(torch.zeros(4)))
+
+
+def pairs_of(kind, x, y, m, n, packed):
+    """Two distributions of one kind over logits `[..., 3, 8]` and masks of this shape."""
+    pack = pack_mask if packed else torch.clone
+    if kind == "heads":
+        return [
+            MaskedMultiCategorical(z, (2, 1, 5), pack(of), empty="idle")
+            for z, of in ((x, m), (y, n))
+        ]
+    if kind == "bits":
+        return [MaskedBernoulli(z[..., :4], pack(of), empty="idle") for z, of in ((x, m), (y, n))]
+    if kind == "slots":
+        agents = torch.tensor([True, False, True])
+        return [
+            GridwiseCategorical.from_slots(z, agents, pack(of), nvec=(3, 5), empty="idle")
+            for z, of in ((x, m), (y, n))
+        ]
+    return [MaskedCategorical(z, pack(of), empty="idle") for z, of in ((x, m), (y, n))]
+
+
+@pytest.mark.parametrize("kind", ["rows", "heads", "bits", "slots"])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_x12_both_backends_give_the_same_divergence_of_every_factored_pair(kind, packed, dtype):
+    generator = torch.Generator().manual_seed(5)
+    logits = (torch.randn(2, 40, 3, 8, generator=generator) * 2).to(dtype)
+    m = torch.rand(40, 3, 8, generator=generator) < 0.7
+    n = m | (torch.rand(40, 3, 8, generator=generator) < 0.5)
+    n[0], m[1] = False, False  # idle: q alone, p alone
+    results = []
+    for backend in ("fused", "reference"):
+        x, y = (z.clone().requires_grad_() for z in logits)
+        set_backend(backend)
+        try:
+            divergence = kl_divergence(*pairs_of(kind, x, y, m, n, packed))
+            torch.where(divergence.isinf(), 0.0, divergence).sum().backward()
+        finally:
+            set_backend("auto")
+        results.append((divergence.detach(), x.grad, y.grad))
+    tolerance = {torch.float64: 1e-12, torch.float32: 2e-5}.get(dtype, 0.03)
+    for fused, reference in zip(*results, strict=True):
+        torch.testing.assert_close(fused, reference, atol=tolerance, rtol=tolerance)
+    assert results[0][0].isfinite().any()
+    assert results[0][0].isinf().any()
+    assert results[0][1].abs().sum() > 0
+
+
+def test_an_expanded_distribution_is_compared_in_its_batch():
+    p = MaskedCategorical(logits_of(1, 3)).expand((4, 1))
+    q = MaskedCategorical(logits_of(1, 3)).expand((4, 1))
+    divergence = kl_divergence(p, q)
+    assert divergence.shape == (4, 1)
+    torch.testing.assert_close(divergence[2, 0], (p.probs * (p.logits - q.logits)).sum(-1)[0, 0])
+
+
+def test_batches_that_do_not_broadcast_are_named():
+    with pytest.raises(MaskShapeError, match=r"p has the batch \(2,\), q \(3,\)"):
+        kl_divergence(MaskedCategorical(torch.zeros(2, 3)), MaskedCategorical(torch.zeros(3, 3)))

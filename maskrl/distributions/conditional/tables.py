@@ -21,7 +21,7 @@ from maskrl.distributions.conditional.plan import (
     reduce_to,
     total,
 )
-from maskrl.functional.divergence import kl_of_rows
+from maskrl.functional.divergence import divergence_between
 from maskrl.kernels.contract import Rows
 from maskrl.kernels.dispatch import prepare_rows
 from maskrl.kernels.reference import LOG_ZERO, statistics_dtype
@@ -224,7 +224,7 @@ class PrefixTables:
         """Per head the expected KL divergence from another action of the same plan `[*batch]`."""
         parts = []
         for k, (rows, other) in enumerate(zip(self.rows, others.rows, strict=True)):
-            divergence = kl_of_rows(rows.log_probs(), other.log_probs())
+            divergence = divergence_between(rows, other)
             # A prefix that p cannot take costs nothing, and one that only q cannot costs all.
             relevant = self.reached[k] & (self.weights[k] != 0)
             beyond = relevant & (divergence == math.inf)

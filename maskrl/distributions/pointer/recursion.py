@@ -16,7 +16,7 @@ from torch import Tensor
 from maskrl.distributions.pointer.offers import Offers
 from maskrl.distributions.pointer.subsets import Level, count_sets, set_levels
 from maskrl.errors import ConfigError
-from maskrl.functional.divergence import kl_of_rows
+from maskrl.functional.divergence import divergence_between
 from maskrl.kernels.contract import Rows
 from maskrl.kernels.dispatch import is_traced, prepare_rows
 from maskrl.kernels.reference import LOG_ZERO
@@ -79,7 +79,7 @@ def divergences(p: Offers, q: Offers, order: Tensor, *, look: bool) -> Tensor:
     terms, beyond = [], []
     for level, reach, possible, ours in _visit(p, order, look=look, refuse=False):
         theirs = _rows(q, order, level, possible, look=look, refuse=False)
-        divergence = kl_of_rows(ours.log_probs(), theirs.log_probs())
+        divergence = divergence_between(ours, theirs)
         infinite = divergence == math.inf
         beyond.append((infinite & possible).any(-1))
         # Apart, because the reach of a set would get an infinite gradient.

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from maskrl.functional.divergence import kl_of_rows
+from maskrl.kernels.divergence import kl_of_rows
 from maskrl.kernels.fused.plan import BYTES
 
 
