@@ -130,9 +130,11 @@ def _sum_upstream(logits, allowed, upstream, n, base, log_of_total, logs):  # ty
     for j in range(n):
         x = logits[j]
         x = x if allowed[j] != 0 else element(logits, -np.inf)
-        p, _ = weight(logits, distance(x, base, log_of_total))
+        log_p = distance(x, base, log_of_total)
+        p, _ = weight(logits, log_p)
         term = upstream[j] * (element(logits, 1.0) if logs else p)
-        total += np.float64(term if x != element(logits, -np.inf) else element(logits, 0.0))
+        possible = (x != element(logits, -np.inf)) & (log_p != element(logits, -np.inf))
+        total += np.float64(term if possible else element(logits, 0.0))
     return total
 
 
@@ -142,10 +144,12 @@ def _spread_part(logits, allowed, upstream, n, base, log_of_total, sum_, logs, o
     for j in range(n):
         x = logits[j]
         x = x if allowed[j] != 0 else element(logits, -np.inf)
-        p, _ = weight(logits, distance(x, base, log_of_total))
+        log_p = distance(x, base, log_of_total)
+        p, _ = weight(logits, log_p)
         g = upstream[j]
         g = g - p * sum_ if logs else p * (g - sum_)
-        out[j] = g if x != element(logits, -np.inf) else element(logits, 0.0)
+        possible = (x != element(logits, -np.inf)) & (log_p != element(logits, -np.inf))
+        out[j] = g if possible else element(logits, 0.0)
 
 
 @njit(**INNER)

@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 
+from maskrl.kernels.fused.plan import BYTES
+
 
 def dense(case, normalizer, logs):
     out = case.entries()
@@ -48,3 +50,18 @@ def test_gradients(seed, make_case, assert_close):
             parts.append(torch.where(log_p == -math.inf, 0.0, d))
         assert_close(got, torch.cat(parts, -1), where=usable)
         assert (got[~case.mask] == 0).all()
+
+
+@pytest.mark.parametrize("length", [3, 200])
+def test_a_log_probability_that_overflows_to_minus_infinity_is_a_constant(length, hand_case):
+    logits = torch.zeros(40, length)
+    logits[:, 0], logits[:, 1] = 3e38, -3e38
+    case = hand_case(logits, torch.ones(40, length, dtype=torch.bool), [length], BYTES)
+    normalizer = case.forward().normalizer
+    assert (dense(case, normalizer, True)[:, 1] == -math.inf).all()
+    upstream, out = torch.zeros(40, length), case.entries()
+    upstream[:, 1] = 1
+    case.kernels.dense_gradient(
+        *case.source(), normalizer.data_ptr(), upstream.data_ptr(), 1, out.data_ptr()
+    )
+    assert (out == 0).all()
