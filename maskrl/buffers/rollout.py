@@ -168,6 +168,22 @@ class RolloutBuffer:
         """The observation at `t` as views; its masks are those written last."""
         return self._rows[t]
 
+    def observations_between(
+        self, start: int, stop: int, keys: Collection[str]
+    ) -> dict[str, Tensor]:
+        """Entries of the observations at the flat positions `start` to `stop`, masks unpacked.
+
+        Features are views.
+        """
+        out = {}
+        for key in keys:
+            if key in self._flat:
+                out[key] = self._flat[key][start:stop]
+            else:
+                bits = self.bits[key].reshape(-1, self.bits[key].shape[-1])[start:stop]
+                out[key] = torch.from_numpy(self._unpacked(key, bits))
+        return out
+
     def allows_something(self, t: int) -> np.ndarray | None:
         """Which rows of step `t` allow something; None where all do.
 

@@ -158,6 +158,7 @@ class DictEncoder(nn.Module):
 
     Attributes:
         out_features: Width of the output.
+        reads: Names of the entries that it reads: all features, and masks that steer.
 
     Raises:
         ConfigError: An entry has a space that no part reads, there is no entry, or a mask of
@@ -190,12 +191,17 @@ class DictEncoder(nn.Module):
                 "make_encoder: the observation has masks and no features; its entries are "
                 f"{list(observation_space.spaces)}"
             )
+        steering = ["action_mask"] if CANDIDATES in self.keys else []
+        if self.entity_key is not None:
+            steering += ["entity_mask", *(["visibility"] if see == "observer" else [])]
+        here = observation_space.spaces
+        self.reads = (*self.keys, *(key for key in steering if key in here))
         self.parts = nn.ModuleList(parts)
         self.trunk = MLP(width, config.hidden, activation=config.activation)
         self.out_features = self.trunk.out_features
 
-    def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """The features of B observations."""
+    def joined(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """What the parts make of B observations, side by side."""
         features = []
         for key, part in zip(self.keys, self.parts, strict=True):
             if key == self.entity_key:
@@ -204,8 +210,11 @@ class DictEncoder(nn.Module):
                 features.append(part(obs[key], obs.get("action_mask")))
             else:
                 features.append(part(obs[key]))
-        joined = features[0] if len(features) == 1 else torch.cat(features, -1)
-        out: Tensor = self.trunk(joined)
+        return features[0] if len(features) == 1 else torch.cat(features, -1)
+
+    def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """The features of B observations."""
+        out: Tensor = self.trunk(self.joined(obs))
         return out
 
 

@@ -23,7 +23,8 @@ from maskrl.envs.contract import CANDIDATES, describe
 from maskrl.envs.space_json import space_from_json, space_to_json
 from maskrl.errors import ConfigError
 from maskrl.masks.tree import FLAT_MASK, ActionTree
-from maskrl.networks.encoders import NetworkConfig, make_encoder
+from maskrl.networks.chain import Chain, chain_of
+from maskrl.networks.encoders import DictEncoder, NetworkConfig, make_encoder
 from maskrl.networks.heads import PolicyHead, ValueHead
 from maskrl.networks.normalize import ObservationNormalizer
 from maskrl.networks.pointer import CandidateScorer
@@ -92,6 +93,8 @@ class ActorCritic(nn.Module):
         self.empty: Literal["raise", "idle"] = empty
         self.idle_action = idle_action
         self._trusted = False
+        self._actor_chain: Chain | None = None
+        self._critic_chain: Chain | None = None
         self.is_rebuildable = encoder is None and critic_encoder is None
         self.normalizer = (
             ObservationNormalizer(observation_space) if normalize_observations else None
@@ -116,6 +119,14 @@ class ActorCritic(nn.Module):
 
     one_pass = True
 
+    @property
+    def value_reads(self) -> tuple[str, ...] | None:
+        """What the value reads, where it has a network of our own to itself; None otherwise.
+
+        Such values may be computed later, and for any number of rows at once.
+        """
+        return self.critic.reads if type(self.critic) is DictEncoder else None
+
     @classmethod
     def from_spaces(
         cls,
@@ -130,16 +141,23 @@ class ActorCritic(nn.Module):
     def logits(self, obs: Mapping[str, Tensor]) -> Tensor:
         """Logits `[B, A]` before any mask, laid out as `ActionHeads.n_logits` says."""
         obs = self._normalized(obs)
+        if self._actor_chain is not None:
+            return self._actor_chain(obs)
         return self._logits(self.actor(obs), obs)
 
     def value(self, obs: Mapping[str, Tensor]) -> Tensor:
         """Value of each observation: `[B]`."""
-        value: Tensor = self.value_head((self.critic or self.actor)(self._normalized(obs)))
+        obs = self._normalized(obs)
+        if self._critic_chain is not None:
+            return self._critic_chain(obs).squeeze(-1)
+        value: Tensor = self.value_head((self.critic or self.actor)(obs))
         return value
 
     def logits_and_value(self, obs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Logits `[B, A]` and values `[B]`, computing shared parts once."""
         obs = self._normalized(obs)
+        if self._actor_chain is not None and self._critic_chain is not None:
+            return self._actor_chain(obs), self._critic_chain(obs).squeeze(-1)
         features = self.actor(obs)
         critic_features = features if self.critic is None else self.critic(obs)
         return self._logits(features, obs), self.value_head(critic_features)
@@ -259,16 +277,22 @@ def trusted(policy: nn.Module) -> Iterator[None]:
     """Leave out checks of masks and actions inside the block, which the caller makes itself.
 
     A trainer looks for empty rows where it still knows the environment and the step, and at
-    every action's ratio; looking twice would only cost time. Of no effect on other policies.
+    every action's ratio; looking twice would only cost time. For the same reason layers are
+    looked up once: they may be trained inside the block, and not be exchanged. Of no effect
+    on other policies.
     """
     if not isinstance(policy, ActorCritic):
         yield
         return
     policy._trusted = True
+    if policy.critic is not None:
+        policy._actor_chain = chain_of(policy.actor, policy.policy_head)
+        policy._critic_chain = chain_of(policy.critic, policy.value_head)
     try:
         yield
     finally:
         policy._trusted = False
+        policy._actor_chain = policy._critic_chain = None
 
 
 def _width(encoder: nn.Module) -> int:

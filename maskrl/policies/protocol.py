@@ -28,7 +28,10 @@ class Policy(Protocol):
     More is used where it is there: `logits(obs)` `[B, A]` before masking, laid out as
     `maskrl.policies.action_heads.ActionHeads` says (for the
     probability mass on disallowed actions); `one_pass = True` where calling the module
-    gives distribution and value together; a submodule `normalizer` of the type
+    gives distribution and value together; `value_reads`, the names of the entries that
+    `value` reads, where it shares no work with the distribution and each row's value depends
+    on that row alone: the values of a rollout are then computed at its end, many rows at
+    once; a submodule `normalizer` of the type
     `maskrl.networks.normalize.ObservationNormalizer`, which the policy applies itself and
     the trainer updates between rollouts.
     """

@@ -1,15 +1,14 @@
 """Acting: fills a rollout buffer, step by step, and keeps count of the episodes.
 
-One forward pass per step gives distribution and value of all environments together;
-everything is written in place. A head that may choose nothing is caught here, where
-environment and step are known: before the policy acts, or for the heads of a tree, which
-may not count at all, right after. The values of final observations are computed in one go
-after the rollout, under the same weights.
+Each step holds only what the next one needs: a forward pass of the policy, a draw, a step
+of all environments, and writing what they give into its place. A head that may choose
+nothing is caught here, where environment and step are known: before the policy acts, or
+for the heads of a tree, which may not count at all, right after. Values, counts and
+checks of the whole follow the last step, under the same weights.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, Literal, NoReturn
 
@@ -33,12 +32,10 @@ from maskrl.objectives.advantages import successor_values
 from maskrl.policies.action_heads import ActionDistribution
 from maskrl.policies.predict import env_actions, obs_to_tensors
 from maskrl.policies.protocol import distribution_and_value, require_answer
+from maskrl.trainers.episodes import EpisodeRecord
 
-RECENT = 100
-"""Episodes over which the logged return and length are averaged."""
-
-ROWS_AT_ONCE = 4096
-"""Final observations whose values are computed in one pass."""
+ROWS_AT_ONCE = 512
+"""Rows whose values are computed in one pass: enough to fill it, and still in the cache."""
 
 
 class RolloutCollector:
@@ -55,8 +52,6 @@ class RolloutCollector:
         name: What messages call the environment.
 
     Attributes:
-        episodes: Finished ones.
-        recent_returns, recent_lengths: Of the last `RECENT` of them.
         illegal_actions: Actions executed though the mask disallowed them.
     """
 
@@ -83,12 +78,23 @@ class RolloutCollector:
         self.started = False
         self._answered = False
         self._choices: Choices | None = None
-        self.episodes = 0
+        self._record = EpisodeRecord(env.num_envs)
         self.illegal_actions = 0
-        self.recent_returns: deque[float] = deque(maxlen=RECENT)
-        self.recent_lengths: deque[int] = deque(maxlen=RECENT)
-        self._running_return = np.zeros(env.num_envs, np.float64)
-        self._running_length = np.zeros(env.num_envs, np.int64)
+        # As the environments give them: their sums are logged in full precision.
+        self._rewards = np.zeros(buffer.rewards.shape, np.float64)
+        self._on_cpu = device.type == "cpu"
+        # Row by row, because making a view takes as long as writing a small one.
+        self._values, self._value_rows = self._rows(buffer.values)
+        self._log_probs, self._log_prob_rows = self._rows(
+            buffer.log_probs.reshape(buffer.actions.shape)
+        )
+
+    def _rows(self, array: np.ndarray) -> tuple[Tensor, list[Tensor]]:
+        """The array `[T, ...]` as a tensor on the policy's device, and its rows."""
+        there = torch.from_numpy(array)
+        if not self._on_cpu:
+            there = torch.empty_like(there, device=self.device)
+        return there, [there[t] for t in range(len(there))]
 
     def begin(self) -> None:
         """Reset the environments, once; later calls do nothing."""
@@ -109,58 +115,42 @@ class RolloutCollector:
                 finite number.
         """
         self.begin()
-        buffer = self.buffer
+        buffer, rewards, step = self.buffer, self._rewards, self.env.step
         buffer.carry_over()
+        value_reads: tuple[str, ...] | None = getattr(self.policy, "value_reads", None)
+        is_tree = isinstance(buffer.heads, ActionTree) and len(buffer.action_masks) > 0
+        action_space = self.env.single_action_space
         obs = buffer.observation(0)
         finals: list[dict[str, np.ndarray]] = []
         final_index: list[np.ndarray] = []
         with torch.inference_mode():
             for t in range(buffer.steps):
                 self._mark_idle(t)
-                distribution, value = distribution_and_value(self.policy, self._on_device(obs))
-                if not self._answered:
-                    seen, event = self._on_device(obs), buffer.actions.shape[2:]
-                    require_answer(self.policy, distribution, value, seen, event)
-                    self._answered = True
+                distribution = self._decide(t, obs, with_value=value_reads is None)
                 try:
                     action, log_prob = self._sample(distribution)
                 except NonFiniteLogitsError as error:
                     raise NonFiniteLogitsError(self._diagnosis(t, error)) from error
                 buffer.actions[t] = action.cpu().numpy()
-                self._look_at_tree(t)
-                buffer.log_probs[t] = log_prob.reshape(len(value), -1).cpu().numpy()
-                buffer.values[t] = value.cpu().numpy()
+                if is_tree:
+                    self._look_at_tree(t)
+                row = self._log_prob_rows[t]
+                row.copy_(log_prob if log_prob.shape == row.shape else log_prob.reshape(row.shape))
                 # A copy, because some environments write into the actions they are given.
-                given, reward, terminated, truncated, infos = self.env.step(
-                    env_actions(buffer.actions[t], self.env.single_action_space)
+                given, rewards[t], buffer.terminated[t], truncated, infos = step(
+                    env_actions(buffer.actions[t], action_space)
                 )
                 obs = buffer.write_observation(t + 1, given)
-                buffer.rewards[t] = reward
-                buffer.terminated[t] = terminated
                 buffer.truncated[t] = truncated
-                self._running_return += reward
-                self._running_length += 1
-                if terminated.any() or truncated.any():
-                    self._finish(terminated | truncated)
-                    cut = np.flatnonzero(truncated & ~terminated)
+                if np.count_nonzero(truncated):
+                    cut = np.flatnonzero(buffer.truncated[t] & ~buffer.terminated[t])
                     if cut.size:
                         finals.append(final_observations(infos, cut))
                         final_index.append(t * buffer.num_envs + cut)
-            last_values = self.policy.value(self._on_device(obs)).cpu()  # type: ignore[operator]
-            final_values = self._values(finals)
-            successors = successor_values(
-                torch.from_numpy(buffer.values),
-                last_values,
-                final_index=torch.from_numpy(np.concatenate(final_index)) if finals else None,
-                final_values=final_values,
-            )
-        strange = np.argwhere(~np.isfinite(buffer.rewards))
-        if strange.size:
-            t, env = strange[0].tolist()
-            raise ConfigError(
-                f"environment {env} of {self.env.num_envs} gave the reward "
-                f"{buffer.rewards[t, env]} at step {t} of this rollout; expected a finite number"
-            )
+            successors = self._successors(obs, finals, final_index, value_reads)
+        buffer.rewards[...] = rewards
+        self._refuse_strange_rewards()
+        self._record.add(rewards, buffer.terminated | buffer.truncated)
         if buffer.heads is None:
             illegal = buffer.illegal()
         else:
@@ -169,6 +159,11 @@ class RolloutCollector:
         if illegal is not None:
             self.illegal_actions += int(illegal.sum())
         return successors.clone()
+
+    @property
+    def episodes(self) -> int:
+        """How many episodes have ended."""
+        return self._record.finished
 
     def mask_metrics(self) -> dict[str, float]:
         """Shares of this rollout: choices allowed, forced moves, idle rows.
@@ -193,12 +188,7 @@ class RolloutCollector:
 
     def episode_metrics(self) -> dict[str, float]:
         """Means over the recent episodes; NaN before the first has ended."""
-        known = len(self.recent_returns) > 0
-        return {
-            "return_mean": float(np.mean(self.recent_returns)) if known else float("nan"),
-            "length_mean": float(np.mean(self.recent_lengths)) if known else float("nan"),
-            "episodes": float(self.episodes),
-        }
+        return self._record.means()
 
     def get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything that the next rollout depends on beside policy and environment."""
@@ -207,8 +197,8 @@ class RolloutCollector:
             for key, array in self.buffer.features.items()
         }
         arrays |= {f"observation.{key}": array for key, array in self.buffer.masks.items()}
-        arrays["running_return"] = self._running_return
-        arrays["running_length"] = self._running_length
+        arrays["running_return"] = self._record.running_return
+        arrays["running_length"] = self._record.running_length
         return arrays, {
             **self._counters(),
             "started": self.started,
@@ -232,8 +222,8 @@ class RolloutCollector:
                     f"{target.shape}: it was made with other settings"
                 )
             target[...] = saved
-        self._running_return[...] = arrays["running_return"]
-        self._running_length[...] = arrays["running_length"]
+        self._record.running_return[...] = arrays["running_return"]
+        self._record.running_length[...] = arrays["running_length"]
         self.started = bool(state["started"])
 
     def set_counters(self, state: Mapping[str, Any]) -> None:
@@ -241,23 +231,33 @@ class RolloutCollector:
         self._set_counters(state)
 
     def _counters(self) -> dict[str, Any]:
-        return {
-            "episodes": self.episodes,
-            "illegal_actions": self.illegal_actions,
-            "recent_returns": list(self.recent_returns),
-            "recent_lengths": list(self.recent_lengths),
-        }
+        return {**self._record.counters(), "illegal_actions": self.illegal_actions}
 
     def _set_counters(self, state: Mapping[str, Any]) -> None:
-        self.episodes = int(state["episodes"])
+        self._record.set_counters(state)
         self.illegal_actions = int(state["illegal_actions"])
-        self.recent_returns = deque(state["recent_returns"], maxlen=RECENT)
-        self.recent_lengths = deque(state["recent_lengths"], maxlen=RECENT)
 
     def _on_device(self, obs: dict[str, Tensor]) -> dict[str, Tensor]:
-        if self.device.type == "cpu":
+        if self._on_cpu:
             return obs
         return {key: tensor.to(self.device) for key, tensor in obs.items()}
+
+    def _decide(self, t: int, obs: dict[str, Tensor], *, with_value: bool) -> ActionDistribution:
+        """The distribution at step `t`; its values are written too, or left for later."""
+        seen = self._on_device(obs)
+        if with_value:
+            distribution, value = distribution_and_value(self.policy, seen)
+        else:
+            distribution = self.policy.distribution(seen)  # type: ignore[operator]
+        if not self._answered:
+            if not with_value:
+                value = self.policy.value(seen)  # type: ignore[operator]
+            event = self.buffer.actions.shape[2:]
+            require_answer(self.policy, distribution, value, seen, event)
+            self._answered = True
+        if with_value:
+            self._value_rows[t].copy_(value)
+        return distribution
 
     def _sample(self, distribution: ActionDistribution) -> tuple[Tensor, Tensor]:
         """Actions and their log-probabilities per head; of a tree on one way through it."""
@@ -272,15 +272,14 @@ class RolloutCollector:
             self.buffer.idle[t] = False
             return
         if self.empty == "raise":
-            self._refuse(np.argwhere(~some)[0].tolist(), "action_mask is all False")
+            self._refuse(t, np.argwhere(~some)[0].tolist(), "action_mask is all False")
         idle = ~some if some.ndim == 1 else ~some.any(axis=-1)
         self.buffer.idle[t] = idle
 
     def _look_at_tree(self, t: int) -> None:
         """Find heads that count after the choices just made and may choose nothing."""
         buffer, tree = self.buffer, self.buffer.heads
-        if not isinstance(tree, ActionTree) or not buffer.action_masks:
-            return
+        assert isinstance(tree, ActionTree)
         masks = {key: buffer.masks[key] for key in buffer.action_masks}
         seen = choices_of(buffer.actions[t], masks, tree)
         stuck = np.argwhere(seen.empty)
@@ -289,20 +288,21 @@ class RolloutCollector:
             action = buffer.actions[t, env]
             before = [f"{tree.names[p]} = {action[p]}" for p in tree.parents[head]]
             after = f" after {', '.join(before)}" if before else ""
-            self._refuse([env, head], f"what action_mask leaves of it{after} is all False")
+            self._refuse(t, [env, head], f"what action_mask leaves of it{after} is all False")
         buffer.idle[t] = seen.idle
 
-    def _refuse(self, place: list[int], what: str) -> NoReturn:
+    def _refuse(self, t: int, place: list[int], what: str) -> NoReturn:
         """Raise NoAllowedActionError for an environment, or for one head of its action."""
         env, heads = place[0], self.buffer.heads
         subject = "allows no action"
         if len(place) > 1:
             name = repr(heads.names[place[1]]) if isinstance(heads, ActionTree) else place[1]
             subject = f"allows no choice in head {name}"
+        self._catch_up(t)
         raise NoAllowedActionError(
             f"{self.name}: environment {env} of {self.env.num_envs} {subject} at step "
-            f"{int(self._running_length[env])} of its episode (episode return so far "
-            f"{self._running_return[env]:g}): {what}. If the mask marks "
+            f"{int(self._record.running_length[env])} of its episode (episode return so far "
+            f"{self._record.running_return[env]:g}): {what}. If the mask marks "
             "what is forbidden, it must be inverted: True = allowed. If the episode is over "
             "there, the environment must say terminated. If nothing is to be decided there, "
             "set empty='idle' (on the command line: --ppo.empty idle)."
@@ -310,6 +310,7 @@ class RolloutCollector:
 
     def _diagnosis(self, t: int, error: NonFiniteLogitsError) -> str:
         """Whether the environment or the training is to blame for logits that are no numbers."""
+        self._catch_up(t)
         for key, array in self.buffer.features.items():
             row = array[t].reshape(self.env.num_envs, -1)
             # Padding of a scene or of a set may hold anything, so it proves nothing.
@@ -319,25 +320,57 @@ class RolloutCollector:
                 and not np.isfinite(row).all()
             ):
                 env = int(np.flatnonzero(~np.isfinite(row).all(axis=-1))[0])
+                step = int(self._record.running_length[env])
                 return (
                     f"environment {env} of {self.env.num_envs} gave an observation {key!r} with "
-                    f"values that are not finite at step {int(self._running_length[env])} of its "
-                    f"episode, and so the logits are not: {error}"
+                    f"values that are not finite at step {step} of its episode, and so the "
+                    f"logits are not: {error}"
                 )
         return (
             f"the policy's logits are not finite any more; training has diverged. Lower "
             f"learning_rate, or max_grad_norm, or normalise observations and rewards: {error}"
         )
 
-    def _finish(self, ended: np.ndarray) -> None:
-        index = np.flatnonzero(ended)
-        self.episodes += len(index)
-        self.recent_returns.extend(self._running_return[index].tolist())
-        self.recent_lengths.extend(self._running_length[index].tolist())
-        self._running_return[index] = 0.0
-        self._running_length[index] = 0
+    def _catch_up(self, t: int) -> None:
+        """Count the steps of this rollout before `t`, because a message will speak of them."""
+        ended = self.buffer.terminated[:t] | self.buffer.truncated[:t]
+        self._record.add(self._rewards[:t], ended)
 
-    def _values(self, finals: list[dict[str, np.ndarray]]) -> Tensor | None:
+    def _refuse_strange_rewards(self) -> None:
+        rewards = self.buffer.rewards
+        if not np.isfinite(rewards).all():
+            t, env = np.argwhere(~np.isfinite(rewards))[0].tolist()
+            raise ConfigError(
+                f"environment {env} of {self.env.num_envs} gave the reward {rewards[t, env]} at "
+                f"step {t} of this rollout; expected a finite number"
+            )
+
+    def _successors(
+        self,
+        last: dict[str, Tensor],
+        finals: list[dict[str, np.ndarray]],
+        final_index: list[np.ndarray],
+        value_reads: tuple[str, ...] | None,
+    ) -> Tensor:
+        """Values `[T, B]` of what followed; before that, what the policy answered is stored."""
+        buffer = self.buffer
+        if value_reads is not None:
+            flat = self._values.view(-1)
+            for start in range(0, len(flat), ROWS_AT_ONCE):
+                stop = min(start + ROWS_AT_ONCE, len(flat))
+                rows = self._on_device(buffer.observations_between(start, stop, value_reads))
+                flat[start:stop] = self.policy.value(rows)  # type: ignore[operator]
+        if not self._on_cpu:
+            torch.from_numpy(buffer.values).copy_(self._values)
+            torch.from_numpy(buffer.log_probs).view(self._log_probs.shape).copy_(self._log_probs)
+        return successor_values(
+            torch.from_numpy(buffer.values),
+            self.policy.value(self._on_device(last)).cpu(),  # type: ignore[operator]
+            final_index=torch.from_numpy(np.concatenate(final_index)) if finals else None,
+            final_values=self._final_values(finals),
+        )
+
+    def _final_values(self, finals: list[dict[str, np.ndarray]]) -> Tensor | None:
         if not finals:
             return None
         joined = {

@@ -11,6 +11,7 @@ from torch import nn
 from maskrl.buffers.rollout import RolloutBuffer
 from maskrl.distributions import MaskedCategorical
 from maskrl.envs.adapters.gymnasium_info import adapt
+from maskrl.envs.registry import make_vec
 from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.errors import (
     ConfigError,
@@ -19,6 +20,7 @@ from maskrl.errors import (
     NonFiniteLogitsError,
     RunFolderError,
 )
+from maskrl.policies.actor_critic import ActorCritic, trusted
 from maskrl.trainers.rollout import RolloutCollector
 
 
@@ -93,6 +95,50 @@ def test_an_environment_that_writes_into_its_actions_changes_no_record(corridor)
     first.collect()
     second.collect()
     np.testing.assert_array_equal(second.buffer.actions, first.buffer.actions)
+
+
+@pytest.mark.parametrize("kind", ["corridor", "panda", "packing"])
+def test_values_computed_at_the_end_are_those_of_each_step(kind, corridor):
+    """Whatever the value reads: features alone, entities and their masks, candidates."""
+    env = corridor(4, limit=6) if kind == "corridor" else make_vec(kind, 4, seed=0)
+    torch.manual_seed(0)
+    policy = ActorCritic(
+        env.single_observation_space, env.single_action_space, normalize_observations=True
+    )
+    with trusted(policy):
+        acting = collector(env)
+        acting.policy = policy
+        first = acting.collect().numpy()
+    assert policy.value_reads is not None
+    buffer = acting.buffer
+    everything = np.arange(buffer.steps * buffer.num_envs)
+    with torch.no_grad():
+        values = policy.value(buffer.observations_at(everything, torch.device("cpu")))
+    np.testing.assert_allclose(buffer.values.reshape(-1), values.numpy(), rtol=1e-4, atol=1e-5)
+    going = ~(buffer.terminated | buffer.truncated)[:-1]
+    np.testing.assert_array_equal(first[:-1][going], buffer.values[1:][going])
+
+
+@pytest.mark.parametrize("closing", [9, 10, 11, 12])
+def test_messages_count_the_steps_of_earlier_rollouts_too(corridor, closing):
+    class Closing(corridor):
+        steps = 0
+
+        def _observe(self):
+            obs = super()._observe()
+            obs["action_mask"][2] &= self.steps < closing
+            return obs
+
+        def step(self, actions):
+            self.steps += 1
+            return super().step(actions)
+
+    acting = collector(Closing(3), 4)
+    with pytest.raises(NoAllowedActionError) as caught:
+        for _ in range(4):
+            acting.collect()
+    where = f"environment 2 of 3 allows no action at step {acting.env.time[2]} of its episode"
+    assert where in str(caught.value)
 
 
 def test_rollouts_join_without_a_seam(corridor):
