@@ -21,6 +21,7 @@ from maskrl.kernels.fused.memory import (
     as_like,
     as_uint8,
     element,
+    shift,
     stack_like,
 )
 from maskrl.kernels.fused.tiles import (
@@ -32,18 +33,20 @@ from maskrl.kernels.fused.tiles import (
     LINE,
     OUTER,
     TWO_TILES,
+    Lanes,
     any_allowed,
     base_of,
     is_allowed,
     largest_of_lanes,
     largest_of_line,
+    load_columns,
     load_lanes,
     load_line,
     source_of,
     weigh,
     weigh_line,
 )
-from maskrl.kernels.fused.walk import walk
+from maskrl.kernels.fused.walk import has_short_rows, walk, walk_rows
 
 # What a call reports: some segment is empty, is unsound, has a choice of probability 0, or a
 # choice that is not one of its entries.
@@ -98,23 +101,81 @@ def _write_unusable(source, row, head, work):  # type: ignore[no-untyped-def]
 
 
 @njit(**INNER)
-def _forward_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-def]
-    """Serve up to 32 short segments, a lane each."""
-    z = work.z
+def _settle(total, slope, log_totals, entropy):  # type: ignore[no-untyped-def]
+    """Turn the sums of all lanes into logs and entropies; return whether all are usable."""
+    logs, entropies = stack_like(total, LANES), stack_like(total, LANES)
+    unusable = 0
+    for lane in range(LANES):
+        t = total[lane]
+        log_of_total = log_total(t)
+        logs[lane] = log_of_total
+        entropies[lane] = log_of_total - slope[lane] / t
+        unusable += 0 if _is_sound(t) else 1
+    for lane in range(LANES):
+        log_totals[lane] = logs[lane]
+        entropy[lane] = entropies[lane]
+    return unusable == 0
+
+
+@njit(**INNER)
+def _write_lanes(source, lanes, count, z, top, log_totals, entropy, work):  # type: ignore[no-untyped-def]
+    """Write the statistics of all lanes that are wanted."""
+    heads = source.heads
+    if work.normalizer != 0:
+        normalizer = as_float64(work.normalizer)
+        for lane in range(count):
+            segment = lanes.row[lane] * heads + lanes.head[lane]
+            normalizer[2 * segment] = np.float64(top[lane])
+            normalizer[2 * segment + 1] = log_totals[lane]
+    if work.entropy != 0:
+        out = as_like(work.z, work.entropy)
+        for lane in range(count):
+            segment = lanes.row[lane] * heads + lanes.head[lane]
+            out[segment] = element(z, entropy[lane])
+
+
+@njit(**INNER)
+def _write_choices(source, lanes, count, z, top, log_totals, place, work):  # type: ignore[no-untyped-def]
+    """Write choices that were drawn, and the log-probability of all; return flags."""
+    actions = as_int64(work.actions)
+    drawing = work.uniforms != 0
+    status = 0
+    for lane in range(count):
+        row, head = lanes.row[lane], lanes.head[lane]
+        segment = row * source.heads + head
+        if drawing:
+            actions[segment] = place[lane]
+        action = actions[segment]
+        log_prob = np.float64(-np.inf)
+        if action < 0 or action >= source.offsets[head + 1] - source.offsets[head]:
+            status |= OUT_OF_RANGE
+        else:
+            distance = np.float64(z[action * LANES + lane]) - np.float64(top[lane])
+            log_prob = distance - log_totals[lane]
+        # In the type of the logits, where it may overflow.
+        if element(z, log_prob) == element(z, -np.inf):
+            status |= IMPOSSIBLE
+        if work.log_probs != 0:
+            as_like(z, work.log_probs)[segment] = element(z, log_prob)
+    return status
+
+
+@njit(**INNER)
+def _serve_lanes(source, lanes, count, z, steps, work):  # type: ignore[no-untyped-def]
+    """Serve segments that lie in lanes already; `z` is where their first step stands."""
     doubles = as_float64(0)
     top, base = stack_like(z, LANES), stack_like(z, LANES)
     total, slope = stack_like(doubles, LANES), stack_like(doubles, LANES)
     log_totals, entropy = stack_like(doubles, LANES), stack_like(doubles, LANES)
     place = stack_like(as_int64(0), LANES)
-    load_lanes(source, lanes, count, steps, z)
     largest_of_lanes(z, steps, top)
     for lane in range(LANES):
         base[lane] = base_of(z, top[lane])
     weigh(z, steps, base, total, slope)
-    for lane in range(LANES):
-        log_of_total = log_total(total[lane])
-        log_totals[lane] = log_of_total
-        entropy[lane] = log_of_total - slope[lane] / total[lane]
+    for lane in range(count, LANES):
+        total[lane] = 1.0
+    usable = _settle(total, slope, log_totals, entropy)
+    _write_lanes(source, lanes, count, z, top, log_totals, entropy, work)
     if work.uniforms != 0:
         uniforms = as_float64(work.uniforms)
         # The slopes are used up and make room for the uniforms.
@@ -122,28 +183,57 @@ def _forward_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped
             slope[lane] = uniforms[lanes.row[lane] * source.heads + lanes.head[lane]]
         draw_lanes(z, steps, slope, total, place)
     status = 0
+    if work.actions != 0 and usable:
+        status = _write_choices(source, lanes, count, z, top, log_totals, place, work)
+    elif work.actions != 0:
+        status = _write_usable_choices(source, lanes, count, z, top, total, log_totals, place, work)
+    if not usable:
+        for lane in range(count):
+            if not _is_sound(total[lane]):
+                status |= _write_unusable(source, lanes.row[lane], lanes.head[lane], work)
+    return status
+
+
+@njit(**INNER)
+def _write_usable_choices(source, lanes, count, z, top, total, log_totals, place, work):  # type: ignore[no-untyped-def]
+    """The same where some segments are empty or unsound, which are left out."""
+    one = Lanes(stack_like(as_int64(0), LANES), stack_like(as_int64(0), LANES))
+    status = 0
     for lane in range(count):
-        row, head = lanes.row[lane], lanes.head[lane]
-        segment = row * source.heads + head
-        if not _is_sound(total[lane]):
-            status |= _write_unusable(source, row, head, work)
-            continue
-        log_prob = 0.0
-        if work.actions != 0:
-            n = source.offsets[head + 1] - source.offsets[head]
-            actions = as_int64(work.actions)
-            if work.uniforms != 0:
-                actions[segment] = place[lane]
-            action = actions[segment]
-            log_prob = -np.inf
-            if action < 0 or action >= n:
-                status |= OUT_OF_RANGE
-            else:
-                distance = np.float64(z[action * LANES + lane]) - np.float64(top[lane])
-                log_prob = distance - log_totals[lane]
-            if log_prob == -np.inf:
-                status |= IMPOSSIBLE
-        _write(segment, np.float64(top[lane]), log_totals[lane], entropy[lane], log_prob, work)
+        if _is_sound(total[lane]):
+            one.row[0], one.head[0] = lanes.row[lane], lanes.head[lane]
+            status |= _write_choices(
+                source,
+                one,
+                1,
+                shift(z, lane),
+                shift(top, lane),
+                shift(log_totals, lane),
+                shift(place, lane),
+                work,
+            )
+    return status
+
+
+@njit(**INNER)
+def _forward_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-def]
+    """Serve up to 32 short segments, a lane each."""
+    load_lanes(source, lanes, count, steps, work.z)
+    return _serve_lanes(source, lanes, count, work.z, steps, work)
+
+
+@njit(**INNER)
+def _forward_rows(source, lanes, count, work):  # type: ignore[no-untyped-def]
+    """Serve all heads of up to 32 rows, which lie in lanes together."""
+    entries = source.offsets[source.heads]
+    load_columns(source, lanes.row[0], count, 0, entries, work.z)
+    status = 0
+    for head in range(source.heads):
+        at = source.offsets[head]
+        for lane in range(count):
+            lanes.head[lane] = head
+        z = shift(work.z, at * LANES)
+        status |= _serve_lanes(source, lanes, count, z, source.offsets[head + 1] - at, work)
     return status
 
 
@@ -161,7 +251,8 @@ def _finish(source, row, head, top, total, slope, action, work):  # type: ignore
         elif is_allowed(source, row, at + action):
             x = source.logits[row * source.row_stride + at + action]
             log_prob = (np.float64(x) - top) - log_of_total
-        if log_prob == -np.inf:
+        # In the type of the logits, where it may overflow.
+        if element(work.z, log_prob) == element(work.z, -np.inf):
             status |= IMPOSSIBLE
     segment = row * source.heads + head
     _write(segment, top, log_of_total, log_of_total - slope / total, log_prob, work)
@@ -243,6 +334,8 @@ def _forward(plan, logits, mask_address, uniforms, actions, log_probs, normalize
     z = stack_like(logits, TWO_TILES)
     work = Work(z, uniforms, actions, log_probs, normalizer, entropy)
     source = source_of(logits, mask_address, plan, stack_like(as_uint8(mask_address), BYTES_ROOM))
+    if has_short_rows(plan):
+        return walk_rows(_forward_rows, source, plan, work)
     return walk(_forward_tile, _forward_line, source, plan, work)
 
 

@@ -36,13 +36,15 @@ from maskrl.kernels.fused.tiles import (
     base_of_normalizer,
     distance,
     is_allowed,
+    load_columns,
     load_lanes,
     permissions,
     source_of,
+    store_columns,
     store_lanes,
     weight,
 )
-from maskrl.kernels.fused.walk import walk
+from maskrl.kernels.fused.walk import has_short_rows, walk, walk_rows
 
 Upstream = namedtuple("Upstream", "address row_stride head_stride")
 """Where the upstream gradient of one statistic lies; address 0 if it has none."""
@@ -58,6 +60,13 @@ def upstream_at(z, upstream, row, head):  # type: ignore[no-untyped-def]
         return element(z, 0.0)
     at = row * upstream.row_stride + head * upstream.head_stride
     return as_like(z, upstream.address)[at]
+
+
+@njit(**INLINE)
+def _is_possible(z, x, base, log_of_total):  # type: ignore[no-untyped-def]
+    """Whether a logit that is allowed has a log-probability above -inf, or is of NaN ones."""
+    far = distance(x, base, log_of_total) == element(z, -np.inf)
+    return x != element(z, -np.inf) and not far
 
 
 @njit(**INLINE)
@@ -81,34 +90,26 @@ def _entry(z, x, base, log_of_total, constant, factor):  # type: ignore[no-untyp
 
 
 @njit(**INNER)
-def _gradient_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-def]
-    """Serve up to 32 short segments, a lane each."""
-    z = work.z
+def _spread_lanes(source, lanes, count, z, steps, work):  # type: ignore[no-untyped-def]
+    """Write at `z + ROOM` the gradient of segments that lie in lanes already."""
     g = shift(z, ROOM)
     base, log_totals = stack_like(z, LANES), stack_like(z, LANES)
     choices, constants, factors = stack_like(z, LANES), stack_like(z, LANES), stack_like(z, LANES)
     normalizer = as_float64(work.normalizer)
-    load_lanes(source, lanes, count, steps, z)
     for lane in range(LANES):
         base[lane] = log_totals[lane] = constants[lane] = factors[lane] = element(z, 0.0)
     for lane in range(count):
         row, head = lanes.row[lane], lanes.head[lane]
         segment = row * source.heads + head
         n = source.offsets[head + 1] - source.offsets[head]
-        # What the next rows need: head by head it would come too late on its own.
-        ahead = segment + LANES * source.heads
-        fetch(shift(normalizer, 2 * ahead))
-        fetch(shift(as_int64(work.actions), ahead))
-        fetch(shift(as_like(z, work.entropy), ahead))
-        fetch(shift(as_like(z, work.of_log_prob.address), ahead))
-        fetch(shift(as_like(z, work.of_entropy.address), ahead))
+        base[lane] = base_of_normalizer(z, normalizer[2 * segment])
+        log_totals[lane] = element(z, normalizer[2 * segment + 1])
         is_possible = False
         if work.of_log_prob.address != 0:
             action = as_int64(work.actions)[segment]
             if action >= 0 and action < n:
-                is_possible = z[action * LANES + lane] != element(z, -np.inf)
-        base[lane] = base_of_normalizer(z, normalizer[2 * segment])
-        log_totals[lane] = element(z, normalizer[2 * segment + 1])
+                x = z[action * LANES + lane]
+                is_possible = _is_possible(z, x, base[lane], log_totals[lane])
         choices[lane], constants[lane], factors[lane] = _factors(
             row, head, segment, is_possible, work
         )
@@ -121,7 +122,49 @@ def _gradient_tile(source, lanes, count, steps, work):  # type: ignore[no-untype
             if choices[lane] != element(z, 0.0):
                 segment = lanes.row[lane] * source.heads + lanes.head[lane]
                 g[as_int64(work.actions)[segment] * LANES + lane] += choices[lane]
-    store_lanes(source, lanes, count, g, as_like(z, work.out))
+
+
+@njit(**INNER)
+def _gradient_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-def]
+    """Serve up to 32 short segments, a lane each."""
+    load_lanes(source, lanes, count, steps, work.z)
+    _spread_lanes(source, lanes, count, work.z, steps, work)
+    store_lanes(source, lanes, count, shift(work.z, ROOM), as_like(work.z, work.out))
+    return 0
+
+
+@njit(**INNER)
+def _fetch_next(source, row, work):  # type: ignore[no-untyped-def]
+    """Ask for what the next rows need beside their logits, and for where they are written."""
+    z, heads = work.z, source.heads
+    entries = source.offsets[heads]
+    first = row * heads
+    for i in range(0, LANES * heads, 4):
+        fetch(shift(as_float64(work.normalizer), 2 * (first + i)))
+    for i in range(0, LANES * heads, 8):
+        fetch(shift(as_int64(work.actions), first + i))
+        fetch(shift(as_like(z, work.entropy), first + i))
+        fetch(shift(as_like(z, work.of_log_prob.address), first + i))
+        fetch(shift(as_like(z, work.of_entropy.address), first + i))
+    for i in range(0, LANES * entries, 16):
+        fetch(shift(as_like(z, work.out), row * entries + i))
+
+
+@njit(**INNER)
+def _gradient_rows(source, lanes, count, work):  # type: ignore[no-untyped-def]
+    """Serve all heads of up to 32 rows, which lie in lanes together."""
+    entries = source.offsets[source.heads]
+    row = lanes.row[0]
+    load_columns(source, row, count, 0, entries, work.z)
+    _fetch_next(source, row + LANES, work)
+    for head in range(source.heads):
+        at = source.offsets[head]
+        for lane in range(count):
+            lanes.head[lane] = head
+        z = shift(work.z, at * LANES)
+        _spread_lanes(source, lanes, count, z, source.offsets[head + 1] - at, work)
+    out = as_like(work.z, work.out)
+    store_columns(source, row, count, 0, entries, shift(work.z, ROOM), out)
     return 0
 
 
@@ -143,15 +186,15 @@ def _gradient_line(source, row, head, work):  # type: ignore[no-untyped-def]
     segment = row * source.heads + head
     logits = shift(source.logits, row * source.row_stride + at)
     out = shift(as_like(z, work.out), row * source.offsets[source.heads] + at)
+    base = base_of_normalizer(z, as_float64(work.normalizer)[2 * segment])
+    log_of_total = element(z, as_float64(work.normalizer)[2 * segment + 1])
     action = 0
     is_possible = False
     if work.of_log_prob.address != 0:
         action = as_int64(work.actions)[segment]
         if action >= 0 and action < n and is_allowed(source, row, at + action):
-            is_possible = logits[action] != element(z, -np.inf)
+            is_possible = _is_possible(z, logits[action], base, log_of_total)
     choice, constant, factor = _factors(row, head, segment, is_possible, work)
-    base = base_of_normalizer(z, as_float64(work.normalizer)[2 * segment])
-    log_of_total = element(z, as_float64(work.normalizer)[2 * segment + 1])
     for begin in range(0, n, LINE):
         size = min(LINE, n - begin)
         allowed = permissions(source, row, at + begin, size)
@@ -170,6 +213,8 @@ def _gradient(  # type: ignore[no-untyped-def]
     z = stack_like(logits, TWO_TILES)
     work = Work(z, normalizer, entropy, actions, of_log_prob, of_entropy, out)
     source = source_of(logits, mask_address, plan, stack_like(as_uint8(mask_address), BYTES_ROOM))
+    if has_short_rows(plan):
+        return walk_rows(_gradient_rows, source, plan, work)
     return walk(_gradient_tile, _gradient_line, source, plan, work)
 
 

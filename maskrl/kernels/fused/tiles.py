@@ -20,10 +20,16 @@ from maskrl.kernels.fused.memory import (
     as_int64,
     as_uint8,
     element,
-    fetch,
     shift,
     stack_like,
     words_of,
+)
+from maskrl.kernels.fused.transposing import (
+    EIGHT,
+    load_by_bits,
+    load_by_bytes,
+    load_unmasked,
+    store_eight,
 )
 
 LANES = 32
@@ -141,31 +147,125 @@ def load_line(source, row, at, n, z):  # type: ignore[no-untyped-def]
 
 
 @njit(**INNER)
+def _load_one(source, row, at, n, lane, z):  # type: ignore[no-untyped-def]
+    """Give a lane `n` entries of a row from entry `at`, one by one."""
+    blocked = element(z, -np.inf)
+    logits = shift(source.logits, row * source.row_stride + at)
+    allowed = permissions(source, row, at, n)
+    for j in range(n):
+        x = logits[j]
+        z[j * LANES + lane] = x if allowed[j] != 0 else blocked
+
+
+@njit(**INNER)
+def load_columns(source, row, count, at, n, z):  # type: ignore[no-untyped-def]
+    """Give each of `count` rows from `row` a lane with `n` entries from entry `at`.
+
+    Free lanes hold -inf. Bits are taken by whole bytes where `at` begins one.
+    """
+    blocked = element(z, -np.inf)
+    whole = n - n % EIGHT
+    if source.kind == BITS and at & 7 != 0:
+        whole = 0
+    for lane in range(0, LANES, EIGHT):
+        last = min(EIGHT, count - lane) - 1
+        if last < 0:
+            for j in range(n):
+                for k in range(EIGHT):
+                    z[j * LANES + lane + k] = blocked
+            continue
+        first = row + lane
+        logits = shift(source.logits, first * source.row_stride + at)
+        stride, mask_stride = source.row_stride, source.mask_stride
+        to = shift(z, lane)
+        if source.kind == BYTES:
+            mask = shift(source.mask, first * mask_stride + at)
+            for j in range(0, whole, EIGHT):
+                load_by_bytes(
+                    shift(to, j * LANES),
+                    LANES,
+                    shift(logits, j),
+                    stride,
+                    last,
+                    shift(mask, j),
+                    mask_stride,
+                )
+        elif source.kind == BITS:
+            mask = shift(source.mask, first * mask_stride + (at >> 3))
+            for j in range(0, whole, EIGHT):
+                load_by_bits(
+                    shift(to, j * LANES),
+                    LANES,
+                    shift(logits, j),
+                    stride,
+                    last,
+                    shift(mask, j >> 3),
+                    mask_stride,
+                )
+        else:
+            for j in range(0, whole, EIGHT):
+                load_unmasked(
+                    shift(to, j * LANES), LANES, shift(logits, j), stride, last, source.mask, 0
+                )
+        if whole < n:
+            for k in range(last + 1):
+                _load_one(
+                    source, first + k, at + whole, n - whole, lane + k, shift(z, whole * LANES)
+                )
+        for k in range(last + 1, EIGHT):
+            for j in range(n):
+                z[j * LANES + lane + k] = blocked
+
+
+@njit(**INNER)
+def store_columns(source, row, count, at, n, values, out):  # type: ignore[no-untyped-def]
+    """Write lanes to `n` entries from entry `at` of `count` rows of `out` `[rows, entries]`."""
+    entries = source.offsets[source.heads]
+    whole = n - n % EIGHT
+    for lane in range(0, count, EIGHT):
+        last = min(EIGHT, count - lane) - 1
+        to = shift(out, (row + lane) * entries + at)
+        for j in range(0, whole, EIGHT):
+            store_eight(shift(values, j * LANES + lane), LANES, shift(to, j), entries, last)
+        for k in range(last + 1):
+            for j in range(whole, n):
+                to[k * entries + j] = values[j * LANES + lane + k]
+
+
+@njit(**INNER)
+def _in_columns(lanes, count):  # type: ignore[no-untyped-def]
+    """Whether the lanes hold the same head of successive rows."""
+    return lanes.row[1] != lanes.row[0]
+
+
+@njit(**INNER)
 def load_lanes(source, lanes, count, steps, z):  # type: ignore[no-untyped-def]
     """Give each of `count` segments a lane; shorter ones and free lanes end in -inf."""
+    if _in_columns(lanes, count):
+        load_columns(source, lanes.row[0], count, source.offsets[lanes.head[0]], steps, z)
+        return
     blocked = element(z, -np.inf)
     for i in range(steps * LANES):
         z[i] = blocked
     for lane in range(count):
-        row, head = lanes.row[lane], lanes.head[lane]
+        head = lanes.head[lane]
         at = source.offsets[head]
-        n = source.offsets[head + 1] - at
-        logits = shift(source.logits, row * source.row_stride + at)
-        allowed = permissions(source, row, at, n)
-        for j in range(n):
-            x = logits[j]
-            z[j * LANES + lane] = x if allowed[j] != 0 else blocked
+        _load_one(source, lanes.row[lane], at, source.offsets[head + 1] - at, lane, z)
 
 
 @njit(**INNER)
 def store_lanes(source, lanes, count, values, out):  # type: ignore[no-untyped-def]
     """Write the lanes of a tile to the entries of their segments in `out` `[rows, entries]`."""
     entries = source.offsets[source.heads]
+    if _in_columns(lanes, count):
+        at = source.offsets[lanes.head[0]]
+        n = source.offsets[lanes.head[0] + 1] - at
+        store_columns(source, lanes.row[0], count, at, n, values, out)
+        return
     for lane in range(count):
         at = source.offsets[lanes.head[lane]]
         n = source.offsets[lanes.head[lane] + 1] - at
         segment = shift(out, lanes.row[lane] * entries + at)
-        fetch(shift(segment, LANES * entries))  # where the next rows will be written
         for j in range(n):
             segment[j] = values[j * LANES + lane]
 

@@ -13,11 +13,14 @@ from maskrl.kernels.fused.memory import as_int64, fetch, shift, stack_like
 from maskrl.kernels.fused.tiles import (
     BITS,
     FIRST,
+    HEADS,
     INLINE,
     LANES,
     LAST,
     NO_MASK,
+    OFFSETS,
     OUTER,
+    ROWS,
     SHORT,
     Lanes,
 )
@@ -45,7 +48,7 @@ def _fetch_rows(source, first, last):  # type: ignore[no-untyped-def]
     entries = source.offsets[source.heads]
     width = (entries + 7) >> 3 if source.kind == BITS else entries
     for row in range(first, last):
-        for j in range(0, entries, 8):
+        for j in range(0, entries + 15, 16):
             fetch(shift(source.logits, row * source.row_stride + j))
         if source.kind != NO_MASK and source.mask_stride != 0:
             for j in range(0, width, 64):
@@ -68,35 +71,77 @@ def walk(tile, line, source, plan, work):  # type: ignore[no-untyped-def]
     outer_first, outer_last, inner_first, inner_last = first, last, 0, heads
     if rows == 1:
         outer_first, outer_last, inner_first, inner_last = 0, 1, first, last
-    outer_step = 1 if across else LANES
-    inner_step = LANES if across else 1
     fetching = not across and heads > 1 and source.offsets[heads] <= MOST_FETCHED
-    for i in range(outer_first, outer_last, outer_step):
+    i = outer_first
+    while i < outer_last:
+        # Segments are grouped by where they stand in the whole call and not in a part of it,
+        # so that results do not depend on the number of threads.
+        of_rows = 1 if across else min(LANES, rows - i + i % LANES)
+        next_i = i + 1 if across else min(i - i % LANES + LANES, outer_last)
         if fetching:
-            _fetch_rows(source, min(i + LANES, outer_last), min(i + 2 * LANES, outer_last))
-        for k in range(inner_first, inner_last, inner_step):
-            together = min(LANES, inner_last - k if across else outer_last - i)
+            _fetch_rows(source, min(next_i, outer_last), min(next_i + LANES, outer_last))
+        k = inner_first
+        while k < inner_last:
+            begin = k - k % LANES
+            next_k = min(begin + LANES, inner_last) if across else k + 1
             count = 0
             steps = 0
             if across:
-                for head in range(k, k + together):
+                group = min(LANES, heads - begin)
+                for lane in range(LANES):
+                    lanes.row[lane] = i
+                for head in range(begin, begin + group):
                     n = source.offsets[head + 1] - source.offsets[head]
-                    if _is_lane(n, together):
-                        lanes.row[count] = i
+                    is_lane = _is_lane(n, group)
+                    steps = max(steps, n) if is_lane else steps
+                    if head < k or head >= next_k:
+                        continue
+                    if is_lane:
                         lanes.head[count] = head
                         count += 1
-                        steps = max(steps, n)
                     else:
                         status |= line(source, i, head, work)
-            elif _is_lane(source.offsets[k + 1] - source.offsets[k], together):
-                count = together
+            elif _is_lane(source.offsets[k + 1] - source.offsets[k], of_rows):
+                count = next_i - i
                 steps = source.offsets[k + 1] - source.offsets[k]
                 for lane in range(LANES):
                     lanes.row[lane] = i + lane
                     lanes.head[lane] = k
             else:
-                for row in range(i, i + together):
+                for row in range(i, next_i):
                     status |= line(source, row, k, work)
             if count > 0:
                 status |= tile(source, lanes, count, steps, work)
+            k = next_k
+        i = next_i
+    return status
+
+
+@njit(**INLINE)
+def has_short_rows(plan):  # type: ignore[no-untyped-def]
+    """Whether rows with all their heads fit into the lanes of a tile."""
+    numbers = as_int64(plan)
+    heads, rows = numbers[HEADS], numbers[ROWS]
+    offsets = as_int64(numbers[OFFSETS])
+    return heads > 1 and offsets[heads] <= SHORT and (rows > 1 or heads <= LANES)
+
+
+@njit(**OUTER)
+def walk_rows(serve, source, plan, work):  # type: ignore[no-untyped-def]
+    """Call `serve(source, lanes, count, work)` for up to 32 rows at a time.
+
+    `lanes` holds the rows, and room for a head of each.
+    """
+    numbers = as_int64(plan)
+    lanes = Lanes(stack_like(numbers, LANES), stack_like(numbers, LANES))
+    first, last = numbers[FIRST], numbers[LAST]
+    if source.rows == 1:
+        first, last = 0, 1
+    status = 0
+    for row in range(first, last, LANES):
+        count = min(LANES, last - row)
+        for lane in range(LANES):
+            lanes.row[lane] = row + lane
+        _fetch_rows(source, min(row + LANES, last), min(row + 2 * LANES, last))
+        status |= serve(source, lanes, count, work)
     return status
