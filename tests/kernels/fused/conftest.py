@@ -7,8 +7,11 @@ trip over. `truth` computes the log-probabilities with plain float64 torch.
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -251,3 +254,15 @@ def assert_close():
             raise AssertionError(f"at {at}: got {got[at]}, want {want[at]}")
 
     return check
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    """The module beside this one that draws hostile batches."""
+    name = "maskrl_hostile_batches"
+    if name not in sys.modules:
+        path = Path(__file__).with_name("hostile.py")
+        spec = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
