@@ -119,3 +119,14 @@ def test_unsound_segments_have_none_that_is_finite(hand_case):
     got = gradient(case, case.forward(actions=actions), actions, ones, ones)
     assert got[0, :2].isnan().all()
     assert got[0, 2] == 0
+
+
+@pytest.mark.parametrize("length", [3, 200])
+def test_a_score_that_overflows_to_minus_infinity_is_a_constant(length, hand_case):
+    logits = torch.zeros(40, length)
+    logits[:, 0], logits[:, 1] = 3e38, -3e38
+    actions = torch.ones(40, 1, dtype=torch.int64)
+    case = hand_case(logits, torch.ones(40, length, dtype=torch.bool), [length], BYTES)
+    result = case.forward(actions=actions)
+    assert (result.log_probs == -math.inf).all()
+    assert (gradient(case, result, actions, torch.ones(40, 1), None) == 0).all()

@@ -19,7 +19,9 @@ def count_lanes(source, lanes, count, steps, counts):
         head = lanes.head[lane]
         counts[lanes.row[lane] * source.heads + head] += 1
         longest = max(longest, source.offsets[head + 1] - source.offsets[head])
-    return 1 if longest == steps else 4
+    if longest > steps:
+        return 4
+    return 1 if longest == steps else 8
 
 
 @njit
@@ -51,6 +53,8 @@ def test_every_segment_once(rows, sizes, parts):
     counts, status = counts_of(rows, sizes, parts)
     assert set(counts.ravel().tolist()) <= {1, 100}
     assert not status & 4
+    # A tile of a part is as long as that of the whole call would be.
+    assert parts > 1 or not status & 8
     assert (counts[:, [n > SHORT for n in sizes]] == 100).all()
 
 
