@@ -99,14 +99,15 @@ def choices_of(actions: Any, masks: Mapping[str, Any], heads: Heads) -> Choices:
         array([False,  True])
     """
     actions = _as_actions(actions, heads)
-    keep = masks_along(actions, masks, heads)
+    relevant = relevant_heads(actions, heads)
+    keep = _masks_along(actions, relevant, masks, heads)
     nvec = sizes_of(heads)
     starts = starts_of(heads)
     inside = (actions >= 0) & (actions < np.asarray(nvec))
     place = np.where(inside, actions, 0) + starts
     return Choices(
         sizes=nvec,
-        relevant=relevant_heads(actions, heads),
+        relevant=relevant,
         allowed=np.add.reduceat(keep, starts, axis=-1, dtype=np.int64),
         taken=inside & np.take_along_axis(keep, place, axis=-1),
     )
@@ -128,10 +129,17 @@ def masks_along(actions: Any, masks: Mapping[str, Any], heads: Heads) -> BoolArr
         MaskShapeError: Actions or masks have another shape.
     """
     actions = _as_actions(actions, heads)
+    return _masks_along(actions, relevant_heads(actions, heads), masks, heads)
+
+
+def _masks_along(
+    actions: IntArray, relevant: BoolArray, masks: Mapping[str, Any], heads: Heads
+) -> BoolArray:
+    """As `masks_along`, of actions whose heads that count `[..., K]` are known."""
     keep = flat_mask(masks, heads, actions.shape[:-1])
     if not isinstance(heads, ActionTree):
         return keep
-    actions = heads.settled(actions)
+    actions = np.where(relevant, actions, 0)  # what tables go by
     parts = [
         _row(keep[..., start : start + size], masks, heads, k, actions)
         for k, (start, size) in enumerate(zip(starts_of(heads), heads.nvec, strict=True))

@@ -181,7 +181,7 @@ class ActionTree:
         for k, head in enumerate(self.heads):
             for name, choices in head.relevant.items():
                 p = self._position[name]
-                counts[..., k] &= counts[..., p] & np.isin(actions[..., p], choices)
+                counts[..., k] &= counts[..., p] & _is_one_of(actions[..., p], choices)
         return counts
 
     def settled(self, actions: Any) -> npt.NDArray[Any]:
@@ -288,6 +288,16 @@ def _relevance(name: str, relevant: Any) -> dict[str, tuple[int, ...]]:
             )
         frozen[other] = tuple(int(c) for c in choices)
     return frozen
+
+
+def _is_one_of(values: np.ndarray, choices: Sequence[int]) -> BoolArray:
+    """Whether values are among a head's choices; of a few, comparing each is fastest."""
+    if len(choices) > 8:
+        return np.isin(values, choices)
+    found: BoolArray = values == choices[0]
+    for choice in choices[1:]:
+        found |= values == choice
+    return found
 
 
 def _picked(rows: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -98,7 +98,7 @@ class ConditionalHeads:
                 f"which says what the batch is."
             )
         try:
-            batch = torch.broadcast_shapes(*lead)
+            batch = lead[0] if len(set(lead)) == 1 else torch.broadcast_shapes(*lead)
         except RuntimeError:
             raise MaskShapeError(
                 f"{operation}: the logits of the heads have the batch shapes "

@@ -111,15 +111,13 @@ class ConditionalPath:
             # A head that does not count is an empty row: nothing of it is read.
             mask = counts.unsqueeze(-1) if mask is None else mask & counts.unsqueeze(-1)
         if mask is not None:
-            shape = torch.broadcast_shapes(logits.shape, mask.shape)
-            logits, mask = logits.expand(shape), mask.expand(shape)
+            logits, mask = _broadcast(logits, mask)
         rows = prepare_rows(logits, mask, look=self.look)
         if rows.unsound is not None and not self.validate and self._scores:
             # What a choice that scores -inf leads to is not read either.
             possible = self._possible().unsqueeze(-1)
             mask = possible if mask is None else mask & possible
-            shape = torch.broadcast_shapes(logits.shape, mask.shape)
-            logits, mask = logits.expand(shape), mask.expand(shape)
+            logits, mask = _broadcast(logits, mask)
             rows = prepare_rows(logits, mask, look=self.look)
         idle = rows.empty
         if idle is not None and counts is not None:
@@ -267,3 +265,11 @@ def place_in_table(
     states = zip(over, index[: len(over)], strict=True)
     prefix = {j: state for j, state in states if state < heads.tree.nvec[j]}
     return place_of_head(heads, k, place(index[len(over) :]), prefix)
+
+
+def _broadcast(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the shape that they share; finding it takes longer than a small draw."""
+    if logits.shape == mask.shape:
+        return logits, mask
+    shape = torch.broadcast_shapes(logits.shape, mask.shape)
+    return logits.expand(shape), mask.expand(shape)
