@@ -216,9 +216,7 @@ class ConditionalCategorical(Distribution):
         shape = torch.Size(sample_shape) + self._batch_shape
         uniforms = draw_uniforms(shape + self._event_shape, self._heads.device, generator)
         path = self._new_path()
-        # Head by head, each one's together: that is how kernels read them.
-        by_head = uniforms.movedim(-1, 0).contiguous()
-        scores = [path.sample(uniform) for uniform in by_head.unbind(0)]
+        scores = [path.sample(uniform) for uniform in uniforms.movedim(-1, 0).contiguous()]
         return path.taken(), torch.stack(scores, -1)
 
     def sample(
