@@ -21,7 +21,7 @@ from torch import Tensor
 
 from maskrl.envs.contract import is_mask_key
 from maskrl.errors import ConfigError
-from maskrl.masks.arrays import check_mask_array, pack_bits, unpack_bits
+from maskrl.masks.arrays import check_mask_array, unpack_bits
 from maskrl.masks.heads import Choices, Heads, choices_of, sizes_of, starts_of
 from maskrl.masks.tree import FLAT_MASK, ActionTree
 
@@ -130,7 +130,18 @@ class RolloutBuffer:
             key: torch.from_numpy(array[:steps].reshape(-1, *array.shape[2:]))
             for key, array in self.features.items()
         }
+        self._writers = {
+            key: _BitWriter(current, self.bits[key], *self._counted(key))
+            for key, current in self.masks.items()
+        }
+        self._empty = np.zeros(steps, np.int64)
         self._complete = False
+
+    def _counted(self, key: str) -> tuple[int, ...]:
+        """Where the parts of a mask begin that are looked through for empty ones."""
+        if key != FLAT_MASK or isinstance(self.heads, ActionTree):
+            return ()
+        return (0,) if self.heads is None else tuple(starts_of(self.heads).tolist())
 
     def write_observation(self, t: int, obs: Mapping[str, Any]) -> dict[str, Tensor]:
         """Copy the observation before step `t` into its place and return it as tensors.
@@ -154,15 +165,21 @@ class RolloutBuffer:
             shape = self._batched_shapes[key]
             current[...] = check_mask_array(obs[key], shape, name=key, operation=OPERATION)
             if t < self.steps:
-                self.bits[key][t] = pack_bits(current.reshape(self.num_envs, -1))
+                self._pack(key, t)
         return self._rows[t]
+
+    def _pack(self, key: str, t: int) -> None:
+        """Keep the mask that was written last as that of step `t`."""
+        empty = self._writers[key](t)
+        if key == FLAT_MASK:
+            self._empty[t] = empty
 
     def carry_over(self) -> None:
         """Begin the next rollout with the observation that ended this one."""
         for array in self.features.values():
             array[0] = array[self.steps]
-        for key, current in self.masks.items():
-            self.bits[key][0] = pack_bits(current.reshape(self.num_envs, -1))
+        for key in self.masks:
+            self._pack(key, 0)
 
     def observation(self, t: int) -> dict[str, Tensor]:
         """The observation at `t` as views; its masks are those written last."""
@@ -191,18 +208,13 @@ class RolloutBuffer:
             `[B]` bool for a discrete action; `[B, K]`, head by head, for independent heads.
             Which heads of a tree count is known once they have chosen: None, see `choices`.
         """
-        bits = self.bits.get(FLAT_MASK)
-        if bits is None or isinstance(self.heads, ActionTree):
+        if not self._empty[t]:
             return None
         if self.heads is None:
-            row = bits[t]
-            if row.shape[-1] == 1 and row.all():
-                return None
-            some = row.any(axis=-1)
-        else:
-            flat = self.masks[FLAT_MASK].reshape(self.num_envs, -1)
-            some = np.logical_or.reduceat(flat, starts_of(self.heads), axis=-1)
-        return None if some.all() else some
+            return np.asarray(self.bits[FLAT_MASK][t].any(axis=-1))
+        assert not isinstance(self.heads, ActionTree)
+        flat = self._unpacked(FLAT_MASK, self.bits[FLAT_MASK][t]).reshape(self.num_envs, -1)
+        return np.asarray(np.logical_or.reduceat(flat, starts_of(self.heads), axis=-1))
 
     def minibatch(self, index: np.ndarray, device: torch.device) -> Minibatch:
         """Rows at the flat positions `index` `[M]`, on `device`."""
@@ -318,6 +330,30 @@ class RolloutBuffer:
                     f"and {self.num_envs} environments make {array.shape[1:]}"
                 )
         self._complete = True
+
+
+class _BitWriter:
+    """Packs one mask of a buffer into the bits of a step, with every address known before."""
+
+    def __init__(self, mask: np.ndarray, bits: np.ndarray, *starts: int) -> None:
+        rows, entries = len(mask), math.prod(mask.shape[1:])
+        # Here, so that numba is loaded by those who train and not by all who import.
+        from maskrl.kernels.mask_writing import write_bits
+
+        self._write = write_bits
+        self._made_of = (mask, bits, *starts)
+        self._arrays = (mask, bits, np.array([*starts, entries], np.int64))
+        self._mask, self._bits, edges = (array.ctypes.data for array in self._arrays)
+        self._stride = bits.strides[0]
+        self._rest = (rows, entries, edges, len(starts))
+
+    def __call__(self, t: int) -> int:
+        """Write the bits of step `t`; how many of the mask's parts allow nothing."""
+        return int(self._write(self._mask, self._bits + t * self._stride, *self._rest))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies have addresses of their own."""
+        return _BitWriter, self._made_of
 
 
 def _stored_dtype(key: str, space: spaces.Space[Any]) -> np.dtype:

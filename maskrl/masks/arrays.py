@@ -18,6 +18,8 @@ from maskrl.errors import MaskDtypeError, MaskShapeError
 BoolArray = npt.NDArray[np.bool_]
 ByteArray = npt.NDArray[np.uint8]
 
+_BOOL = np.dtype(np.bool_)
+
 
 def as_mask_array(x: Any, *, allowed: int = 1, name: str = "action_mask") -> BoolArray:
     """Convert 0/1 values of any kind to a new boolean array, True = allowed.
@@ -107,7 +109,9 @@ def check_mask_array(m: Any, shape: tuple[int, ...], *, name: str, operation: st
         MaskDtypeError: `m` is not a numpy array of booleans.
         MaskShapeError: The shape differs.
     """
-    if not isinstance(m, np.ndarray) or m.dtype != np.bool_:
+    if isinstance(m, np.ndarray) and m.dtype == _BOOL and m.shape == shape:
+        return m
+    if not isinstance(m, np.ndarray) or m.dtype != _BOOL:
         got = f"dtype {m.dtype}" if isinstance(m, np.ndarray) else f"type {type(m).__name__}"
         raise MaskDtypeError(
             f"{operation}: {name} has {got}; expected a numpy array of bool, True = allowed. "

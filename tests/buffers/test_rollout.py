@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -261,3 +263,30 @@ def test_spaces_that_cannot_be_stored_are_named(entry, message):
 def test_sizes_must_be_positive():
     with pytest.raises(ConfigError, match="num_envs=0"):
         RolloutBuffer(SPACE, 0, 4)
+
+
+def test_empty_rows_are_known_of_every_step_that_was_written():
+    """Not only of the last one, and also where steps are written out of order."""
+    space = spaces.Dict({"x": spaces.Box(0, 1, (1,)), "action_mask": mask_space(A)})
+    rng = np.random.default_rng(4)
+    masks = rng.random((T, B, A)) < 0.1
+    masks[2] = True
+    buffer = RolloutBuffer(space, B, T)
+    for t in rng.permutation(T):
+        buffer.write_observation(t, {"x": np.zeros((B, 1)), "action_mask": masks[t]})
+    for t in range(T):
+        some = masks[t].any(-1)
+        answer = buffer.allows_something(t)
+        assert (answer is None) == some.all()
+        assert answer is None or (answer == some).all()
+    assert buffer.allows_something(2) is None
+
+
+def test_a_copy_writes_into_its_own_memory(filled):
+    buffer, rows = filled
+    twin = copy.deepcopy(buffer)
+    before = buffer.bits["action_mask"].copy()
+    flipped = {**rows[1], "action_mask": ~rows[1]["action_mask"]}
+    twin.write_observation(1, flipped)
+    np.testing.assert_array_equal(buffer.bits["action_mask"], before)
+    np.testing.assert_array_equal(twin.mask_at("action_mask", B), flipped["action_mask"][0])
