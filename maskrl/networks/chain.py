@@ -72,12 +72,12 @@ def chain_of(encoder: nn.Module | None, head: nn.Module) -> Chain | None:
     outer = [encoder, encoder.trunk, head]
     if type(encoder.parts[0]) is FlatNumbers:
         outer.append(encoder.parts[0])
-    if not all(type(layer) is nn.Linear for layer in layers) or _is_watched([*outer, *layers]):
+    if not all(type(layer) is nn.Linear for layer in layers) or is_watched([*outer, *layers]):
         return None
     return Chain(encoder, linear)
 
 
-def _is_watched(given: Iterable[nn.Module]) -> bool:
+def is_watched(given: Iterable[nn.Module]) -> bool:
     """Whether calling one of the modules would do more than its forward pass."""
     return any(getattr(modules, f"_global{name}") for name in _HOOKS) or any(
         module._compiled_call_impl is not None or any(getattr(module, name) for name in _HOOKS)

@@ -28,6 +28,7 @@ from maskrl.networks.encoders import DictEncoder, NetworkConfig, make_encoder
 from maskrl.networks.heads import PolicyHead, ValueHead
 from maskrl.networks.normalize import ObservationNormalizer
 from maskrl.networks.pointer import CandidateScorer
+from maskrl.networks.towers import Towers, towers_of
 from maskrl.policies.action_heads import ActionDistribution, ActionHeads
 from maskrl.policies.predict import obs_to_tensors, predict_action
 
@@ -127,6 +128,29 @@ class ActorCritic(nn.Module):
         """
         return self.critic.reads if type(self.critic) is DictEncoder else None
 
+    @property
+    def packed_masks(self) -> tuple[str, ...]:
+        """Masks that may be given as `PackedMask`: the action mask, if only the heads read it."""
+        encoders = (self.actor, self.critic or self.actor)
+        if self.action_tree is not None or self.heads.kind == "candidates":
+            return ()
+        if any(type(e) is not DictEncoder or FLAT_MASK in e.reads for e in encoders):
+            return ()
+        return (FLAT_MASK,) if FLAT_MASK in self.observation_space.spaces else ()
+
+    def towers(self) -> Towers | None:
+        """Its networks for training without a graph, where they are nothing but perceptrons.
+
+        A subclass may compute anything else, and has none.
+        """
+        if type(self) is not ActorCritic:
+            return None
+        return towers_of(self.actor, self.critic, self.policy_head, self.value_head)
+
+    def normalized(self, obs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The observation as the encoders read it."""
+        return obs if self.normalizer is None else self.normalizer(obs)
+
     @classmethod
     def from_spaces(
         cls,
@@ -140,14 +164,14 @@ class ActorCritic(nn.Module):
 
     def logits(self, obs: Mapping[str, Tensor]) -> Tensor:
         """Logits `[B, A]` before any mask, laid out as `ActionHeads.n_logits` says."""
-        obs = self._normalized(obs)
+        obs = self.normalized(obs)
         if self._actor_chain is not None:
             return self._actor_chain(obs)
         return self._logits(self.actor(obs), obs)
 
     def value(self, obs: Mapping[str, Tensor]) -> Tensor:
         """Value of each observation: `[B]`."""
-        obs = self._normalized(obs)
+        obs = self.normalized(obs)
         if self._critic_chain is not None:
             return self._critic_chain(obs).squeeze(-1)
         value: Tensor = self.value_head((self.critic or self.actor)(obs))
@@ -155,7 +179,7 @@ class ActorCritic(nn.Module):
 
     def logits_and_value(self, obs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Logits `[B, A]` and values `[B]`, computing shared parts once."""
-        obs = self._normalized(obs)
+        obs = self.normalized(obs)
         if self._actor_chain is not None and self._critic_chain is not None:
             return self._actor_chain(obs), self._critic_chain(obs).squeeze(-1)
         features = self.actor(obs)
@@ -267,9 +291,6 @@ class ActorCritic(nn.Module):
             empty=description["empty"],
             idle_action=description["idle_action"],
         )
-
-    def _normalized(self, obs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        return obs if self.normalizer is None else self.normalizer(obs)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,188 @@
+"""A perceptron as one operation: linear layers with an activation between, the last one bare.
+
+The definition is a few lines of torch, `layer_by_layer`. For float32 on the CPU `perceptron`
+computes the same with biases and activations as a single pass over what the matrix products
+wrote, and with one node for the gradient instead of two for every layer. Who needs no graph
+at all calls `forward_layers` and `backward_layers`, which write where they are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from maskrl.kernels.dispatch import is_traced
+from maskrl.kernels.layers import IDENTITY, RELU, TANH, activate, retreat
+
+KINDS = {"tanh": TANH, "relu": RELU}
+"""Activations that are compiled, by name."""
+
+_FUNCTIONS = {"tanh": torch.tanh, "relu": F.relu}
+
+# Outputs of a layer from which torch's threads are worth more than a single pass.
+_MOST = 1 << 20
+
+
+def layer_by_layer(x: Tensor, layers: Sequence[Tensor], activation: str, *, bare: bool) -> Tensor:
+    """The definition; arguments as of `perceptron`."""
+    function = _FUNCTIONS[activation]
+    last = len(layers) - 2 if bare else -1
+    for i in range(0, len(layers), 2):
+        x = F.linear(x, layers[i], layers[i + 1])
+        x = x if i == last else function(x)
+    return x
+
+
+def perceptron(x: Tensor, layers: Sequence[Tensor], activation: str, *, bare: bool) -> Tensor:
+    """Outputs `[..., n]` of linear layers, each followed by the activation.
+
+    Args:
+        x: `[..., m]`.
+        layers: Weight `[out, in]` and bias `[out]` of the first layer, then of the next, ...
+        activation: "tanh" or "relu".
+        bare: Whether the last layer has no activation.
+
+    Returns:
+        As `layer_by_layer`, but for float32 rounding; differentiable any number of times.
+    """
+    if not serves(x, layers):
+        return layer_by_layer(x, layers, activation, bare=bare)
+    kind = KINDS[activation]
+    if not torch.is_grad_enabled():
+        return forward_layers(x, layers, kind, bare=bare)[-1]
+    out: Tensor = _Perceptron.apply(x, kind, bare, *layers)  # type: ignore[no-untyped-call]
+    return out
+
+
+def serves(x: Tensor, layers: Sequence[Tensor]) -> bool:
+    """Whether `forward_layers` can compute this: rows `[B, m]` and layers in plain float32."""
+    if x.ndim != 2 or not layers or is_traced(x) or torch.is_autocast_enabled("cpu"):
+        return False
+    rows = x.shape[0]
+    if rows == 0 or torch._C._functorch.peek_interpreter_stack() is not None:
+        return False
+    for tensor in (x, *layers):
+        if tensor.dtype != torch.float32 or not tensor.is_cpu:
+            return False
+    return all(bias.is_contiguous() and 0 < rows * bias.shape[0] <= _MOST for bias in layers[1::2])
+
+
+def forward_layers(
+    x: Tensor,
+    layers: Sequence[Tensor],
+    kind: int,
+    *,
+    bare: bool,
+    outputs: Sequence[Tensor] | None = None,
+) -> list[Tensor] | Sequence[Tensor]:
+    """The outputs of every layer, without a graph.
+
+    Args:
+        x: `[B, m]`; `serves(x, layers)` holds.
+        layers: As of `perceptron`.
+        kind: One of `KINDS`.
+        bare: As of `perceptron`.
+        outputs: Where they are written, `[B, out]` for each layer; None allocates.
+
+    Returns:
+        `outputs`.
+    """
+    rows, last = x.shape[0], len(layers) // 2 - 1
+    written = [] if outputs is None else outputs
+    for k in range(last + 1):
+        weight, bias = layers[2 * k], layers[2 * k + 1]
+        if outputs is None:
+            x = torch.mm(x, weight.t())
+            written.append(x)  # type: ignore[union-attr]
+        else:
+            x = torch.mm(x, weight.t(), out=outputs[k])
+        of = IDENTITY if bare and k == last else kind
+        activate(of, x.data_ptr(), bias.data_ptr(), rows, bias.shape[0])
+    return written
+
+
+def backward_layers(
+    upstream: Tensor,
+    x: Tensor,
+    layers: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    kind: int,
+    *,
+    bare: bool,
+    gradients: Sequence[Tensor],
+    of_x: bool,
+    room: Sequence[Tensor] | None = None,
+) -> Tensor | None:
+    """Write the gradients of all layers.
+
+    Args:
+        upstream: That of the last output `[B, n]`, contiguous; overwritten.
+        x: As of the forward pass.
+        layers: As of the forward pass.
+        outputs: What the forward pass gave.
+        kind: As of the forward pass.
+        bare: As of the forward pass.
+        gradients: Written: one for each of `layers`.
+        of_x: Whether the gradient of `x` is wanted.
+        room: Overwritten: a tensor in the shape of each layer's input; None allocates.
+
+    Returns:
+        The gradient `[B, m]` of `x`, or None.
+    """
+    rows, last = x.shape[0], len(layers) // 2 - 1
+    g = upstream
+    for k in range(last, -1, -1):
+        of = IDENTITY if bare and k == last else kind
+        of_bias = gradients[2 * k + 1]
+        width = of_bias.shape[0]
+        retreat(of, g.data_ptr(), outputs[k].data_ptr(), rows, width, of_bias.data_ptr())
+        torch.mm(g.t(), outputs[k - 1] if k else x, out=gradients[2 * k])
+        if k or of_x:
+            g = torch.mm(g, layers[2 * k], out=None if room is None else room[k])
+    return g if of_x else None
+
+
+class _Perceptron(torch.autograd.Function):
+    """All layers of a perceptron, with their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kind: int, bare: bool, *layers: Tensor) -> Tensor:
+        outputs = forward_layers(x, layers, kind, bare=bare)
+        ctx.kind, ctx.bare = kind, bare
+        ctx.save_for_backward(x, *layers, *outputs)
+        return outputs[-1]
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> Any:
+        saved = ctx.saved_tensors
+        count = 2 * ((len(saved) - 1) // 3)
+        x, layers, outputs = saved[0], saved[1 : 1 + count], saved[1 + count :]
+        if torch.is_grad_enabled():
+            return _again(ctx, x, layers, upstream[0])
+        gradients = [torch.empty_like(tensor) for tensor in layers]
+        of_x = backward_layers(
+            upstream[0].clone(memory_format=torch.contiguous_format),
+            x,
+            layers,
+            outputs,
+            ctx.kind,
+            bare=ctx.bare,
+            gradients=gradients,
+            of_x=ctx.needs_input_grad[0],
+        )
+        return of_x, None, None, *gradients
+
+
+def _again(ctx: Any, x: Tensor, layers: Sequence[Tensor], upstream: Tensor) -> Any:
+    """The gradients by the definition, which can be differentiated again."""
+    name = next(name for name, kind in KINDS.items() if kind == ctx.kind)
+    needed = ctx.needs_input_grad
+    wanted = [t for t, need in zip((x, None, None, *layers), needed, strict=True) if need]
+    with torch.enable_grad():
+        out = layer_by_layer(x, layers, name, bare=ctx.bare)
+    found = iter(torch.autograd.grad(out, wanted, upstream, create_graph=True, allow_unused=True))
+    return tuple(next(found) if need else None for need in needed)

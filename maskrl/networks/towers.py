@@ -1,0 +1,204 @@
+"""Policy and value networks that are nothing but perceptrons, trained without a graph.
+
+Autograd records every operation and looks up the way back; for a network of three layers and
+a minibatch of 64 rows that takes longer than the matrix products. Where actor and critic are
+plain perceptrons over the joined features, their outputs and the gradients of their parameters
+are written down here, into memory that is allocated once. Everything else goes through autograd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from maskrl.kernels.perceptron import KINDS, backward_layers, forward_layers, serves
+from maskrl.networks.chain import chain_of, is_watched
+from maskrl.networks.encoders import DictEncoder
+from maskrl.networks.mlp import ACTIVATIONS
+
+_MOST_ROOMS = 8
+
+
+class Towers:
+    """Logits and values of joined features, and the gradients of all parameters.
+
+    Args:
+        encoders: Of actor and critic; the same one twice if they share it.
+        heads: The last layers, of logits and of the value.
+        activation: Of the hidden layers: one of `KINDS`.
+
+    Attributes:
+        parameters: All that are trained.
+    """
+
+    def __init__(
+        self,
+        encoders: tuple[DictEncoder, DictEncoder],
+        heads: tuple[nn.Linear, nn.Linear],
+        activation: str,
+    ) -> None:
+        self._encoder = encoders[0]
+        self._kind = KINDS[activation]
+        trunks = [[t for layer in e.trunk.layers for t in layer.parameters()] for e in encoders]
+        lasts = [[head.weight, head.bias] for head in heads]
+        self._is_shared = encoders[0] is encoders[1]
+        if self._is_shared:
+            self._trunk, self._towers = trunks[0], lasts
+        else:
+            self._trunk, self._towers = [], [a + b for a, b in zip(trunks, lasts, strict=True)]
+        self.parameters = [p for part in (self._trunk, *self._towers) for p in part]
+        self._rooms: dict[int, _Room] = {}
+
+    @torch.no_grad()
+    def joined(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """What both towers read of B observations: `[B, m]`."""
+        return self._encoder.joined(obs)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Logits `[B, A]` and values `[B]`, valid until the next call; None to use autograd.
+
+        Args:
+            x: As from `joined`.
+        """
+        if not serves(x, self.parameters):
+            return None
+        room = self._room(x)
+        inner = x
+        if self._trunk:
+            forward_layers(x, self._trunk, self._kind, bare=False, outputs=room.trunk)
+            inner = room.trunk[-1]
+        for tower, outputs in zip(self._towers, room.towers, strict=True):
+            forward_layers(inner, tower, self._kind, bare=True, outputs=outputs)
+        return room.towers[0][-1], room.towers[1][-1].view(-1)
+
+    @torch.no_grad()
+    def backward(self, x: Tensor, of_logits: Tensor, of_values: Tensor) -> None:
+        """Write the gradients of the parameters into their `grad`.
+
+        Args:
+            x: That of the last call of `forward`.
+            of_logits: `[B, A]`, overwritten.
+            of_values: `[B]`, overwritten.
+        """
+        room = self._room(x)
+        inner = room.trunk[-1] if self._trunk else x
+        of_inner: list[Tensor | None] = []
+        for k, upstream in enumerate((of_logits, of_values.view(-1, 1))):
+            of_inner.append(
+                backward_layers(
+                    upstream,
+                    inner,
+                    self._towers[k],
+                    room.towers[k],
+                    self._kind,
+                    bare=True,
+                    gradients=_gradients(self._towers[k]),
+                    of_x=bool(self._trunk),
+                    room=room.gradients[k],
+                )
+            )
+        if of_inner[0] is not None and of_inner[1] is not None:
+            backward_layers(
+                of_inner[0].add_(of_inner[1]),
+                x,
+                self._trunk,
+                room.trunk,
+                self._kind,
+                bare=False,
+                gradients=_gradients(self._trunk),
+                of_x=False,
+                room=room.trunk_gradients,
+            )
+
+    def _room(self, x: Tensor) -> _Room:
+        rows = x.shape[0]
+        if rows not in self._rooms:
+            if len(self._rooms) >= _MOST_ROOMS:
+                self._rooms.clear()
+            self._rooms[rows] = _Room(x, self._trunk, self._towers)
+        return self._rooms[rows]
+
+
+class _Room:
+    """Memory for what layers give for a number of rows, and for the gradients of it."""
+
+    def __init__(
+        self, x: Tensor, trunk: Sequence[Tensor], towers: Sequence[Sequence[Tensor]]
+    ) -> None:
+        def outputs(layers: Sequence[Tensor]) -> list[Tensor]:
+            return [torch.empty(x.shape[0], bias.shape[0]) for bias in layers[1::2]]
+
+        def inputs(layers: Sequence[Tensor]) -> list[Tensor]:
+            return [torch.empty(x.shape[0], weight.shape[1]) for weight in layers[::2]]
+
+        self.trunk, self.trunk_gradients = outputs(trunk), inputs(trunk)
+        self.towers = [outputs(layers) for layers in towers]
+        self.gradients = [inputs(layers) for layers in towers]
+
+
+def _gradients(layers: Sequence[Tensor]) -> list[Tensor]:
+    """The gradients of parameters, allocated where there are none."""
+    found = []
+    for parameter in layers:
+        if parameter.grad is None:
+            parameter.grad = torch.empty_like(parameter)
+        found.append(parameter.grad)
+    return found
+
+
+def towers_of(
+    actor: nn.Module, critic: nn.Module | None, policy_head: nn.Module, value_head: nn.Module
+) -> Towers | None:
+    """The towers of a policy's modules; None where they must be called, and autograd asked.
+
+    Args:
+        actor: Encoder of the policy.
+        critic: Encoder of the value; None if it is the actor's.
+        policy_head: Last layer of the policy.
+        value_head: Last layer of the value.
+    """
+    encoders = (actor, actor if critic is None else critic)
+    heads = (policy_head, value_head)
+    pairs = zip(encoders, heads, strict=True)
+    if any(chain_of(encoder, head) is None for encoder, head in pairs):
+        return None
+    first, second = (e for e in encoders if isinstance(e, DictEncoder))
+    if first is not second and not _read_the_same(first, second):
+        return None
+    activation = next((k for k in KINDS if ACTIVATIONS[k] is first.trunk.activation), None)
+    if activation is None or second.trunk.activation is not first.trunk.activation:
+        return None
+    towers = Towers((first, second), tuple(head.linear for head in heads), activation)
+    mine = {id(p) for p in towers.parameters}
+    modules = [module for module in (actor, critic, *heads) if module is not None]
+    others = [p for module in modules for p in module.parameters() if id(p) not in mine]
+    return None if others or not all(_is_plain(p) for p in towers.parameters) else towers
+
+
+def _read_the_same(first: DictEncoder, second: DictEncoder) -> bool:
+    """Whether the parts of both, which have no parameters, make the same of an observation."""
+    parts = list(zip(first.parts, second.parts, strict=False))
+    if first.keys != second.keys or any(type(a) is not type(b) for a, b in parts):
+        return False
+    if any(is_watched([a, b]) for a, b in parts):
+        return False
+    mine, other = first.parts.state_dict(), second.parts.state_dict()
+    return mine.keys() == other.keys() and all(
+        mine[key].shape == other[key].shape and bool((mine[key] == other[key]).all())
+        for key in mine
+    )
+
+
+def _is_plain(parameter: Tensor) -> bool:
+    """Whether nothing but its value and its gradient depends on a parameter's training."""
+    hooks = parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None)
+    return (
+        parameter.requires_grad
+        and parameter.dtype == torch.float32
+        and parameter.is_cpu
+        and parameter.is_contiguous()
+        and not hooks
+    )
