@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from maskrl.buffers.rollout import Minibatch, RolloutBuffer
+from maskrl.buffers.minibatch import Minibatch, MinibatchReader
+from maskrl.buffers.rollout import RolloutBuffer
 
-__all__ = ["Minibatch", "RolloutBuffer"]
+__all__ = ["Minibatch", "MinibatchReader", "RolloutBuffer"]

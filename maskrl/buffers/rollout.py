@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from maskrl.buffers.minibatch import Minibatch, MinibatchReader
 from maskrl.envs.contract import is_mask_key
 from maskrl.errors import ConfigError
 from maskrl.masks.arrays import check_mask_array, unpack_bits
@@ -31,31 +31,6 @@ UNPACKED_AT_ONCE = 1 << 26
 """Bytes of masks that are looked at together when a rollout is counted."""
 
 _ONES_IN_BYTE = np.array([byte.bit_count() for byte in range(256)], dtype=np.int64)
-
-
-@dataclass(frozen=True)
-class Minibatch:
-    """Rows of a rollout, as tensors on the training device.
-
-    Attributes:
-        index: `[M]` int64, flat positions `t * num_envs + env`.
-        observations: Per key `[M, ...]`; masks are bool.
-        actions: `[M]` int64, or `[M, K]` for actions of several heads.
-        log_probs: `[M, K]`, per head, under the policy that acted.
-        values: `[M]`, predicted then.
-        advantages: `[M]`.
-        returns: `[M]`.
-        keep: `[M]` bool, False where no head decided; None where that never happened.
-    """
-
-    index: Tensor
-    observations: dict[str, Tensor]
-    actions: Tensor
-    log_probs: Tensor
-    values: Tensor
-    advantages: Tensor
-    returns: Tensor
-    keep: Tensor | None
 
 
 class RolloutBuffer:
@@ -198,7 +173,7 @@ class RolloutBuffer:
                 out[key] = self._flat[key][start:stop]
             else:
                 bits = self.bits[key].reshape(-1, self.bits[key].shape[-1])[start:stop]
-                out[key] = torch.from_numpy(self._unpacked(key, bits))
+                out[key] = torch.from_numpy(self.unpacked(key, bits))
         return out
 
     def allows_something(self, t: int) -> np.ndarray | None:
@@ -213,27 +188,12 @@ class RolloutBuffer:
         if self.heads is None:
             return np.asarray(self.bits[FLAT_MASK][t].any(axis=-1))
         assert not isinstance(self.heads, ActionTree)
-        flat = self._unpacked(FLAT_MASK, self.bits[FLAT_MASK][t]).reshape(self.num_envs, -1)
+        flat = self.unpacked(FLAT_MASK, self.bits[FLAT_MASK][t]).reshape(self.num_envs, -1)
         return np.asarray(np.logical_or.reduceat(flat, starts_of(self.heads), axis=-1))
 
     def minibatch(self, index: np.ndarray, device: torch.device) -> Minibatch:
         """Rows at the flat positions `index` `[M]`, on `device`."""
-        flat = torch.from_numpy(index)
-
-        def rows(array: np.ndarray) -> Tensor:
-            joined = torch.from_numpy(array.reshape(-1, *array.shape[2:]))
-            return joined.index_select(0, flat).to(device)
-
-        return Minibatch(
-            index=flat,
-            observations=self.observations_at(index, device),
-            actions=rows(self.actions),
-            log_probs=rows(self.log_probs),
-            values=rows(self.values),
-            advantages=rows(self.advantages),
-            returns=rows(self.returns),
-            keep=~rows(self.idle) if self.idle.any() else None,
-        )
+        return MinibatchReader(self, device)(index)
 
     def observations_at(
         self, index: np.ndarray, device: torch.device, *, leave_out: Collection[str] = ()
@@ -251,10 +211,10 @@ class RolloutBuffer:
             if key in leave_out:
                 continue
             chosen = bits.reshape(-1, bits.shape[-1])[index]
-            out[key] = torch.from_numpy(self._unpacked(key, chosen)).to(device)
+            out[key] = torch.from_numpy(self.unpacked(key, chosen)).to(device)
         return out
 
-    def _unpacked(self, key: str, bits: np.ndarray) -> np.ndarray:
+    def unpacked(self, key: str, bits: np.ndarray) -> np.ndarray:
         """Masks `[..., *shape]` of bits `[..., bytes]`."""
         shape = self.mask_shapes[key]
         return unpack_bits(bits, math.prod(shape)).reshape(*bits.shape[:-1], *shape)
@@ -267,7 +227,7 @@ class RolloutBuffer:
     def mask_at(self, key: str, position: int) -> np.ndarray:
         """One stored mask, unpacked, at the flat position."""
         t, env = divmod(position, self.num_envs)
-        return self._unpacked(key, self.bits[key][t, env])
+        return self.unpacked(key, self.bits[key][t, env])
 
     def choices(self) -> Choices | None:
         """What the masks said about every stored action, head by head: `[T, B, K]`.
@@ -282,7 +242,7 @@ class RolloutBuffer:
         row = self.num_envs * sum(math.prod(self.mask_shapes[key]) for key in keys)
         parts = []
         for t in range(0, self.steps, at_once := max(1, UNPACKED_AT_ONCE // row)):
-            masks = {key: self._unpacked(key, self.bits[key][t : t + at_once]) for key in keys}
+            masks = {key: self.unpacked(key, self.bits[key][t : t + at_once]) for key in keys}
             parts.append(choices_of(actions[t : t + at_once], masks, heads))
         return Choices(
             parts[0].sizes,

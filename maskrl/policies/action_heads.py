@@ -24,6 +24,7 @@ from maskrl.distributions import (
 )
 from maskrl.envs.contract import EnvDescription
 from maskrl.errors import ConfigError
+from maskrl.masks.packed import PackedMask
 from maskrl.masks.tree import FLAT_MASK, ActionTree
 
 ActionDistribution = (
@@ -87,7 +88,8 @@ class ActionHeads:
 
         Args:
             logits: As of the network.
-            obs: Dict with `action_mask`, and the tables of a tree, where there are such.
+            obs: Dict with `action_mask`, which may be packed for actions that are not a tree's,
+                and the tables of a tree, where there are such.
             empty: What a head that allows nothing means.
             idle_action: The choice of an idle head.
             validate_args: Whether to look at values; None means where that is possible.
@@ -123,7 +125,7 @@ class ActionHeads:
 
         Args:
             logits: `[B, n_logits]`.
-            obs: Dict with the masks.
+            obs: Dict with the masks, the flat one packed or not.
             actions: `[B, *event_shape]`, those taken.
 
         Empty rows:
@@ -132,6 +134,8 @@ class ActionHeads:
         mask = obs.get(FLAT_MASK)
         if mask is None:
             return torch.zeros(len(logits), device=logits.device)
+        if isinstance(mask, PackedMask):
+            mask = mask.unpack()
         if not self.event_shape:
             return mass_outside(logits, mask)
         flat = mask.reshape(len(logits), -1).split(list(self.nvec), -1)
@@ -180,7 +184,9 @@ def _mean_of_heads(masses: Tensor, decides: Tensor) -> Tensor:
     return torch.where(decides, masses, 0.0).sum(-1) / decides.sum(-1).clamp(min=1)
 
 
-def mass_outside(logits: Tensor, action_mask: Tensor) -> Tensor:
+def mass_outside(logits: Tensor, action_mask: Tensor | PackedMask) -> Tensor:
     """Probability that a softmax of logits `[..., A]` puts on what a mask disallows: `[...]`."""
+    if isinstance(action_mask, PackedMask):
+        action_mask = action_mask.unpack()
     probabilities = logits.to(torch.float32).softmax(-1)
     return torch.where(action_mask, 0.0, probabilities).sum(-1)

@@ -26,12 +26,12 @@ class Policy(Protocol):
     """A distribution over actions and a value, both from a batch of observations.
 
     More is used where it is there: `logits(obs)` `[B, A]` before masking, laid out as
-    `maskrl.policies.action_heads.ActionHeads` says (for the
-    probability mass on disallowed actions); `one_pass = True` where calling the module
-    gives distribution and value together; `value_reads`, the names of the entries that
-    `value` reads, where it shares no work with the distribution and each row's value depends
-    on that row alone: the values of a rollout are then computed at its end, many rows at
-    once; a submodule `normalizer` of the type
+    `maskrl.policies.action_heads.ActionHeads` says (for the probability mass on disallowed
+    actions); `one_pass = True` where calling the module gives distribution and value together;
+    `packed_masks`, names of masks that may come as `maskrl.PackedMask` `[B, n]` while learning;
+    `value_reads`, the names of the entries that `value` reads, where it shares no work with
+    the distribution and each row's value depends on that row alone: the values of a rollout
+    are then computed at its end, many rows at once; a submodule `normalizer` of the type
     `maskrl.networks.normalize.ObservationNormalizer`, which the policy applies itself and
     the trainer updates between rollouts.
     """

@@ -29,6 +29,7 @@ def _cast_from_address(pointee: Any) -> Any:
 
 as_float32 = _cast_from_address(types.float32)
 as_float64 = _cast_from_address(types.float64)
+as_int32 = _cast_from_address(types.int32)
 as_int64 = _cast_from_address(types.int64)
 as_uint8 = _cast_from_address(types.uint8)
 
