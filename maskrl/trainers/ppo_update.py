@@ -9,28 +9,23 @@ failing; the first minibatch's own forward pass finds it, and training stops.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maskrl.buffers.rollout import Minibatch, RolloutBuffer
+from maskrl.buffers.minibatch import Minibatch, MinibatchReader
+from maskrl.buffers.rollout import RolloutBuffer
 from maskrl.distributions import ConditionalCategorical
 from maskrl.errors import ConfigError, RatioDriftError
 from maskrl.masks.heads import masks_along, starts_of
 from maskrl.masks.tree import FLAT_MASK, ActionTree
-from maskrl.objectives import (
-    approximate_kl,
-    clip_fraction,
-    clipped_policy_loss,
-    log_ratio,
-    mean_over,
-    normalize_advantages,
-    value_loss,
-)
+from maskrl.objectives import mean_over, normalize_advantages
+from maskrl.objectives.ppo_loss import STATISTICS, LossSettings, PPOLoss, ppo_loss
 from maskrl.policies.action_heads import ActionDistribution, ActionHeads, mass_outside
-from maskrl.policies.protocol import distribution_and_value
+from maskrl.policies.actor_critic import ActorCritic
+from maskrl.trainers.clipped_adam import ClippedAdam
+from maskrl.trainers.learning_network import network_of
 from maskrl.trainers.ppo_config import PPOConfig
 
 RATIO_TOLERANCE = 1e-3
@@ -41,8 +36,6 @@ KL_MARGIN = 1.5
 
 ENTROPY_SAMPLES = 4
 """Sampled actions a row where a tree has too many prefixes for its exact entropy."""
-
-_WATCHED = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
 
 
 class PPOUpdate:
@@ -73,12 +66,7 @@ class PPOUpdate:
         self.parameters = [p for p in policy.parameters() if p.requires_grad]
         if not self.parameters:
             raise ConfigError(f"policy: {type(policy).__name__} has no parameter to train")
-        fused = device.type in ("cpu", "cuda") and all(
-            p.dtype == torch.float32 for p in self.parameters
-        )
-        self.optimizer = torch.optim.Adam(
-            self.parameters, lr=config.learning_rate, eps=config.adam_eps, fused=fused
-        )
+        self.optimizer = ClippedAdam(self.parameters, lr=config.learning_rate, eps=config.adam_eps)
 
     def run(
         self, buffer: RolloutBuffer, *, learning_rate: float, entropy_coef: float
@@ -103,69 +91,53 @@ class PPOUpdate:
             advantages.copy_(normalize_advantages(advantages, keep))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
+        self.optimizer.look_again()
+        settings = LossSettings(
+            config.clip, entropy_coef, config.value_coef, config.value_clip, config.ratio
+        )
+        read = self._reader(buffer)
+        network = network_of(self.policy)
         measured: dict[str, float] = {}
-        watched: list[Tensor] = []
+        statistics: list[Tensor] = []
+        norms: list[Tensor | float] = []
         for index in self._minibatches(buffer.num_envs * buffer.steps):
-            batch = buffer.minibatch(index, self.device)
-            distribution, values, logits = self._forward(batch, first=not measured)
-            log_probs = distribution.log_prob(batch.actions, reduce="none")
-            log_probs = log_probs.reshape(batch.log_probs.shape)
+            batch = read(index)
+            distribution, values = network.forward(batch.observations)
+            estimate = self._entropy_estimate(distribution)
+            loss = ppo_loss(distribution, values, batch, settings, entropy=estimate)
             if not measured:
-                measured["ratio_drift"] = check_ratio(log_probs, batch, buffer)
+                measured["ratio_drift"] = check_ratio(loss.log_probs, batch, buffer)
+                logits = network.raw_logits(batch.observations)
                 measured |= _measure(distribution, logits, batch, self.heads)
-            moved = log_ratio(log_probs.sum(-1), batch.log_probs.sum(-1), batch.keep)
-            kl = approximate_kl(moved.detach(), batch.keep)
-            if watched and config.target_kl and float(kl) > KL_MARGIN * config.target_kl:
+            if norms and config.target_kl and _kl(loss) > KL_MARGIN * config.target_kl:
                 break
-            policy_loss, clipped = self._clipped(moved, log_probs, batch)
-            entropy = mean_over(self._entropy(distribution), batch.keep)
-            critic_loss = value_loss(
-                values, batch.returns, old_values=batch.values, clip=config.value_clip
-            )
-            loss = policy_loss - entropy_coef * entropy + config.value_coef * critic_loss
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = self._clip_gradient()
-            self.optimizer.step()
-            watched += [policy_loss.detach(), critic_loss.detach(), entropy.detach()]
-            watched += [kl, clipped, norm]
-        table = torch.stack(watched).reshape(-1, len(_WATCHED))
-        means = table.mean(0).tolist()
+            network.backward(loss)
+            norms.append(self.optimizer.clipped_step(config.max_grad_norm or None))
+            statistics.append(loss.statistics)
+        means = torch.stack(statistics).mean(0).tolist()
         return {
-            **dict(zip(_WATCHED, means, strict=True)),
+            **dict(zip(STATISTICS, means, strict=True)),
+            "grad_norm": float(torch.stack([torch.as_tensor(norm) for norm in norms]).mean()),
             **measured,
-            "gradient_steps": float(len(table)),
+            "gradient_steps": float(len(norms)),
             "learning_rate": learning_rate,
             "entropy_coef": entropy_coef,
         }
 
-    def _entropy(self, distribution: ActionDistribution) -> Tensor:
-        """Entropies `[M]`: exact, or estimated for a tree with too many prefixes."""
+    def _reader(self, buffer: RolloutBuffer) -> MinibatchReader:
+        """What cuts minibatches: as bits and into the same memory where the policy is ours."""
+        packed = getattr(self.policy, "packed_masks", ()) if self.device.type == "cpu" else ()
+        reuse = type(self.policy) is ActorCritic
+        return MinibatchReader(buffer, self.device, packed=packed, reuse=reuse)
+
+    def _entropy_estimate(self, distribution: ActionDistribution) -> Tensor | None:
+        """Entropies `[M]`, estimated for a tree with too many prefixes; None if they are exact."""
         if isinstance(distribution, ConditionalCategorical) and not distribution.is_enumerable:
             # Seeded by the minibatches' generator, whose state a checkpoint keeps.
             seed = int(torch.randint(2**62, (), generator=self.shuffle))
             paths = torch.Generator(self.device).manual_seed(seed)
             return distribution.entropy_estimate(ENTROPY_SAMPLES, generator=paths)
-        return distribution.entropy()
-
-    def _clipped(self, moved: Tensor, log_probs: Tensor, batch: Minibatch) -> tuple[Tensor, Tensor]:
-        """The policy loss, and the share of ratios outside of the trust region.
-
-        With a trust region for every head the loss is summed over the heads: before any ratio
-        is clipped its gradient is that of the whole action's. A head without a choice has
-        log-probability 0 and is not counted in the share.
-        """
-        clip, keep = self.config.clip, batch.keep
-        if self.config.ratio == "joint":
-            share = clip_fraction(moved.detach(), clip=clip, keep=keep)
-            return clipped_policy_loss(moved, batch.advantages, clip=clip, keep=keep), share
-        old = batch.log_probs
-        rows = None if keep is None else keep.unsqueeze(-1).expand_as(old)
-        by_head = log_ratio(log_probs, old, rows)
-        advantages = batch.advantages.unsqueeze(-1)
-        loss = old.shape[-1] * clipped_policy_loss(by_head, advantages, clip=clip, keep=rows)
-        chose = old != 0.0 if rows is None else rows & (old != 0.0)
-        return loss, clip_fraction(by_head.detach(), clip=clip, keep=chose)
+        return None
 
     def _minibatches(self, rows: int) -> Iterator[np.ndarray]:
         """Flat positions `[M]` of every minibatch of every epoch, of nearly equal sizes."""
@@ -174,26 +146,9 @@ class PPOUpdate:
             order = torch.randperm(rows, generator=self.shuffle).numpy()
             yield from np.array_split(order, parts)
 
-    def _forward(
-        self, batch: Minibatch, *, first: bool
-    ) -> tuple[ActionDistribution, Tensor, Tensor | None]:
-        """Distribution and values with gradient; on the first minibatch raw logits too."""
-        both: Any = getattr(self.policy, "logits_and_value", None)
-        masked: Any = getattr(self.policy, "masked", None)
-        if both is not None and masked is not None:
-            logits, values = both(batch.observations)
-            return masked(logits, batch.observations), values, logits.detach()
-        distribution, values = distribution_and_value(self.policy, batch.observations)
-        raw: Tensor | None = None
-        own_logits: Any = getattr(self.policy, "logits", None)
-        if first and callable(own_logits):
-            with torch.no_grad():
-                raw = own_logits(batch.observations)
-        return distribution, values, raw
 
-    def _clip_gradient(self) -> Tensor:
-        limit = self.config.max_grad_norm or float("inf")
-        return nn.utils.clip_grad_norm_(self.parameters, limit)
+def _kl(loss: PPOLoss) -> float:
+    return float(loss.statistics[STATISTICS.index("approx_kl")])
 
 
 def check_ratio(log_probs: Tensor, batch: Minibatch, buffer: RolloutBuffer) -> float:

@@ -215,31 +215,6 @@ def test_the_first_step_is_the_same_with_a_trust_region_for_every_head():
     torch.testing.assert_close(weights(joint[0]), weights(by_head[0]))
 
 
-def test_every_head_is_clipped_for_itself(policy):
-    """One head far outside of its trust region, the other inside: by hand."""
-    _, buffer, update = make_orders(ratio="head", clip=0.2)
-    batch = buffer.minibatch(np.arange(T * B), CPU)
-    now = batch.log_probs.clone()
-    now[:, 0] += np.log(1.5)
-    now[:, 2] += np.log(1.1)
-    loss, share = update._clipped((now - batch.log_probs).sum(-1), now, batch)
-    a = batch.advantages
-    first = torch.where(a > 0, 1.2 * a, 1.5 * a)
-    assert loss.item() == pytest.approx(-(first + a + 1.1 * a).mean().item(), rel=1e-4)
-    chose = batch.log_probs != 0
-    assert share.item() == pytest.approx((chose[:, 0].sum() / chose.sum()).item())
-    alone = make_update(policy, ratio="head")
-    rollout = make_rollout(policy)
-    one = rollout.minibatch(np.arange(T * B), CPU)
-    moved = torch.randn(T * B) * 0.3
-    both = [
-        make_update(policy, ratio=ratio)._clipped(moved, one.log_probs + moved[:, None], one)
-        for ratio in ("head", "joint")
-    ]
-    torch.testing.assert_close(both[0][0], both[1][0])
-    assert alone.config.ratio == "head"
-
-
 def test_mass_of_a_network_of_ones_own_with_another_layout_is_unknown():
     _, buffer, update = make_orders()
     update.heads.n_logits += 1

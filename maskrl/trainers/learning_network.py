@@ -1,0 +1,123 @@
+"""The policy while it learns: outputs from a minibatch, gradients into its parameters.
+
+Any policy can be asked through autograd. Where actor and critic are plain perceptrons, their
+gradients are written down without it, which leaves little beside the matrix products.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from maskrl.networks.towers import Towers
+from maskrl.objectives.ppo_loss import PPOLoss
+from maskrl.policies.action_heads import ActionDistribution
+from maskrl.policies.actor_critic import ActorCritic
+from maskrl.policies.protocol import distribution_and_value
+
+
+class LearningNetwork(Protocol):
+    """A policy as an update uses it, minibatch by minibatch."""
+
+    def forward(self, obs: dict[str, Any]) -> tuple[ActionDistribution, Tensor]:
+        """Distribution and values `[M]`."""
+        ...
+
+    def raw_logits(self, obs: dict[str, Any]) -> Tensor | None:
+        """Logits before any mask of the last `forward`, without gradient; None if unknown."""
+        ...
+
+    def backward(self, loss: PPOLoss) -> None:
+        """Replace the parameters' gradients by those of a loss on the last `forward`."""
+        ...
+
+
+def network_of(policy: nn.Module) -> LearningNetwork:
+    """The fastest of the ways that lead through a policy."""
+    towers = policy.towers() if isinstance(policy, ActorCritic) else None
+    through = ThroughAutograd(policy)
+    if towers is None or not isinstance(policy, ActorCritic):
+        return through
+    return ThroughTowers(policy, towers, through)
+
+
+class ThroughAutograd:
+    """Any policy.
+
+    Args:
+        policy: As `maskrl.policies.Policy`.
+    """
+
+    def __init__(self, policy: nn.Module) -> None:
+        self._policy = policy
+        self._trained = [p for p in policy.parameters() if p.requires_grad]
+        self._logits: Tensor | None = None
+
+    def forward(self, obs: dict[str, Any]) -> tuple[ActionDistribution, Tensor]:
+        """Distribution and values, whose graph leads to the parameters."""
+        both: Any = getattr(self._policy, "logits_and_value", None)
+        masked: Any = getattr(self._policy, "masked", None)
+        self._logits = None
+        if both is not None and masked is not None:
+            logits, values = both(obs)
+            self._logits = logits.detach()
+            return masked(logits, obs), values
+        return distribution_and_value(self._policy, obs)
+
+    def raw_logits(self, obs: dict[str, Any]) -> Tensor | None:
+        """Logits by a policy's own method, if `forward` did not see them."""
+        own: Any = getattr(self._policy, "logits", None)
+        if self._logits is None and callable(own):
+            with torch.no_grad():
+                return own(obs)  # type: ignore[no-any-return]
+        return self._logits
+
+    def backward(self, loss: PPOLoss) -> None:
+        """Let autograd find the gradients."""
+        for parameter in self._trained:
+            parameter.grad = None
+        loss.backward()
+
+
+class ThroughTowers:
+    """A policy of plain perceptrons.
+
+    Args:
+        policy: Whose networks they are.
+        towers: Its networks.
+        otherwise: For what they do not serve.
+    """
+
+    def __init__(self, policy: ActorCritic, towers: Towers, otherwise: ThroughAutograd) -> None:
+        self._policy = policy
+        self._towers = towers
+        self._otherwise = otherwise
+        self._last: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def forward(self, obs: dict[str, Any]) -> tuple[ActionDistribution, Tensor]:
+        """Distribution and values of leaves, from which their gradients can be asked."""
+        with torch.no_grad():
+            seen = self._policy.normalized(obs)
+        x = self._towers.joined(seen)
+        outputs = self._towers.forward(x)
+        if outputs is None:
+            self._last = None
+            return self._otherwise.forward(obs)
+        logits, values = outputs[0].detach(), outputs[1].detach()
+        self._last = (x, logits.requires_grad_(), values.requires_grad_())
+        return self._policy.masked(logits, obs), values
+
+    def raw_logits(self, obs: dict[str, Any]) -> Tensor | None:
+        """Logits of the last `forward`."""
+        return self._otherwise.raw_logits(obs) if self._last is None else self._last[1].detach()
+
+    def backward(self, loss: PPOLoss) -> None:
+        """Lead the gradients of logits and values back by hand."""
+        if self._last is None:
+            self._otherwise.backward(loss)
+            return
+        x, logits, values = self._last
+        of_logits, of_values = loss.gradients(logits, values)
+        self._towers.backward(x, of_logits.contiguous(), of_values.contiguous())
