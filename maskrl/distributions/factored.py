@@ -25,12 +25,14 @@ from maskrl.functional.rows import (
     raise_non_finite,
     recording,
 )
-from maskrl.functional.select import DRAWS, draw_uniforms
+from maskrl.functional.select import DRAWS, draw_uniforms, uniforms_on_cpu
 from maskrl.kernels.contract import Rows
 from maskrl.kernels.dispatch import is_traced, prepare_rows
 from maskrl.kernels.reference import LOG_ZERO
+from maskrl.masks.packed import PackedMask
 
 NO_SAMPLE_SHAPE = torch.Size()
+_INT64 = torch.int64
 
 
 class FactoredDistribution(Distribution):
@@ -41,7 +43,7 @@ class FactoredDistribution(Distribution):
 
     Args:
         logits: Floating point `[*batch, *event, A]`, or `[*batch, sum(sizes)]` with `sizes`.
-        action_mask: bool that broadcasts to `logits`, or None.
+        action_mask: bool or packed, broadcasts to `logits`; or None.
         event_dims: How many trailing dimensions of the factors are one event: 0 or 1.
         sizes: Sizes of joined heads; None if every factor has a row of its own.
         empty: "raise" or "idle".
@@ -56,7 +58,7 @@ class FactoredDistribution(Distribution):
     def __init__(
         self,
         logits: Tensor,
-        action_mask: Tensor | None,
+        action_mask: Tensor | PackedMask | None,
         *,
         event_dims: int,
         sizes: tuple[int, ...] | None,
@@ -72,16 +74,20 @@ class FactoredDistribution(Distribution):
         self._idle_action = idle_action
         self._rows: Rows | None = None
         self._unexpanded: FactoredDistribution | None = None
-        factors = logits.shape[:-1] if sizes is None else (*logits.shape[:-1], len(sizes))
-        batch_dims = len(factors) - event_dims
-        # torch's own check of constraints is left out: it does not know of masks.
-        super().__init__(
-            torch.Size(factors[:batch_dims]), torch.Size(factors[batch_dims:]), validate_args=False
-        )
+        # torch's own constructor would only check constraints, which do not know of masks.
+        batch = logits.shape[:-1]
+        if sizes is not None:
+            self._factors = torch.Size((*batch, len(sizes)))
+            self._batch_shape, self._event_shape = batch, torch.Size((len(sizes),))
+        else:
+            self._factors = batch
+            dims = len(batch) - event_dims
+            self._batch_shape, self._event_shape = batch[:dims], batch[dims:]
         self._validate_args = validate_args is not False and not traced
         # Without looking at values no empty row can be refused, and a GPU would have to wait.
-        self._look = not traced and (self._validate_args or logits.device.type == "cpu")
-        check_empty_choice(self._own_name, empty, look=self._look or action_mask is None)
+        self._look = not traced and (self._validate_args or logits.is_cpu)
+        if not self._idle:
+            check_empty_choice(self._own_name, empty, look=self._look or action_mask is None)
         if self._validate_args:
             self._validate()
         elif action_mask is not None and not self._idle:
@@ -114,7 +120,14 @@ class FactoredDistribution(Distribution):
         if self._action_mask is None:
             every = torch.ones((), dtype=torch.bool, device=self._raw_logits.device)
             return every.expand(self._raw_logits.shape)
-        return self._action_mask.expand(self._raw_logits.shape)
+        mask = self._given_mask()
+        assert mask is not None
+        return mask.expand(self._raw_logits.shape)
+
+    def _given_mask(self) -> Tensor | None:
+        """The mask as it was given, unpacked if it was given as bits."""
+        mask = self._action_mask
+        return mask.unpack() if isinstance(mask, PackedMask) else mask
 
     # Preparation.
 
@@ -128,6 +141,9 @@ class FactoredDistribution(Distribution):
 
     def _check_no_empty_factor(self) -> None:
         """Refuse empty rows by the mask alone, with nothing computed from the logits."""
+        mask = self._action_mask
+        if isinstance(mask, PackedMask) and self._sizes is None and bool(mask.bits.any(-1).all()):
+            return
         some = torch.stack([mask.any(-1) for mask in self._factor_mask()], -1)
         if not bool(some.all()):
             self._raise_no_allowed_action(~(some if self._sizes is not None else some[..., 0]))
@@ -178,8 +194,9 @@ class FactoredDistribution(Distribution):
         """Prepare the rows from logits and mask."""
         logits, mask = self._raw_logits, self._action_mask
         if torch.is_grad_enabled() or not logits.requires_grad:
-            return prepare_rows(logits, mask, look=self._look, sizes=self._sizes)
-        with recording(logits, mask):
+            traced = False if self._look else None
+            return prepare_rows(logits, mask, look=self._look, sizes=self._sizes, traced=traced)
+        with recording(logits, mask.bits if isinstance(mask, PackedMask) else mask):
             return prepare_rows(logits, mask, look=self._look, sizes=self._sizes)
 
     def expand(self, batch_shape: Sequence[int], _instance: Distribution | None = None) -> Self:
@@ -190,7 +207,10 @@ class FactoredDistribution(Distribution):
         new._unexpanded = self
         inner = self._raw_logits.shape[len(self._batch_shape) :]
         new._raw_logits = self._raw_logits.expand(*shape, *inner)
-        if self._action_mask is not None:
+        new._factors = shape + self._event_shape
+        if isinstance(self._action_mask, PackedMask):
+            new._action_mask = self._action_mask.expand(*shape, *inner[:-1])
+        elif self._action_mask is not None:
             new._action_mask = self._action_mask.expand(*shape, *inner)
         new._batch_shape = shape
         return new
@@ -228,8 +248,10 @@ class FactoredDistribution(Distribution):
         Empty rows:
             `idle_action`.
         """
-        rows = self._prepared()
-        shape = torch.Size(sample_shape) + self._batch_shape + self._event_shape
+        rows = self._rows or self._prepared()
+        if not sample_shape and self._look and self._raw_logits.is_cpu:
+            return self._settled(rows, rows.sample(uniforms_on_cpu(self._factors, generator)))
+        shape = torch.Size(sample_shape) + self._factors
         device = self._raw_logits.device
         if self._look and shape.numel() > DRAWS and len(sample_shape) > 0:
             return self._sample_in_parts(rows, shape, len(sample_shape), generator)
@@ -286,11 +308,19 @@ class FactoredDistribution(Distribution):
         Empty rows:
             0 for `idle_action`, else as any disallowed action.
         """
-        check_reduce(f"{self._own_name}.log_prob", reduce, ("joint", "none"))
-        rows = self._prepared()
-        actions = self._as_actions(value)
+        if reduce != "joint" and reduce != "none":
+            check_reduce(f"{self._own_name}.log_prob", reduce, ("joint", "none"))
+        rows = self._rows or self._prepared()
+        actions = value
+        if (
+            type(value) is not Tensor
+            or value.dtype is not _INT64
+            or value.ndim != len(self._factors)
+            or value.shape != self._factors
+        ):
+            actions = self._as_actions(value)
         validate = self._validate_args and not is_traced(actions)
-        if validate and actions.device.type != "cpu":
+        if validate and not actions.is_cpu:
             self._check_range(actions)
         try:
             picked = rows.chosen(actions)
@@ -381,8 +411,11 @@ class FactoredDistribution(Distribution):
         Empty rows:
             0, gradient 0.
         """
-        check_reduce(f"{self._own_name}.entropy", reduce, ("sum", "mean", "none"))
-        entropy = self._wide(self._prepared().entropy())
+        if reduce != "sum":
+            check_reduce(f"{self._own_name}.entropy", reduce, ("sum", "mean", "none"))
+        entropy = (self._rows or self._prepared()).entropy()
+        if entropy.ndim != len(self._factors) or entropy.shape != self._factors:
+            entropy = entropy.expand(self._factors)
         if reduce == "none" or not self._event_shape:
             return entropy
         return entropy.sum(-1) if reduce == "sum" else entropy.mean(-1)
@@ -409,7 +442,7 @@ class FactoredDistribution(Distribution):
 
     def _wide(self, statistic: Tensor) -> Tensor:
         """Give a statistic of the factors the batch shape of an expanded distribution."""
-        shape = self._batch_shape + self._event_shape
+        shape = self._factors
         same = statistic.ndim == len(shape) and statistic.shape == shape
         return statistic if same else statistic.expand(shape)
 

@@ -122,7 +122,7 @@ class MaskedBernoulli(FactoredDistribution):
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self) -> constraints.Constraint:
         """Actions whose every bit has a value that it may have, as a constraint."""
-        bits = AllowedActions(2, self._action_mask, self._idle_action if self._idle else None)
+        bits = AllowedActions(2, self._given_mask(), self._idle_action if self._idle else None)
         return AllowedFactors(bits)
 
     def __repr__(self) -> str:

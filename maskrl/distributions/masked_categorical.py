@@ -15,8 +15,7 @@ from torch.distributions import constraints
 from maskrl.distributions.constraints import AllowedActions
 from maskrl.distributions.factored import FactoredDistribution
 from maskrl.errors import MaskError
-from maskrl.functional.rows import check_idle_action, check_logits
-from maskrl.masks.check import check_mask
+from maskrl.functional.rows import check_idle_action, check_logits, open_mask
 from maskrl.masks.packed import PackedMask
 
 _NAME = "MaskedCategorical"
@@ -76,13 +75,10 @@ class MaskedCategorical(FactoredDistribution):
         validate_args: bool | None = None,
     ) -> None:
         check_logits(_NAME, logits)
-        mask: Tensor | None = None
-        if action_mask is not None:
-            mask = check_mask(_NAME, "action_mask", action_mask, logits.shape, device=logits.device)
         self._actions = logits.shape[-1]
         super().__init__(
             logits,
-            mask,
+            open_mask(_NAME, action_mask, logits),
             event_dims=0,
             sizes=None,
             empty=empty,
@@ -102,7 +98,7 @@ class MaskedCategorical(FactoredDistribution):
 
     @property
     def action_mask(self) -> Tensor:
-        """The mask `[..., A]`, all True if none was given; a view, not a copy."""
+        """The mask `[..., A]`, all True if none was given; a view unless it was given as bits."""
         return self._full_mask()
 
     @property
@@ -114,7 +110,7 @@ class MaskedCategorical(FactoredDistribution):
     def support(self) -> AllowedActions:
         """The allowed actions of every row, as a constraint."""
         return AllowedActions(
-            self._actions, self._action_mask, self._idle_action if self._idle else None
+            self._actions, self._given_mask(), self._idle_action if self._idle else None
         )
 
     def enumerate_support(self, expand: bool = True) -> Tensor:

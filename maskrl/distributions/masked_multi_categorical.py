@@ -17,7 +17,7 @@ from torch.distributions import constraints
 from maskrl.distributions.constraints import AllowedActions
 from maskrl.distributions.factored import FactoredDistribution
 from maskrl.errors import ConfigError, MaskShapeError
-from maskrl.functional.rows import check_idle_action, check_logits
+from maskrl.functional.rows import check_idle_action, check_logits, open_mask
 from maskrl.masks.check import check_mask
 from maskrl.masks.packed import PackedMask
 
@@ -88,7 +88,7 @@ class MaskedMultiCategorical(FactoredDistribution):
             validate_args=validate_args,
         )
 
-    def _joined(self, action_mask: Any, logits: Tensor) -> Tensor | None:
+    def _joined(self, action_mask: Any, logits: Tensor) -> Tensor | PackedMask | None:
         """One flat mask out of whatever form the masks came in."""
         if action_mask is None:
             return None
@@ -96,7 +96,7 @@ class MaskedMultiCategorical(FactoredDistribution):
             mask is None or isinstance(mask, Tensor | PackedMask) for mask in action_mask
         )
         if not per_head:
-            return check_mask(_NAME, "action_mask", action_mask, logits.shape, device=logits.device)
+            return open_mask(_NAME, action_mask, logits)
         if len(action_mask) != len(self._nvec):
             raise MaskShapeError(
                 f"{_NAME}: action_mask is a sequence of {len(action_mask)}; expected one mask for "
@@ -137,7 +137,7 @@ class MaskedMultiCategorical(FactoredDistribution):
 
     @property
     def action_mask(self) -> Tensor:
-        """The mask `[..., sum(nvec)]`, all True if none was given; a view, not a copy."""
+        """The mask `[..., sum(nvec)]`, all True if none was given; a view unless it was given as bits."""
         return self._full_mask()
 
     @property

@@ -23,8 +23,11 @@ from maskrl.errors import (
     NonFiniteLogitsError,
 )
 from maskrl.kernels.contract import Rows
-from maskrl.kernels.dispatch import is_traced, prepare_rows
-from maskrl.masks.check import check_mask
+from maskrl.kernels.dispatch import is_traced, prepare_rows, reads_bits
+from maskrl.masks.check import check_mask, check_shape
+from maskrl.masks.packed import PackedMask
+
+_BOOL = torch.bool
 
 Place = Callable[[tuple[int, ...]], str]
 """How messages call the row at an index, such as "row (3,), head 1"."""
@@ -98,6 +101,28 @@ def check_count(operation: str, name: str, count: Any) -> int:
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
         raise ConfigError(f"{operation}: {name} is {count!r}; expected an integer of at least 1.")
     return int(count)
+
+
+def open_mask(operation: str, action_mask: Any, logits: Tensor) -> Tensor | PackedMask | None:
+    """Return the mask of these logits, checked; a packed one as it is where bits are read.
+
+    Raises:
+        MaskDtypeError, MaskShapeError, MaskError: The mask does not fit.
+    """
+    if action_mask is None:
+        return None
+    if (
+        type(action_mask) is Tensor
+        and action_mask.dtype is _BOOL
+        and action_mask.shape == logits.shape
+        and action_mask.is_cpu
+        and logits.is_cpu
+    ):
+        return action_mask
+    if isinstance(action_mask, PackedMask) and reads_bits(logits):
+        check_shape(operation, "action_mask", action_mask.shape, logits.shape)
+        return action_mask
+    return check_mask(operation, "action_mask", action_mask, logits.shape, device=logits.device)
 
 
 def open_rows(

@@ -23,6 +23,7 @@ from maskrl.functional.rows import (
 )
 from maskrl.kernels.contract import Rows
 from maskrl.kernels.dispatch import is_traced
+from maskrl.kernels.fused.room import pattern
 from maskrl.kernels.reference import LOG_ZERO
 from maskrl.masks.check import check_mask
 from maskrl.masks.packed import PackedMask
@@ -139,6 +140,14 @@ def draw_uniforms(
         # Without the argument, because with it the size cannot be symbolic.
         return torch.rand(shape, dtype=torch.float64, device=device)
     return torch.rand(shape, dtype=torch.float64, device=device, generator=generator)
+
+
+def uniforms_on_cpu(shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+    """The same numbers for a fixed shape on the CPU, at half the cost of a small call."""
+    like = pattern(shape, torch.float64)
+    if generator is None:
+        return torch.rand_like(like)
+    return torch.empty_like(like).uniform_(generator=generator)
 
 
 def settle(

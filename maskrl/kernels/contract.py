@@ -9,9 +9,11 @@ measured against it.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
+
+from maskrl.masks.packed import PackedMask
 
 
 class Rows(Protocol):
@@ -62,13 +64,13 @@ class Backend(Protocol):
 
     name: str
 
-    def serves(self, logits: Tensor, action_mask: Tensor | None) -> bool:
+    def serves(self, logits: Tensor, action_mask: Tensor | PackedMask | None) -> bool:
         """Whether this backend can take these tensors."""
 
     def rows(
         self,
         logits: Tensor,
-        action_mask: Tensor | None,
+        action_mask: Any,
         *,
         look: bool,
         sizes: tuple[int, ...] | None = None,
@@ -77,7 +79,8 @@ class Backend(Protocol):
 
         Args:
             logits: Floating point `[..., A]`.
-            action_mask: bool, broadcastable to the shape of `logits`; None allows all.
+            action_mask: bool, or `PackedMask` if the backend has the attribute `reads_bits` and it
+                is True; broadcastable to the shape of `logits`; None allows all.
             look: Whether values may steer control flow; False while tracing.
             sizes: Sizes of the heads that the last dimension joins; None for one head
                 without a dimension of its own.

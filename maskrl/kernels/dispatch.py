@@ -15,6 +15,7 @@ from maskrl.errors import ConfigError
 from maskrl.kernels.contract import Backend, Rows
 from maskrl.kernels.fused.backend import FusedBackend
 from maskrl.kernels.reference import ReferenceBackend
+from maskrl.masks.packed import PackedMask
 
 _REFERENCE = ReferenceBackend()
 _backends: dict[str, Backend] = {"reference": _REFERENCE, "fused": FusedBackend()}
@@ -59,25 +60,49 @@ def register_backend(backend: Backend) -> None:
     _backends[backend.name] = backend
 
 
-def choose_backend(logits: Tensor, action_mask: Tensor | None) -> Backend:
-    """Return the backend that serves these tensors under the current choice."""
-    if len(_backends) == 1 or _choice == "reference" or is_traced(logits):
+def choose_backend(
+    logits: Tensor, action_mask: Tensor | PackedMask | None, *, traced: bool | None = None
+) -> Backend:
+    """Return the backend that serves these tensors under the current choice.
+
+    Args:
+        logits: Floating point `[..., A]`.
+        action_mask: That goes with them.
+        traced: What `is_traced` said, if it was asked already.
+    """
+    if _choice == "reference" or (is_traced(logits) if traced is None else traced):
         return _REFERENCE
     if _choice != "auto":
         named = _backends[_choice]
         return named if named.serves(logits, action_mask) else _REFERENCE
-    return next(b for b in reversed(_backends.values()) if b.serves(logits, action_mask))
+    for backend in reversed(_backends.values()):
+        if backend.serves(logits, action_mask):
+            return backend
+    return _REFERENCE
 
 
 def prepare_rows(
     logits: Tensor,
-    action_mask: Tensor | None,
+    action_mask: Tensor | PackedMask | None,
     *,
     look: bool,
     sizes: tuple[int, ...] | None = None,
+    traced: bool | None = None,
 ) -> Rows:
     """Prepare masked categorical rows with the backend that serves them."""
-    return choose_backend(logits, action_mask).rows(logits, action_mask, look=look, sizes=sizes)
+    backend = choose_backend(logits, action_mask, traced=traced)
+    if isinstance(action_mask, PackedMask) and not _reads_bits(backend):
+        action_mask = action_mask.unpack()
+    return backend.rows(logits, action_mask, look=look, sizes=sizes)
+
+
+def reads_bits(logits: Tensor) -> bool:
+    """Whether the rows of these logits are computed from packed masks as they are."""
+    return _reads_bits(choose_backend(logits, None))
+
+
+def _reads_bits(backend: Backend) -> bool:
+    return getattr(backend, "reads_bits", False)
 
 
 def is_traced(logits: Tensor) -> bool:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from maskrl.kernels.contract import Rows
+from maskrl.masks.packed import PackedMask
 
 # The one fill value of the package: the log of probability zero.
 LOG_ZERO = -math.inf
@@ -154,7 +155,7 @@ class ReferenceBackend:
 
     name = "reference"
 
-    def serves(self, logits: Tensor, action_mask: Tensor | None) -> bool:
+    def serves(self, logits: Tensor, action_mask: Tensor | PackedMask | None) -> bool:
         """Serve any tensors."""
         return True
 

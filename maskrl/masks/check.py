@@ -49,14 +49,20 @@ def check_mask(
         m = m.unpack()
     if not isinstance(m, Tensor) or m.dtype is not torch.bool:
         raise MaskDtypeError(_dtype_message(operation, name, m))
-    got = m.shape
-    if not _broadcasts(got, shape):
-        raise MaskShapeError(_shape_message(operation, name, tuple(got), tuple(shape), data))
+    check_shape(operation, name, m.shape, shape, data=data)
     if device is not None and m.device != device:
         raise MaskError(
             f"{operation}: {name} is on {m.device}, {data} on {device}; move one of them."
         )
     return m
+
+
+def check_shape(
+    operation: str, name: str, got: Sequence[int], shape: Sequence[int], *, data: str = "logits"
+) -> None:
+    """Raise MaskShapeError unless a mask of shape `got` broadcasts to `shape`; see `check_mask`."""
+    if not _broadcasts(got, shape):
+        raise MaskShapeError(_shape_message(operation, name, tuple(got), tuple(shape), data))
 
 
 def _broadcasts(got: Sequence[int], shape: Sequence[int]) -> bool:

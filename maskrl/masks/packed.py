@@ -79,6 +79,11 @@ class PackedMask:
         bits = self.bits[items]
         return PackedMask(bits, self.n, (*bits.shape[:-1], self.n))
 
+    def expand(self, *leading: int) -> PackedMask:
+        """Return the mask with larger leading dimensions; nothing is copied."""
+        bits = self.bits.expand(*leading, self.bits.shape[-1])
+        return PackedMask(bits, self.n, (*leading, self.n))
+
     def __len__(self) -> int:
         """Return the length of the first dimension."""
         return self.shape[0]

@@ -24,6 +24,7 @@ from maskrl.kernels.fused.memory import (
     shift,
     stack_like,
 )
+from maskrl.kernels.fused.scoring import EMPTY, IMPOSSIBLE, OUT_OF_RANGE, UNSOUND, score
 from maskrl.kernels.fused.tiles import (
     BYTES_ROOM,
     COMPILED,
@@ -48,11 +49,7 @@ from maskrl.kernels.fused.tiles import (
 )
 from maskrl.kernels.fused.walk import has_short_rows, walk, walk_rows
 
-# What a call reports: some segment is empty, is unsound, has a choice of probability 0, or a
-# choice that is not one of its entries.
-EMPTY, UNSOUND, IMPOSSIBLE, OUT_OF_RANGE = 1, 2, 4, 8
-
-Work = namedtuple("Work", "z uniforms actions log_probs normalizer entropy")
+Work = namedtuple("Work", "z uniforms actions log_probs normalizer entropy blocks")
 """A tile with room for its exponentials, and addresses: choices read, results written, or 0."""
 
 
@@ -71,7 +68,7 @@ def _write(segment, top, log_of_total, entropy, log_prob, work):  # type: ignore
         normalizer[2 * segment + 1] = log_of_total
     if work.entropy != 0:
         as_like(work.z, work.entropy)[segment] = element(work.z, entropy)
-    if work.log_probs != 0:
+    if work.actions != 0 and work.log_probs != 0:
         as_like(work.z, work.log_probs)[segment] = element(work.z, log_prob)
 
 
@@ -238,25 +235,24 @@ def _forward_rows(source, lanes, count, work):  # type: ignore[no-untyped-def]
 
 
 @njit(**INNER)
+def _score(source, row, head, top, log_of_total, action, work):  # type: ignore[no-untyped-def]
+    """Write the log-probability of the choice of a usable segment, if it is wanted."""
+    value = stack_like(work.z, 1)
+    flags = score(source, row, head, top, log_of_total, action, value)
+    if work.log_probs != 0:
+        as_like(work.z, work.log_probs)[row * source.heads + head] = value[0]
+    return flags
+
+
+@njit(**INNER)
 def _finish(source, row, head, top, total, slope, action, work):  # type: ignore[no-untyped-def]
     """Write the results of one usable segment whose sums and choice are known."""
-    at = source.offsets[head]
-    n = source.offsets[head + 1] - at
     log_of_total = log_total(total)
-    status = 0
-    log_prob = -np.inf
-    if work.actions != 0:
-        if action < 0 or action >= n:
-            status |= OUT_OF_RANGE
-        elif is_allowed(source, row, at + action):
-            x = source.logits[row * source.row_stride + at + action]
-            log_prob = (np.float64(x) - top) - log_of_total
-        # In the type of the logits, where it may overflow.
-        if element(work.z, log_prob) == element(work.z, -np.inf):
-            status |= IMPOSSIBLE
     segment = row * source.heads + head
-    _write(segment, top, log_of_total, log_of_total - slope / total, log_prob, work)
-    return status
+    _write(segment, top, log_of_total, log_of_total - slope / total, 0.0, work)
+    if work.actions == 0:
+        return 0
+    return _score(source, row, head, top, log_of_total, action, work)
 
 
 @njit(**INNER)
@@ -284,16 +280,50 @@ def _forward_line(source, row, head, work):  # type: ignore[no-untyped-def]
     return _finish(source, row, head, np.float64(top), total, slope, action, work)
 
 
+@njit(**INLINE)
+def _blocks_of(source, row, head, work):  # type: ignore[no-untyped-def]
+    """Where largest logit and total of each tile of a long segment are kept."""
+    tiles = row * (source.offsets[source.heads] // LINE + source.heads)
+    return shift(as_float64(work.blocks), 2 * (tiles + source.offsets[head] // LINE + head))
+
+
+@njit(**INNER)
+def _draw_known(source, row, head, work):  # type: ignore[no-untyped-def]
+    """Draw from one long segment whose tiles were summed before."""
+    at = source.offsets[head]
+    n = source.offsets[head + 1] - at
+    segment = row * source.heads + head
+    top = as_float64(work.normalizer)[2 * segment]
+    if not top > -np.inf:
+        return _write_unusable(source, row, head, work)
+    blocks = _blocks_of(source, row, head, work)
+    tiles = (n + LINE - 1) // LINE
+    tops = np.empty(tiles, np.float64)
+    totals = np.empty(tiles, np.float64)
+    for i in range(tiles):
+        tops[i] = blocks[2 * i]
+        totals[i] = blocks[2 * i + 1]
+    uniform = as_float64(work.uniforms)[segment]
+    action = draw_long(source, row, at, n, uniform, top, tops, totals, work.z)
+    as_int64(work.actions)[segment] = action
+    log_of_total = as_float64(work.normalizer)[2 * segment + 1]
+    return _score(source, row, head, top, log_of_total, action, work)
+
+
 @njit(**INNER)
 def _forward_long(source, row, head, work):  # type: ignore[no-untyped-def]
     """Serve one segment of any length, tile by tile, with sums that move to a new largest."""
+    drawing = work.uniforms != 0
+    if drawing and work.blocks != 0:
+        return _draw_known(source, row, head, work)
     z = work.z
     at = source.offsets[head]
     n = source.offsets[head + 1] - at
     tiles = (n + LINE - 1) // LINE
-    drawing = work.uniforms != 0
+    keeping = work.blocks != 0
     tops = np.empty(tiles if drawing else 0, np.float64)
     totals = np.empty(tiles if drawing else 0, np.float64)
+    blocks = _blocks_of(source, row, head, work)
     top, total, slope = np.float64(-np.inf), 0.0, 0.0
     for i in range(tiles):
         steps = load_line(source, row, at + i * LINE, min(LINE, n - i * LINE), z)
@@ -303,6 +333,9 @@ def _forward_long(source, row, head, work):  # type: ignore[no-untyped-def]
         if drawing:
             tops[i] = peak
             totals[i] = part
+        if keeping:
+            blocks[2 * i] = peak
+            blocks[2 * i + 1] = part
         if peak > top:
             # What was summed so far is seen from a new largest logit.
             moved = top - peak
@@ -329,10 +362,12 @@ def _forward_long(source, row, head, work):  # type: ignore[no-untyped-def]
 
 
 @njit(**OUTER)
-def _forward(plan, logits, mask_address, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
+def _forward(  # type: ignore[no-untyped-def]
+    plan, logits, mask_address, uniforms, actions, log_probs, normalizer, entropy, blocks
+):
     """Serve a call in the type of `logits`."""
     z = stack_like(logits, TWO_TILES)
-    work = Work(z, uniforms, actions, log_probs, normalizer, entropy)
+    work = Work(z, uniforms, actions, log_probs, normalizer, entropy, blocks)
     source = source_of(logits, mask_address, plan, stack_like(as_uint8(mask_address), BYTES_ROOM))
     if has_short_rows(plan):
         return walk_rows(_forward_rows, source, plan, work)
@@ -340,16 +375,24 @@ def _forward(plan, logits, mask_address, uniforms, actions, log_probs, normalize
 
 
 @njit(**COMPILED)
-def forward32(plan, logits, mask_address, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
+def pass32(plan, logits, mask, uniforms, actions, log_probs, normalizer, entropy, blocks):  # type: ignore[no-untyped-def]
     """Serve float32 logits; see the package."""
-    return _forward(
-        plan, as_float32(logits), mask_address, uniforms, actions, log_probs, normalizer, entropy
-    )
+    floats = as_float32(logits)
+    return _forward(plan, floats, mask, uniforms, actions, log_probs, normalizer, entropy, blocks)
 
 
 @njit(**COMPILED)
-def forward64(plan, logits, mask_address, uniforms, actions, log_probs, normalizer, entropy):  # type: ignore[no-untyped-def]
+def pass64(plan, logits, mask, uniforms, actions, log_probs, normalizer, entropy, blocks):  # type: ignore[no-untyped-def]
     """Serve float64 logits; see the package."""
-    return _forward(
-        plan, as_float64(logits), mask_address, uniforms, actions, log_probs, normalizer, entropy
-    )
+    doubles = as_float64(logits)
+    return _forward(plan, doubles, mask, uniforms, actions, log_probs, normalizer, entropy, blocks)
+
+
+def forward32(*addresses: int) -> int:
+    """Serve float32 logits and keep no sums of blocks."""
+    return int(pass32(*addresses, 0))
+
+
+def forward64(*addresses: int) -> int:
+    """Serve float64 logits and keep no sums of blocks."""
+    return int(pass64(*addresses, 0))

@@ -7,7 +7,6 @@ that is one row for all, or has the shape of the logits, is read where it is too
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,27 +19,44 @@ _MOST_PLANS = 512
 _plans: dict[tuple[object, ...], Plan] = {}
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
     """What a kernel call needs beside its results.
 
-    Attributes:
+    Args:
         plan: Of the call.
         logits: Read by the kernels: evenly spaced rows of float32 or float64.
         action_mask: Its bytes or bits, or None; kept because kernels read its memory.
+
+    Attributes:
         mask_address: Where they are, 0 if there is no mask.
     """
 
-    plan: Plan
-    logits: Tensor
-    action_mask: Tensor | None
-    mask_address: int
+    __slots__ = ("action_mask", "logits", "mask_address", "plan")
+
+    def __init__(self, plan: Plan, logits: Tensor, action_mask: Tensor | None) -> None:
+        self.plan = plan
+        self.logits = logits
+        self.action_mask = action_mask
+        self.mask_address: int = 0 if action_mask is None else action_mask.data_ptr()
 
 
 def lay_out(
     logits: Tensor, action_mask: Tensor | PackedMask | None, sizes: tuple[int, ...] | None
 ) -> Layout:
     """The layout of rows `[..., A]`, of joined heads if `sizes` are given."""
+    if (
+        type(action_mask) is Tensor
+        and action_mask.shape == logits.shape
+        and logits.is_contiguous()
+        and action_mask.is_contiguous()
+    ):
+        # As nearly always: found by the shape, without a look at strides.
+        plan = _plans.get((logits.shape, sizes))
+        if plan is None:
+            entries = logits.shape[-1]
+            rows = logits.numel() // entries
+            plan = _planned((logits.shape, sizes), rows, entries, sizes, entries, BYTES, entries)
+        return Layout(plan, logits, action_mask)
     entries = logits.shape[-1]
     if logits.is_contiguous():
         stride = entries
@@ -57,14 +73,28 @@ def lay_out(
     elif action_mask is not None:
         kind = BYTES
         mask, mask_stride = _mask_rows(action_mask, logits.shape[:-1], entries)
-    key = (rows, entries if sizes is None else sizes, stride, kind, mask_stride)
+    key = (rows, entries, sizes, stride, kind, mask_stride)
     plan = _plans.get(key)
     if plan is None:
-        if len(_plans) >= _MOST_PLANS:
-            _plans.clear()
-        offsets = [0, entries] if sizes is None else [0, *itertools.accumulate(sizes)]
-        plan = _plans[key] = Plan(rows, offsets, stride, kind, mask_stride)
-    return Layout(plan, logits, mask, 0 if mask is None else mask.data_ptr())
+        plan = _planned(key, rows, entries, sizes, stride, kind, mask_stride)
+    return Layout(plan, logits, mask)
+
+
+def _planned(
+    key: tuple[object, ...],
+    rows: int,
+    entries: int,
+    sizes: tuple[int, ...] | None,
+    stride: int,
+    kind: int,
+    mask_stride: int,
+) -> Plan:
+    """Make a plan and keep it under its key."""
+    if len(_plans) >= _MOST_PLANS:
+        _plans.clear()
+    offsets = [0, entries] if sizes is None else [0, *itertools.accumulate(sizes)]
+    plan = _plans[key] = Plan(rows, offsets, stride, kind, mask_stride)
+    return plan
 
 
 def _row_stride(tensor: Tensor) -> int | None:

@@ -16,17 +16,20 @@ from torch import Tensor
 from maskrl.kernels import reference
 from maskrl.kernels.fused.choices import draws32, draws64, modes32, modes64
 from maskrl.kernels.fused.dense import dense32, dense64, dense_gradient32, dense_gradient64
-from maskrl.kernels.fused.forward import (
+from maskrl.kernels.fused.forward import pass32, pass64
+from maskrl.kernels.fused.gradient import gradient32, gradient64
+from maskrl.kernels.fused.layout import Layout, lay_out
+from maskrl.kernels.fused.room import room
+from maskrl.kernels.fused.scoring import (
     EMPTY,
     IMPOSSIBLE,
     OUT_OF_RANGE,
     UNSOUND,
-    forward32,
-    forward64,
+    pick32,
+    pick64,
 )
-from maskrl.kernels.fused.gradient import gradient32, gradient64
-from maskrl.kernels.fused.layout import Layout, lay_out
 from maskrl.kernels.fused.threads import run
+from maskrl.kernels.fused.tiles import LINE
 from maskrl.masks.packed import PackedMask
 
 if TYPE_CHECKING:
@@ -40,12 +43,14 @@ class FusedRows:
 
     __slots__ = (
         "_action_mask",
+        "_blocks",
         "_drawn",
         "_entropy",
         "_impossible",
         "_layout",
         "_logits",
         "_normalizer",
+        "_plain_entropy",
         "_shape",
         "_sizes",
         "_status",
@@ -62,10 +67,12 @@ class FusedRows:
         self._action_mask = action_mask
         self._sizes = sizes
         batch = logits.shape[:-1]
-        self._shape = batch if sizes is None else (*batch, len(sizes))
+        self._shape = batch if sizes is None else torch.Size((*batch, len(sizes)))
         self._layout: Layout | None = None
         self._normalizer: Tensor | None = None
-        self._status: int | None = None
+        self._plain_entropy: Tensor | None = None
+        self._blocks: Tensor | None = None
+        self._status = 0
         self._entropy: Tensor | None = None
         self._drawn: Drawn | None = None
         self._impossible: bool | None = None
@@ -90,64 +97,103 @@ class FusedRows:
     def _known(self) -> Tensor:
         """The normaliser of every row, from a pass of its own if there was none yet."""
         if self._normalizer is None:
-            self._forward(None, None)
+            self._look()
         assert self._normalizer is not None
         return self._normalizer
 
     @property
     def empty(self) -> Tensor | None:
         """Which rows allow nothing."""
-        normalizer = self._known()
-        if not self._flags & EMPTY:
+        if self._normalizer is None:
+            self._look()
+        if not self._status & EMPTY:
             return None
-        return (normalizer[:, 0] == reference.LOG_ZERO).reshape(self._shape)
+        return (self._known()[:, 0] == reference.LOG_ZERO).reshape(self._shape)
 
     @property
     def unsound(self) -> Tensor | None:
         """Which rows have allowed logits that cannot be used."""
-        normalizer = self._known()
-        return normalizer[:, 0].isnan().reshape(self._shape) if self._flags & UNSOUND else None
-
-    @property
-    def _flags(self) -> int:
-        return 0 if self._status is None else self._status
+        if self._normalizer is None:
+            self._look()
+        if not self._status & UNSOUND:
+            return None
+        return self._known()[:, 0].isnan().reshape(self._shape)
 
     # Passes.
 
-    def _forward(self, uniforms: Tensor | None, actions: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One pass: log-probabilities of choices (drawn, given or none) and entropies."""
+    def _look(self) -> None:
+        """One pass without a choice: normalisers, entropies, and sums of long rows' blocks."""
         layout = self.layout
+        if layout.plan.entries > LINE and not self._logits.requires_grad:
+            count = layout.plan.rows * (layout.plan.entries // LINE + layout.plan.heads)
+            self._blocks = torch.empty(2 * count, dtype=torch.float64)
+        self._pass(None, None, None)
+
+    def _forward(self, uniforms: Tensor | None, actions: Tensor) -> Tensor:
+        """Log-probabilities of choices that are given, or drawn by uniforms."""
+        log_probs = room(self._shape, self._logits.dtype)
+        if uniforms is None and self._normalizer is not None:
+            self._pick(actions, log_probs)
+        else:
+            self._pass(uniforms, actions, log_probs)
+        return log_probs
+
+    def _pass(
+        self, uniforms: Tensor | None, actions: Tensor | None, log_probs: Tensor | None
+    ) -> None:
+        """One pass over logits and mask; what comes along is kept."""
+        layout = self._layout or self.layout
         logits = layout.logits
-        log_probs = torch.empty(self._shape, dtype=logits.dtype)
-        entropy = torch.empty(self._shape, dtype=logits.dtype)
-        normalizer = torch.empty((log_probs.numel(), 2), dtype=torch.float64)
+        dtype = logits.dtype
+        normalizer, entropy = self._normalizer, self._plain_entropy
+        if normalizer is None or entropy is None:
+            entropy = room(self._shape, dtype)
+            normalizer = room(layout.plan.pairs, torch.float64)
         status = run(
-            forward32 if logits.dtype == torch.float32 else forward64,
+            pass32 if dtype == torch.float32 else pass64,
             layout.plan,
             logits.data_ptr(),
             layout.mask_address,
             0 if uniforms is None else uniforms.data_ptr(),
             0 if actions is None else actions.data_ptr(),
-            0 if actions is None else log_probs.data_ptr(),
+            0 if log_probs is None else log_probs.data_ptr(),
             normalizer.data_ptr(),
             entropy.data_ptr(),
+            0 if self._blocks is None else self._blocks.data_ptr(),
         )
-        self._normalizer = normalizer
+        self._normalizer, self._plain_entropy = normalizer, entropy
+        self._settle(status)
+
+    def _pick(self, actions: Tensor, log_probs: Tensor) -> None:
+        """Score choices by normalisers that are known."""
+        layout = self._layout or self.layout
+        logits = layout.logits
+        status = run(
+            pick32 if logits.dtype == torch.float32 else pick64,
+            layout.plan,
+            logits.data_ptr(),
+            layout.mask_address,
+            self._known().data_ptr(),
+            actions.data_ptr(),
+            log_probs.data_ptr(),
+        )
+        self._settle(status | (self._status & (EMPTY | UNSOUND)))
+
+    def _settle(self, status: int) -> None:
+        """Remember what a pass reported."""
         self._status = status
         self._impossible = bool(status & IMPOSSIBLE)
         if status & OUT_OF_RANGE:
             raise IndexError("an action is not one of those that there are")
-        if not self._logits.requires_grad:
-            self._entropy = entropy
-        return log_probs, entropy
 
     def _dense(self, logs: bool) -> Tensor:
         if self._is_trained():
             result: Tensor = _apply(_Dense, self._logits, self, logs)
             return result
-        return self._write(logs, self._known())
+        return self._write(logs)
 
-    def _write(self, logs: bool, normalizer: Tensor) -> Tensor:
+    def _write(self, logs: bool) -> Tensor:
+        normalizer = self._known()
         layout = self.layout
         logits = layout.logits
         out = torch.empty(self._logits.shape, dtype=logits.dtype)
@@ -172,13 +218,15 @@ class FusedRows:
 
     def entropy(self) -> Tensor:
         """Entropy in nats."""
-        if self._entropy is not None and self._entropy.requires_grad == self._is_trained():
-            return self._entropy
         if self._is_trained():
-            entropy: Tensor = _apply(_Score, self._logits, self, None)[1]
-            self._entropy = entropy
-            return entropy
-        return self._forward(None, None)[1]
+            if self._entropy is None or not self._entropy.requires_grad:
+                scored: tuple[Tensor, Tensor] = _apply(_Score, self._logits, self, None)
+                self._entropy = scored[1]
+            return self._entropy
+        if self._plain_entropy is None:
+            self._look()
+        assert self._plain_entropy is not None
+        return self._plain_entropy
 
     def chosen(self, actions: Tensor) -> Tensor:
         """Log-probabilities of actions; a -inf one is a constant."""
@@ -189,9 +237,10 @@ class FusedRows:
             return drawn.log_probs
         if actions.shape != self._shape or _is_transformed():
             return self._chosen_more(actions)
-        actions = actions.contiguous()
+        if not actions.is_contiguous():
+            actions = actions.contiguous()
         if not self._is_trained():
-            return self._forward(None, actions)[0]
+            return self._forward(None, actions)
         scored: tuple[Tensor, Tensor] = _apply(_Score, self._logits, self, actions)
         self._entropy = scored[1]
         return scored[0]
@@ -211,14 +260,14 @@ class FusedRows:
 
     def sample(self, uniform: Tensor) -> Tensor:
         """Draw by inverse CDF."""
-        shape = torch.Size(self._shape)
+        shape = self._shape
+        if uniform.shape == shape and uniform.is_contiguous() and not _is_transformed():
+            actions = room(shape, torch.int64)
+            self._drawn = Drawn(actions, self._forward(uniform, actions))
+            return actions
         lead = uniform.ndim - len(shape)
         if uniform.shape[lead:] != shape or not uniform.is_contiguous() or _is_transformed():
             return self._reference().sample(uniform)
-        if lead == 0:
-            actions = torch.empty(shape, dtype=torch.int64)
-            self._drawn = Drawn(actions, self._forward(uniform, actions)[0])
-            return actions
         layout = self.layout
         heads = 1 if self._sizes is None else len(self._sizes)
         actions = torch.empty(uniform.shape, dtype=torch.int64)
@@ -241,7 +290,7 @@ class FusedRows:
     def argmax(self) -> Tensor:
         """A most probable action, compared by logits: these are not rounded."""
         layout = self.layout
-        actions = torch.empty(self._shape, dtype=torch.int64)
+        actions = room(self._shape, torch.int64)
         run(
             modes32 if layout.logits.dtype == torch.float32 else modes64,
             layout.plan,
@@ -259,9 +308,15 @@ class FusedRows:
 
     def _reference(self) -> Rows:
         """The same rows in plain torch."""
-        mask = self._action_mask
-        plain = mask.unpack() if isinstance(mask, PackedMask) else mask
-        return reference.ReferenceBackend().rows(self._logits, plain, look=True, sizes=self._sizes)
+        return _plain(self._logits, self._action_mask, self._sizes)
+
+
+def _plain(
+    logits: Tensor, action_mask: Tensor | PackedMask | None, sizes: tuple[int, ...] | None
+) -> Rows:
+    """Rows in plain torch."""
+    plain = action_mask.unpack() if isinstance(action_mask, PackedMask) else action_mask
+    return reference.ReferenceBackend().rows(logits, plain, look=True, sizes=sizes)
 
 
 def _apply(function: Any, *arguments: Any) -> Any:
@@ -295,34 +350,50 @@ class Drawn:
 
 
 class _Score(torch.autograd.Function):
-    """Log-probabilities of actions and entropies, with one gradient for both."""
+    """Log-probabilities of actions and entropies, with one gradient for both.
+
+    The graph keeps layout and mask, not the rows, which keep the graph.
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, rows: FusedRows, actions: Tensor | None) -> Any:
-        log_probs, entropy = rows._forward(None, actions)
-        ctx.rows = rows
-        ctx.has_actions = actions is not None
-        mask = _watched(rows.layout.action_mask)
-        ctx.save_for_backward(logits, rows._normalizer, entropy.detach(), actions, mask)
+        log_probs = None
+        if actions is not None:
+            log_probs = rows._forward(None, actions)
+        normalizer = rows._known()
+        entropy = rows._plain_entropy
+        assert entropy is not None
+        layout = rows.layout
+        ctx.made_of = layout, rows._action_mask, rows._sizes
+        # What was computed in inference mode is no part of a graph, and nobody else has it.
+        ctx.known = normalizer, entropy
+        watched = _watched(entropy), _watched(layout.action_mask)
+        ctx.save_for_backward(logits, actions, *watched)
         ctx.set_materialize_grads(False)
-        return log_probs, entropy
+        return log_probs, entropy.clone() if entropy.is_inference() else entropy.detach()
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor | None) -> Any:
         of_log_prob, of_entropy = upstream
-        logits, normalizer, entropy, actions, _ = ctx.saved_tensors
-        rows: FusedRows = ctx.rows
-        if not ctx.has_actions:
-            of_log_prob = None
         if of_log_prob is None and of_entropy is None:
             return None, None, None
-        if torch.is_grad_enabled():
-            return _again(rows, logits, actions, of_log_prob, of_entropy), None, None
-        layout = rows.layout
-        out = torch.empty(logits.shape, dtype=logits.dtype)
-        heads = 1 if rows._sizes is None else len(rows._sizes)
-        g, g_row, g_head = _strides(of_log_prob, heads)
-        h, h_row, h_head = _strides(of_entropy, heads)
+        logits, actions, _, _ = ctx.saved_tensors
+        layout, action_mask, sizes = ctx.made_of
+        normalizer, entropy = ctx.known
+        if _needs_reference(of_log_prob, of_entropy):
+            values: list[Tensor] = []
+            again = torch.is_grad_enabled()
+            with torch.enable_grad():
+                plain = _plain(logits, action_mask, sizes)
+                if of_log_prob is not None:
+                    values.append(plain.chosen(actions))
+                if of_entropy is not None:
+                    values.append(plain.entropy())
+            given = [g for g in upstream if g is not None]
+            return _derived(values, logits, given, again), None, None
+        out = torch.empty_like(logits, memory_format=torch.contiguous_format)
+        g, g_row, g_head = _strides(of_log_prob, layout.plan.heads)
+        h, h_row, h_head = _strides(of_entropy, layout.plan.heads)
         run(
             gradient32 if logits.dtype == torch.float32 else gradient64,
             layout.plan,
@@ -347,64 +418,61 @@ class _Dense(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, rows: FusedRows, logs: bool) -> Tensor:
-        rows._forward(None, None)
-        ctx.rows, ctx.logs = rows, logs
-        ctx.save_for_backward(logits, rows._normalizer, _watched(rows.layout.action_mask))
-        assert rows._normalizer is not None
-        return rows._write(logs, rows._normalizer)
+        layout = rows.layout
+        ctx.made_of = layout, rows._action_mask, rows._sizes, logs
+        ctx.normalizer = rows._known()
+        ctx.save_for_backward(logits, _watched(layout.action_mask))
+        return rows._write(logs)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> Any:
-        logits, normalizer, _ = ctx.saved_tensors
-        rows: FusedRows = ctx.rows
+        logits, _ = ctx.saved_tensors
+        layout, action_mask, sizes, logs = ctx.made_of
         (gradient,) = upstream
-        if torch.is_grad_enabled():
+        if _needs_reference(gradient):
+            again = torch.is_grad_enabled()
             with torch.enable_grad():
-                plain = rows._reference()
-                values = plain.log_probs() if ctx.logs else plain.probs()
-            (again,) = torch.autograd.grad(
-                values, logits, gradient, create_graph=True, allow_unused=True
-            )
-            return again, None, None
-        layout = rows.layout
+                plain = _plain(logits, action_mask, sizes)
+                values = plain.log_probs() if logs else plain.probs()
+            return _derived([values], logits, [gradient], again), None, None
         gradient = gradient.contiguous()
-        out = torch.empty(logits.shape, dtype=logits.dtype)
+        out = torch.empty_like(logits, memory_format=torch.contiguous_format)
         run(
             dense_gradient32 if logits.dtype == torch.float32 else dense_gradient64,
             layout.plan,
             layout.logits.data_ptr(),
             layout.mask_address,
-            normalizer.data_ptr(),
+            ctx.normalizer.data_ptr(),
             gradient.data_ptr(),
-            int(ctx.logs),
+            int(logs),
             out.data_ptr(),
         )
         return out, None, None
 
 
-def _again(
-    rows: FusedRows,
-    logits: Tensor,
-    actions: Tensor | None,
-    of_log_prob: Tensor | None,
-    of_entropy: Tensor | None,
-) -> Tensor | None:
-    """The gradient by the reference, which can be differentiated again."""
-    plain = rows._reference()
-    values: list[Tensor] = []
-    upstream: list[Tensor] = []
-    if of_log_prob is not None and actions is not None:
-        values.append(plain.chosen(actions))
-        upstream.append(of_log_prob)
-    if of_entropy is not None:
-        values.append(plain.entropy())
-        upstream.append(of_entropy)
-    return torch.autograd.grad(values, logits, upstream, create_graph=True, allow_unused=True)[0]
+def _needs_reference(*upstream: Tensor | None) -> bool:
+    """Whether a gradient is to be differentiated again, or is computed for a batch at once."""
+    if torch.is_grad_enabled():
+        return True
+    functorch = torch._C._functorch
+    return any(
+        functorch.is_batchedtensor(g) or functorch.is_legacy_batchedtensor(g)
+        for g in upstream
+        if g is not None
+    )
 
 
-def _watched(mask: Tensor | None) -> Tensor | None:
-    """The mask, to be refused by autograd if it is changed before the backward pass."""
-    return None if mask is None or mask.is_inference() else mask
+def _derived(values: list[Tensor], logits: Tensor, upstream: list[Tensor], again: bool) -> Any:
+    """The gradient of what the reference computed; None where it is constant."""
+    (gradient,) = torch.autograd.grad(
+        values, logits, upstream, create_graph=again, allow_unused=True
+    )
+    return gradient
+
+
+def _watched(given: Tensor | None) -> Tensor | None:
+    """A tensor that autograd shall refuse if it is changed before the backward pass."""
+    return None if given is None or given.is_inference() else given
 
 
 def _is_transformed() -> bool:

@@ -66,12 +66,12 @@ Lanes = namedtuple("Lanes", "row head")
 
 
 @njit(**INLINE)
-def source_of(logits, mask_address, plan, room):  # type: ignore[no-untyped-def]
-    """Read a plan; without a mask, `room` becomes permissions for any segment."""
+def source_of(logits, mask_address, plan, room, size=ROOM):  # type: ignore[no-untyped-def]
+    """Read a plan; without a mask, `size` bytes of `room` become permissions for any segment."""
     numbers = as_int64(plan)
     offsets = as_int64(numbers[OFFSETS])
     if numbers[MASK_KIND] == NO_MASK:
-        for i in range(min(ROOM, offsets[numbers[HEADS]])):
+        for i in range(min(size, offsets[numbers[HEADS]])):
             room[i] = np.uint8(1)
     return Source(
         logits,

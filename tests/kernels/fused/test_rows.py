@@ -111,7 +111,7 @@ def test_a_draw_brings_its_log_probability(monkeypatch):
     assert rows.empty is rows.unsound is None
     rows.chosen(actions)
     rows.entropy()
-    assert calls == ["forward32"]
+    assert calls == ["pass32"]
 
 
 def test_actions_that_were_written_into_are_scored_anew():
@@ -132,7 +132,7 @@ def test_score_and_entropy_share_one_pass_and_one_gradient(monkeypatch):
     leaf = LOGITS.clone().requires_grad_()
     rows = FusedRows(leaf, MASK, None)
     (rows.chosen(torch.zeros(6, dtype=torch.int64)).sum() + rows.entropy().sum()).backward()
-    assert calls == ["forward32", "gradient32"]
+    assert calls == ["pass32", "gradient32"]
 
 
 def test_nothing_is_computed_before_it_is_asked_for(monkeypatch):
