@@ -23,8 +23,8 @@ KINDS = {"tanh": TANH, "relu": RELU}
 
 _FUNCTIONS = {"tanh": torch.tanh, "relu": F.relu}
 
-# Outputs of a layer from which torch's threads are worth more than a single pass.
-_MOST = 1 << 20
+MOST = 1 << 20
+"""Outputs of a layer beyond which torch's threads are worth more than a single pass."""
 
 
 def layer_by_layer(x: Tensor, layers: Sequence[Tensor], activation: str, *, bare: bool) -> Tensor:
@@ -49,7 +49,7 @@ def perceptron(x: Tensor, layers: Sequence[Tensor], activation: str, *, bare: bo
     Returns:
         As `layer_by_layer`, but for float32 rounding; differentiable any number of times.
     """
-    if not serves(x, layers):
+    if is_traced(x) or not takes(x, widest(layers)):
         return layer_by_layer(x, layers, activation, bare=bare)
     kind = KINDS[activation]
     if not torch.is_grad_enabled():
@@ -58,17 +58,30 @@ def perceptron(x: Tensor, layers: Sequence[Tensor], activation: str, *, bare: bo
     return out
 
 
-def serves(x: Tensor, layers: Sequence[Tensor]) -> bool:
-    """Whether `forward_layers` can compute this: rows `[B, m]` and layers in plain float32."""
-    if x.ndim != 2 or not layers or is_traced(x) or torch.is_autocast_enabled("cpu"):
-        return False
-    rows = x.shape[0]
-    if rows == 0 or torch._C._functorch.peek_interpreter_stack() is not None:
-        return False
-    for tensor in (x, *layers):
-        if tensor.dtype != torch.float32 or not tensor.is_cpu:
-            return False
-    return all(bias.is_contiguous() and 0 < rows * bias.shape[0] <= _MOST for bias in layers[1::2])
+def widest(layers: Sequence[Tensor]) -> int:
+    """The largest width of layers that `forward_layers` can compute; 0 if it cannot."""
+    for tensor in layers:
+        if tensor.dtype != torch.float32 or not tensor.is_cpu or not tensor.is_contiguous():
+            return 0
+    return max((bias.shape[0] for bias in layers[1::2]), default=0)
+
+
+def takes(x: Tensor, width: int) -> bool:
+    """Whether `forward_layers` can read this: rows `[B, m]` of plain float32, not too many.
+
+    Args:
+        x: The input.
+        width: As from `widest`.
+    """
+    return (
+        x.ndim == 2
+        and x.dtype == torch.float32
+        and x.is_cpu
+        and 0 < x.shape[0] * width <= _MOST
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and not is_traced(x)
+        and not torch.is_autocast_enabled("cpu")
+    )
 
 
 def forward_layers(
@@ -82,7 +95,7 @@ def forward_layers(
     """The outputs of every layer, without a graph.
 
     Args:
-        x: `[B, m]`; `serves(x, layers)` holds.
+        x: `[B, m]`; `takes(x, widest(layers))` holds.
         layers: As of `perceptron`.
         kind: One of `KINDS`.
         bare: As of `perceptron`.

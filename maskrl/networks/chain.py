@@ -1,9 +1,9 @@
 """The layers of an encoder and its head in one loop, for as long as nobody exchanges them.
 
 For a few dozen rows, finding submodules and parameters by name takes longer than the
-arithmetic. A trainer that calls one network thousands of times reads the layers out once;
-the results are those of the modules, to the digit. Where somebody listens to the modules
-or computes their weights anew at every call, there is no chain.
+arithmetic. A trainer that calls one network thousands of times reads the layers out once,
+and without gradients they are computed as one operation. Where somebody listens to the
+modules or computes their weights anew at every call, there is no chain.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
+import torch
 import torch.nn.functional as F
 import torch.nn.modules.module as modules
 from torch import Tensor, nn
 
+from maskrl.kernels.perceptron import KINDS, MOST, forward_layers, serves
+from maskrl.kernels.perceptron import KINDS, forward_layers, takes, widest
 from maskrl.networks.encoders import DictEncoder, FlatNumbers
 from maskrl.networks.heads import PolicyHead, ValueHead
-from maskrl.networks.mlp import MLP
+from maskrl.networks.mlp import ACTIVATIONS, MLP
 
 _HOOKS = (
     "_forward_hooks",
@@ -30,30 +34,50 @@ _HOOKS = (
 class Chain:
     """An encoder and a linear head: dict of `[B, ...]` to `[B, out]`.
 
+    With a gradient the results are those of the modules, to the digit.
+
     Args:
         encoder: Read out, except for its parts.
         head: The last layer.
     """
 
-    __slots__ = ("_activation", "_encoder", "_hidden", "_key", "_last")
+    __slots__ = ("_activation", "_encoder", "_hidden", "_key", "_kind", "_last", "_layers", "_most")
 
     def __init__(self, encoder: DictEncoder, head: nn.Linear) -> None:
         self._encoder = encoder
         is_flat = len(encoder.parts) == 1 and type(encoder.parts[0]) is FlatNumbers
         self._key = encoder.keys[0] if is_flat else None
-        self._activation = encoder.trunk.activation
+        self._activation = activation = encoder.trunk.activation
         self._hidden = [_weights(layer) for layer in encoder.trunk.layers]
         self._last = _weights(head)
+        # The hidden layers as the compiled pass takes them, if it does.
+        self._kind = next((k for name, k in KINDS.items() if ACTIVATIONS[name] is activation), None)
+        self._flat = [tensor for layer in self._hidden for tensor in layer]
+        self._widest = widest(self._flat)
+        self._layers = [tensor for pair in (*self._hidden, self._last) for tensor in pair]
+        kinds = [KINDS[k] for k in KINDS if ACTIVATIONS[k] is self._activation]
+        row = torch.zeros(1, self._layers[0].shape[1])
+        self._kind = kinds[0] if kinds and serves(row, self._layers) else None
+        self._most = MOST // max(len(bias) for bias in self._layers[1::2])
 
     def __call__(self, obs: Mapping[str, Tensor]) -> Tensor:
         """What the head gives for B observations."""
         x = None if self._key is None else obs[self._key]
         if x is None or x.ndim != 2 or not x.is_floating_point():
             x = self._encoder.joined(obs)
+        if self._kind is not None and not torch.is_grad_enabled() and self._is_served(x):
+            return forward_layers(x, self._layers, self._kind, bare=True)[-1]
+        if self._kind is not None and not torch.is_grad_enabled() and takes(x, self._widest):
+            x = forward_layers(x, self._flat, self._kind, bare=False)[-1]
+            return F.linear(x, *self._last)
         activation = self._activation
         for weight, bias in self._hidden:
             x = activation(F.linear(x, weight, bias))
         return F.linear(x, *self._last)
+
+    def _is_served(self, x: Tensor) -> bool:
+        """Whether the layers, which are fit for it, may be one operation on these rows."""
+        return x.dtype == torch.float32 and x.is_cpu and 0 < len(x) <= self._most
 
 
 def chain_of(encoder: nn.Module | None, head: nn.Module) -> Chain | None:

@@ -87,6 +87,8 @@ def generalized_advantages(
     advantages = torch.empty_like(deltas)
     if len(deltas):
         advantages[-1] = deltas[-1]
-    for t in range(len(deltas) - 2, -1, -1):
-        torch.addcmul(deltas[t], carry[t], advantages[t + 1], out=advantages[t])
+    # Rows are cut once: indexing in the loop takes longer than its arithmetic.
+    rows, cut = advantages.unbind(0), carry.unbind(0)
+    for t, delta in reversed(list(enumerate(deltas.unbind(0)[:-1]))):
+        torch.addcmul(delta, cut[t], rows[t + 1], out=rows[t])
     return advantages, advantages + values

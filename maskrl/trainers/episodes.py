@@ -45,15 +45,19 @@ class EpisodeRecord:
             ended: bool `[T, B]`, whether a step was its episode's last.
         """
         returns = np.empty_like(rewards)
-        lengths = np.empty(rewards.shape, np.int64)
-        running_return, running_length = self.running_return, self.running_length
-        for last, reward, total, length in zip(ended, rewards, returns, lengths, strict=True):
-            np.add(running_return, reward, out=total)
-            np.add(running_length, 1, out=length)
-            running_return = np.where(last, 0.0, total)
-            running_length = np.where(last, 0, length)
-        self.running_return[...] = running_return
-        self.running_length[...] = running_length
+        running = self.running_return
+        for last, reward, total in zip(ended, rewards, returns, strict=True):
+            np.add(running, reward, out=total)
+            running = np.where(last, 0.0, total)
+        self.running_return[...] = running
+        # The step after which each episode under way began, counted from the first one here.
+        steps = np.arange(1, len(ended) + 1)[:, None]
+        began = np.maximum.accumulate(np.where(ended, steps, 0), axis=0)
+        began = np.concatenate(
+            [-self.running_length[None], np.where(began, began, -self.running_length)]
+        )
+        lengths = steps - began[:-1]
+        self.running_length[...] = len(ended) - began[-1]
         self.finished += int(np.count_nonzero(ended))
         self.recent_returns.extend(returns[ended].tolist())
         self.recent_lengths.extend(lengths[ended].tolist())

@@ -84,6 +84,7 @@ class RolloutCollector:
         self._rewards = np.zeros(buffer.rewards.shape, np.float64)
         self._on_cpu = device.type == "cpu"
         # Row by row, because making a view takes as long as writing a small one.
+        self._action_rows = [torch.from_numpy(actions) for actions in buffer.actions]
         self._values, self._value_rows = self._rows(buffer.values)
         self._log_probs, self._log_prob_rows = self._rows(
             buffer.log_probs.reshape(buffer.actions.shape)
@@ -131,7 +132,7 @@ class RolloutCollector:
                     action, log_prob = self._sample(distribution)
                 except NonFiniteLogitsError as error:
                     raise NonFiniteLogitsError(self._diagnosis(t, error)) from error
-                buffer.actions[t] = action.cpu().numpy()
+                self._action_rows[t].copy_(action)
                 if is_tree:
                     self._look_at_tree(t)
                 row = self._log_prob_rows[t]

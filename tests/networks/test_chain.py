@@ -46,12 +46,35 @@ def test_same_numbers_and_gradients_as_the_modules(space, hidden, activation):
         assert torch.equal(ours, theirs)
 
 
-def test_values_have_a_chain_as_well():
-    encoder, _ = network()
+@pytest.mark.parametrize("activation", ["tanh", "relu", "gelu"])
+@pytest.mark.parametrize("rows", [0, 1, 7])
+def test_without_gradient_the_same_but_for_rounding(activation, rows):
+    encoder, _ = network(activation=activation)
     head = ValueHead(encoder.out_features)
-    obs = {"x": torch.randn(4, 5)}
+    obs = {"x": 3.0 * torch.randn(rows, 5)}
     chain = chain_of(encoder, head)
-    assert torch.equal(chain(obs).squeeze(-1), head(encoder(obs)))
+    want = head(encoder(obs))
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            got = chain(obs).squeeze(-1)
+        assert got.shape == want.shape
+        torch.testing.assert_close(got, want.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_double_precision_is_left_to_torch():
+    encoder, head = network()
+    encoder.double()
+    head.double()
+    chain, obs = chain_of(encoder, head), {"x": torch.randn(4, 5, dtype=torch.float64)}
+    with torch.no_grad():
+        assert torch.equal(chain(obs), head(encoder(obs)))
+
+
+def test_a_number_in_place_of_another_dtype_is_refused_as_by_the_modules():
+    encoder, head = network()
+    obs = {"x": torch.randn(4, 5, dtype=torch.float64)}
+    with torch.no_grad(), pytest.raises(RuntimeError, match="dtype"):
+        chain_of(encoder, head)(obs)
 
 
 def test_training_in_place_is_seen():
@@ -61,9 +84,11 @@ def test_training_in_place_is_seen():
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.add_(0.1)
+        acting = chain(obs)
     after = chain(obs)
     assert not torch.equal(after, before)
     assert torch.equal(after, head(encoder(obs)))
+    torch.testing.assert_close(acting, after.detach())
 
 
 def test_whoever_listens_is_not_passed_over():
