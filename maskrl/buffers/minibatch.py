@@ -83,18 +83,20 @@ class MinibatchReader:
         if buffer.idle.any():
             self._noted["keep"] = ~buffer.idle.reshape(rows)
 
-    def __call__(self, index: np.ndarray) -> Minibatch:
+    def __call__(self, index: Tensor | np.ndarray) -> Minibatch:
         """Rows at the flat positions `index` `[M]`, with `reuse` valid until the next call.
 
         Raises:
             IndexError: A position is not one of the rollout.
         """
-        where = np.ascontiguousarray(index, np.int64)
-        room = self._rooms.get(len(where)) or self._room(len(where))
-        if gather(room.address, room.arrays, where.ctypes.data, len(where), self._rows) != 0:
+        where = index if isinstance(index, Tensor) else torch.from_numpy(np.asarray(index))
+        where = where.to(torch.int64).contiguous()
+        rows = len(where)
+        room = self._rooms.get(rows) or self._room(rows)
+        if gather(room.address, room.arrays, where.data_ptr(), rows, self._rows) != 0:
             raise IndexError(
-                f"minibatch: positions {where.min()} to {where.max()} are not all among the "
-                f"{self._rows} rows of the rollout"
+                f"minibatch: positions {int(where.min())} to {int(where.max())} are not all among "
+                f"the {self._rows} rows of the rollout"
             )
         observations, noted = room.observations, room.noted
         if room.unpacked:
@@ -103,7 +105,7 @@ class MinibatchReader:
         if self._device.type != "cpu":
             observations = {key: x.to(self._device) for key, x in observations.items()}
             noted = {key: None if x is None else x.to(self._device) for key, x in noted.items()}
-        return Minibatch(torch.from_numpy(where), observations, **noted)  # type: ignore[arg-type]
+        return Minibatch(where, observations, **noted)  # type: ignore[arg-type]
 
     def _room(self, rows: int) -> _Room:
         buffer = self._buffer

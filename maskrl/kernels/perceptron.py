@@ -77,7 +77,7 @@ def takes(x: Tensor, width: int) -> bool:
         x.ndim == 2
         and x.dtype == torch.float32
         and x.is_cpu
-        and 0 < x.shape[0] * width <= _MOST
+        and 0 < x.shape[0] * width <= MOST
         and torch._C._functorch.peek_interpreter_stack() is None
         and not is_traced(x)
         and not torch.is_autocast_enabled("cpu")

@@ -12,16 +12,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-import torch
 import torch.nn.functional as F
 import torch.nn.modules.module as modules
 from torch import Tensor, nn
 
-from maskrl.kernels.perceptron import KINDS, MOST, forward_layers, serves
-from maskrl.kernels.perceptron import KINDS, forward_layers, takes, widest
+from maskrl.kernels.perceptron import KINDS, MOST, forward_layers, perceptron, widest
 from maskrl.networks.encoders import DictEncoder, FlatNumbers
 from maskrl.networks.heads import PolicyHead, ValueHead
-from maskrl.networks.mlp import ACTIVATIONS, MLP
+from maskrl.networks.mlp import COMPILED, MLP
 
 _HOOKS = (
     "_forward_hooks",
@@ -41,24 +39,30 @@ class Chain:
         head: The last layer.
     """
 
-    __slots__ = ("_activation", "_encoder", "_hidden", "_key", "_kind", "_last", "_layers", "_most")
+    __slots__ = (
+        "_activation",
+        "_encoder",
+        "_hidden",
+        "_key",
+        "_kind",
+        "_last",
+        "_layers",
+        "_most",
+        "_name",
+    )
 
     def __init__(self, encoder: DictEncoder, head: nn.Linear) -> None:
         self._encoder = encoder
         is_flat = len(encoder.parts) == 1 and type(encoder.parts[0]) is FlatNumbers
         self._key = encoder.keys[0] if is_flat else None
-        self._activation = activation = encoder.trunk.activation
-        self._hidden = [_weights(layer) for layer in encoder.trunk.layers]
+        self._activation = encoder.trunk.activation
+        self._hidden = [tensor for layer in encoder.trunk.layers for tensor in _weights(layer)]
         self._last = _weights(head)
-        # The hidden layers as the compiled pass takes them, if it does.
-        self._kind = next((k for name, k in KINDS.items() if ACTIVATIONS[name] is activation), None)
-        self._flat = [tensor for layer in self._hidden for tensor in layer]
-        self._widest = widest(self._flat)
-        self._layers = [tensor for pair in (*self._hidden, self._last) for tensor in pair]
-        kinds = [KINDS[k] for k in KINDS if ACTIVATIONS[k] is self._activation]
-        row = torch.zeros(1, self._layers[0].shape[1])
-        self._kind = kinds[0] if kinds and serves(row, self._layers) else None
-        self._most = MOST // max(len(bias) for bias in self._layers[1::2])
+        self._layers = [*self._hidden, *self._last]
+        width = widest(self._layers)
+        self._name = COMPILED.get(self._activation)
+        self._kind = KINDS[self._name] if self._name is not None and width else None
+        self._most = MOST // max(width, 1)
 
     def __call__(self, obs: Mapping[str, Tensor]) -> Tensor:
         """What the head gives for B observations."""
@@ -67,12 +71,10 @@ class Chain:
             x = self._encoder.joined(obs)
         if self._kind is not None and not torch.is_grad_enabled() and self._is_served(x):
             return forward_layers(x, self._layers, self._kind, bare=True)[-1]
-        if self._kind is not None and not torch.is_grad_enabled() and takes(x, self._widest):
-            x = forward_layers(x, self._flat, self._kind, bare=False)[-1]
-            return F.linear(x, *self._last)
-        activation = self._activation
-        for weight, bias in self._hidden:
-            x = activation(F.linear(x, weight, bias))
+        if self._name is not None:
+            return F.linear(perceptron(x, self._hidden, self._name, bare=False), *self._last)
+        for weight, bias in zip(self._hidden[::2], self._hidden[1::2], strict=True):
+            x = self._activation(F.linear(x, weight, bias))
         return F.linear(x, *self._last)
 
     def _is_served(self, x: Tensor) -> bool:

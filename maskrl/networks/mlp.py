@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskrl.errors import ConfigError
+from maskrl.kernels.perceptron import KINDS, perceptron
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -22,6 +23,9 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu": F.gelu,
     "silu": F.silu,
 }
+
+COMPILED = {ACTIVATIONS[name]: name for name in KINDS}
+"""Activations that `maskrl.kernels.perceptron` knows, with their names there."""
 
 
 def find_activation(name: str) -> Activation:
@@ -75,6 +79,10 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features of the last layer."""
         # Functions instead of submodule calls: for small batches the calls cost most.
+        compiled = COMPILED.get(self.activation)
+        if compiled is not None:
+            weights = [t for layer in self.layers for t in (layer.weight, layer.bias)]
+            return perceptron(x, weights, compiled, bare=False)  # type: ignore[arg-type]
         for layer in self.layers:
             x = self.activation(F.linear(x, layer.weight, layer.bias))  # type: ignore[arg-type]
         return x

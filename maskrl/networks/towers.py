@@ -13,16 +13,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from maskrl.kernels.perceptron import KINDS, backward_layers, forward_layers, serves
+from maskrl.kernels.perceptron import KINDS, backward_layers, forward_layers, takes, widest
 from maskrl.networks.chain import chain_of, is_watched
-from maskrl.networks.encoders import DictEncoder
-from maskrl.networks.mlp import ACTIVATIONS
+from maskrl.networks.encoders import DictEncoder, FlatNumbers
+from maskrl.networks.mlp import COMPILED
 
 _MOST_ROOMS = 8
 
 
 class Towers:
-    """Logits and values of joined features, and the gradients of all parameters.
+    """Logits and values of observations, and the gradients of all parameters.
 
     Args:
         encoders: Of actor and critic; the same one twice if they share it.
@@ -49,69 +49,71 @@ class Towers:
         else:
             self._trunk, self._towers = [], [a + b for a, b in zip(trunks, lasts, strict=True)]
         self.parameters = [p for part in (self._trunk, *self._towers) for p in part]
+        self._widest = widest(self.parameters)
+        part = encoders[0].parts[0]
+        is_flat = len(encoders[0].parts) == 1 and type(part) is FlatNumbers
+        self._key = encoders[0].keys[0] if is_flat else None
         self._rooms: dict[int, _Room] = {}
 
-    @torch.no_grad()
-    def joined(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """What both towers read of B observations: `[B, m]`."""
-        return self._encoder.joined(obs)
-
-    @torch.no_grad()
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+    def forward(self, obs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
         """Logits `[B, A]` and values `[B]`, valid until the next call; None to use autograd.
 
         Args:
-            x: As from `joined`.
+            obs: What the encoders read of B observations.
         """
-        if not serves(x, self.parameters):
-            return None
-        room = self._room(x)
-        inner = x
-        if self._trunk:
-            forward_layers(x, self._trunk, self._kind, bare=False, outputs=room.trunk)
-            inner = room.trunk[-1]
-        for tower, outputs in zip(self._towers, room.towers, strict=True):
-            forward_layers(inner, tower, self._kind, bare=True, outputs=outputs)
-        return room.towers[0][-1], room.towers[1][-1].view(-1)
+        with torch.no_grad():
+            x = None if self._key is None else obs[self._key]
+            if x is None or x.ndim != 2:
+                x = self._encoder.joined(obs)
+            if not takes(x, self._widest):
+                return None
+            self._x, self._last = x, self._room(x)
+            room, inner = self._last, x
+            if self._trunk:
+                forward_layers(x, self._trunk, self._kind, bare=False, outputs=room.trunk)
+                inner = room.trunk[-1]
+            for tower, outputs in zip(self._towers, room.towers, strict=True):
+                forward_layers(inner, tower, self._kind, bare=True, outputs=outputs)
+        return room.towers[0][-1], room.values
 
-    @torch.no_grad()
-    def backward(self, x: Tensor, of_logits: Tensor, of_values: Tensor) -> None:
-        """Write the gradients of the parameters into their `grad`.
+    def backward(self, of_logits: Tensor, of_values: Tensor) -> None:
+        """Write the gradients of the parameters into their `grad`, after a `forward`.
 
         Args:
-            x: That of the last call of `forward`.
-            of_logits: `[B, A]`, overwritten.
-            of_values: `[B]`, overwritten.
+            of_logits: `[B, A]`, contiguous.
+            of_values: `[B]`, contiguous.
         """
-        room = self._room(x)
+        x, room = self._x, self._last
         inner = room.trunk[-1] if self._trunk else x
+        upstream = (of_logits, of_values.view(-1, 1))
         of_inner: list[Tensor | None] = []
-        for k, upstream in enumerate((of_logits, of_values.view(-1, 1))):
-            of_inner.append(
-                backward_layers(
-                    upstream,
-                    inner,
-                    self._towers[k],
-                    room.towers[k],
-                    self._kind,
-                    bare=True,
-                    gradients=_gradients(self._towers[k]),
-                    of_x=bool(self._trunk),
-                    room=room.gradients[k],
+        with torch.no_grad():
+            for k, layers in enumerate(self._towers):
+                of_inner.append(
+                    backward_layers(
+                        upstream[k],
+                        inner,
+                        layers,
+                        room.towers[k],
+                        self._kind,
+                        bare=True,
+                        gradients=_gradients(layers),
+                        of_x=bool(self._trunk),
+                        room=room.gradients[k],
+                    )
                 )
-            )
-        if of_inner[0] is not None and of_inner[1] is not None:
-            backward_layers(
-                of_inner[0].add_(of_inner[1]),
-                x,
-                self._trunk,
-                room.trunk,
-                self._kind,
-                bare=False,
-                gradients=_gradients(self._trunk),
-                of_x=False,
-                room=room.trunk_gradients,
-            )
+            if of_inner[0] is not None and of_inner[1] is not None:
+                backward_layers(
+                    of_inner[0].add_(of_inner[1]),
+                    x,
+                    self._trunk,
+                    room.trunk,
+                    self._kind,
+                    bare=False,
+                    gradients=_gradients(self._trunk),
+                    of_x=False,
+                    room=room.trunk_gradients,
+                )
 
     def _room(self, x: Tensor) -> _Room:
         rows = x.shape[0]
@@ -137,6 +139,7 @@ class _Room:
         self.trunk, self.trunk_gradients = outputs(trunk), inputs(trunk)
         self.towers = [outputs(layers) for layers in towers]
         self.gradients = [inputs(layers) for layers in towers]
+        self.values = self.towers[1][-1].view(-1)
 
 
 def _gradients(layers: Sequence[Tensor]) -> list[Tensor]:
@@ -168,7 +171,7 @@ def towers_of(
     first, second = (e for e in encoders if isinstance(e, DictEncoder))
     if first is not second and not _read_the_same(first, second):
         return None
-    activation = next((k for k in KINDS if ACTIVATIONS[k] is first.trunk.activation), None)
+    activation = COMPILED.get(first.trunk.activation)
     if activation is None or second.trunk.activation is not first.trunk.activation:
         return None
     towers = Towers((first, second), tuple(head.linear for head in heads), activation)

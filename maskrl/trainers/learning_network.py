@@ -94,30 +94,31 @@ class ThroughTowers:
         self._policy = policy
         self._towers = towers
         self._otherwise = otherwise
-        self._last: tuple[Tensor, Tensor, Tensor] | None = None
+        self._last: tuple[Tensor, Tensor] | None = None
 
     def forward(self, obs: dict[str, Any]) -> tuple[ActionDistribution, Tensor]:
         """Distribution and values of leaves, from which their gradients can be asked."""
-        with torch.no_grad():
-            seen = self._policy.normalized(obs)
-        x = self._towers.joined(seen)
-        outputs = self._towers.forward(x)
+        if self._policy.normalizer is None:
+            seen: Any = obs
+        else:
+            with torch.no_grad():
+                seen = self._policy.normalized(obs)
+        outputs = self._towers.forward(seen)
         if outputs is None:
             self._last = None
             return self._otherwise.forward(obs)
         logits, values = outputs[0].detach(), outputs[1].detach()
-        self._last = (x, logits.requires_grad_(), values.requires_grad_())
+        self._last = (logits.requires_grad_(), values.requires_grad_())
         return self._policy.masked(logits, obs), values
 
     def raw_logits(self, obs: dict[str, Any]) -> Tensor | None:
         """Logits of the last `forward`."""
-        return self._otherwise.raw_logits(obs) if self._last is None else self._last[1].detach()
+        return self._otherwise.raw_logits(obs) if self._last is None else self._last[0].detach()
 
     def backward(self, loss: PPOLoss) -> None:
         """Lead the gradients of logits and values back by hand."""
         if self._last is None:
             self._otherwise.backward(loss)
             return
-        x, logits, values = self._last
-        of_logits, of_values = loss.gradients(logits, values)
-        self._towers.backward(x, of_logits.contiguous(), of_values.contiguous())
+        of_logits, of_values = loss.gradients(*self._last)
+        self._towers.backward(of_logits.contiguous(), of_values.contiguous())

@@ -139,12 +139,11 @@ class PPOUpdate:
             return distribution.entropy_estimate(ENTROPY_SAMPLES, generator=paths)
         return None
 
-    def _minibatches(self, rows: int) -> Iterator[np.ndarray]:
+    def _minibatches(self, rows: int) -> Iterator[Tensor]:
         """Flat positions `[M]` of every minibatch of every epoch, of nearly equal sizes."""
         parts = -(-rows // min(self.config.minibatch_size, rows))
         for _ in range(self.config.epochs):
-            order = torch.randperm(rows, generator=self.shuffle).numpy()
-            yield from np.array_split(order, parts)
+            yield from torch.randperm(rows, generator=self.shuffle).tensor_split(parts)
 
 
 def _kl(loss: PPOLoss) -> float:

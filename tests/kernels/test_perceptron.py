@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from maskrl.kernels.perceptron import layer_by_layer, perceptron, serves
+from maskrl.kernels.perceptron import layer_by_layer, perceptron, takes, widest
 
 
 def layers_of(widths, dtype=torch.float32, seed=0):
@@ -28,7 +28,7 @@ def test_it_equals_the_layers(widths, rows, activation, bare):
     exact = [x.detach().double().requires_grad_() for x in layers]
     x = torch.randn(rows, widths[0], generator=torch.Generator().manual_seed(1))
     ours, wide = x.clone().requires_grad_(), x.double().requires_grad_()
-    assert serves(ours, layers)
+    assert takes(ours, widest(layers))
     out = perceptron(ours, layers, activation, bare=bare)
     expected = layer_by_layer(wide, exact, activation, bare=bare)
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=2e-6)

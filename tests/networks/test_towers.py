@@ -36,8 +36,7 @@ def test_outputs_and_gradients_are_those_of_autograd(settings, rows):
     towers = policy.towers()
     for _ in range(2):  # the second time in used memory
         logits, values = policy.logits_and_value(obs)
-        x = towers.joined(obs)
-        mine = towers.forward(x)
+        mine = towers.forward(obs)
         torch.testing.assert_close(mine[0], logits)
         torch.testing.assert_close(mine[1], values)
         upstream = torch.randn(logits.shape), torch.randn(values.shape)
@@ -46,7 +45,7 @@ def test_outputs_and_gradients_are_those_of_autograd(settings, rows):
         expected = [p.grad.clone() for p in policy.parameters()]
         for p in policy.parameters():
             p.grad.fill_(torch.nan)  # replaced, not added to
-        towers.backward(x, *(u.clone() for u in upstream))
+        towers.backward(*upstream)
         for p, gradient in zip(policy.parameters(), expected, strict=True):
             torch.testing.assert_close(p.grad, gradient, rtol=1e-4, atol=1e-5)
 
@@ -56,12 +55,11 @@ def test_without_hidden_layers_there_are_heads_alone():
     config = NetworkConfig(hidden=(), shared=True)
     policy, obs = ActorCritic(SPACE, spaces.Discrete(5), config), observation(6)
     towers = policy.towers()
-    x = towers.joined(obs)
     logits, values = policy.logits_and_value(obs)
-    torch.testing.assert_close(towers.forward(x), (logits, values))
+    torch.testing.assert_close(towers.forward(obs), (logits, values))
     torch.autograd.backward([logits, values], [torch.ones(6, 5), torch.ones(6)])
     expected = [p.grad.clone() for p in policy.parameters()]
-    towers.backward(x, torch.ones(6, 5), torch.ones(6))
+    towers.backward(torch.ones(6, 5), torch.ones(6))
     for p, gradient in zip(policy.parameters(), expected, strict=True):
         torch.testing.assert_close(p.grad, gradient)
 

@@ -124,7 +124,7 @@ def test_gradients_replace_those_of_before():
 
 def test_more_rows_than_one_pass_is_worth_go_through_autograd(monkeypatch):
     policy, buffer = make("discrete")
-    monkeypatch.setattr("maskrl.kernels.perceptron._MOST", 16)
+    monkeypatch.setattr("maskrl.kernels.perceptron.MOST", 16)
     batch = buffer.minibatch(np.arange(T * B), CPU)
     settings = LossSettings(0.2, 0.03, 0.5)
     expected = gradients(policy, ThroughAutograd(policy), batch, settings)
