@@ -8,7 +8,7 @@ slots, or ragged, laid end to end; both give the same numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, cast
 
 import torch
 from torch import Tensor
@@ -18,14 +18,17 @@ from maskrl.distributions.constraints import AllowedActions
 from maskrl.distributions.factored import FactoredDistribution
 from maskrl.distributions.pointer.offers import Score
 from maskrl.distributions.pointer.sets import (
+    AllowedCandidates,
     check_ragged_expansion,
-    lay_out,
     raise_empty_set,
+    read_sets,
 )
 from maskrl.distributions.pointer_picks import PointerPicks
 from maskrl.errors import MaskShapeError
-from maskrl.functional.divergence import kl_of_rows
+from maskrl.functional.divergence import broadcast_batches, divergence_between
 from maskrl.functional.rows import check_idle_action, recording
+from maskrl.kernels.contract import Rows
+from maskrl.kernels.segments import divergence_of_segments, prepare_segments
 from maskrl.masks.packed import PackedMask
 
 _NAME = "PointerCategorical"
@@ -40,7 +43,7 @@ class PointerCategorical(FactoredDistribution):
         entity_mask: bool in the layout of `scores` or `PackedMask`, True = a candidate that may
             be chosen; leading dimensions broadcast; None allows all.
         offsets: int64 `[B + 1]`, ascending from 0 to M: the candidates of row b are
-            `scores[offsets[b]:offsets[b + 1]]`. Inside they are padded to the longest set.
+            `scores[offsets[b]:offsets[b + 1]]`. Nothing is padded.
         empty: What a set without candidates means: "raise" refuses it, "idle" takes no
             decision there.
         idle_action: The action of such a row.
@@ -81,19 +84,25 @@ class PointerCategorical(FactoredDistribution):
         idle_action: int = 0,
         validate_args: bool | None = None,
     ) -> None:
-        with recording(scores if isinstance(scores, Tensor) else None):
-            self._sets, table, mask = lay_out(_NAME, scores, entity_mask, offsets)
-        if self._sets is not None and entity_mask is None:
+        self._sets, scores, mask = read_sets(_NAME, scores, entity_mask, offsets)
+        if self._sets is not None and mask is None:
             self._mask_name = "offsets"
+        most = scores.shape[-1] if self._sets is None else self._sets.longest
         super().__init__(
-            table,
+            scores,
             mask,
             event_dims=0,
-            sizes=None,
+            # The base counts them; what else depends on sizes is answered here.
+            sizes=cast(Any, self._sets),
             empty=empty,
-            idle_action=check_idle_action(_NAME, idle_action, table.shape[-1]),
+            idle_action=check_idle_action(_NAME, idle_action, most),
             validate_args=validate_args,
         )
+        if self._sets is not None:
+            self._batch_shape, self._event_shape = torch.Size([len(self._sets)]), torch.Size()
+            self._factors = self._batch_shape
+            if mask is None and not self._validate_args and not self._idle:
+                self._check_no_empty_factor()
 
     @classmethod
     def without_replacement(
@@ -116,10 +125,65 @@ class PointerCategorical(FactoredDistribution):
             **settings,
         )
 
+    # What the base asks, answered for ragged sets.
+
+    def _place(self, index: tuple[int, ...]) -> str:
+        return super()._place(index) if self._sets is None else f"row {index}"
+
     def _raise_no_allowed_action(self, empty: Tensor) -> NoReturn:
         if self._mask_name != "offsets":
             super()._raise_no_allowed_action(empty)
         raise_empty_set(_NAME, empty)
+
+    def _check_no_empty_factor(self) -> None:
+        if self._sets is None:
+            super()._check_no_empty_factor()
+        elif bool((empty := self.allowed_counts() == 0).any()):
+            self._raise_no_allowed_action(empty)
+
+    def _raise_non_finite(self) -> NoReturn:
+        unsound = self._prepared().unsound
+        if self._sets is None or unsound is None:
+            super()._raise_non_finite()
+        row = int(unsound.nonzero()[0])
+        # An expanded batch repeats the same scores.
+        scores = self._raw_logits[(0,) * (self._raw_logits.ndim - 1)]
+        own, mask = (self._sets.own(flat, row) for flat in (scores, self._flat_mask()))
+        self._raise_unsound(own, mask, lambda index: self._place((row,)))
+
+    def _compute(self) -> Rows:
+        if self._sets is None:
+            return super()._compute()
+        with recording(self._raw_logits):
+            return prepare_segments(self._raw_logits, self._given_mask(), self._sets)
+
+    def _choices(self, factor: int) -> int:
+        return super()._choices(factor) if self._sets is None else self._sets.longest
+
+    def _is_allowed(self, actions: Tensor) -> Tensor:
+        if self._sets is None:
+            return super()._is_allowed(actions)
+        return self._sets.holds(self._given_mask(), actions)
+
+    def _allowed_at(self, index: tuple[int, ...], shape: torch.Size) -> Tensor:
+        if self._sets is None:
+            return super()._allowed_at(index, shape)
+        return self._sets.own(self._flat_mask(), index[-1])
+
+    def _flat_mask(self) -> Tensor:
+        """The mask `[M]` of ragged sets."""
+        mask = self._given_mask()
+        if mask is not None:
+            return mask
+        return torch.ones(
+            self._raw_logits.shape[-1:], dtype=torch.bool, device=self._raw_logits.device
+        )
+
+    def allowed_counts(self) -> Tensor:
+        """How many candidates may be chosen: int64 `[*batch]`."""
+        if self._sets is None:
+            return super().allowed_counts()
+        return self._wide(self._sets.how_many(self._given_mask()))
 
     def expand(self, batch_shape: Sequence[int], _instance: Distribution | None = None) -> Self:
         """Return the distribution with a larger batch shape; nothing is copied or recomputed.
@@ -128,7 +192,14 @@ class PointerCategorical(FactoredDistribution):
             MaskShapeError: The sets are ragged and `batch_shape` does not end with their number.
         """
         check_ragged_expansion(_NAME, self._sets, batch_shape)
-        return super().expand(batch_shape, _instance)
+        if self._sets is None:
+            return super().expand(batch_shape, _instance)
+        new: Self = Distribution._get_checked_instance(self, type(self), _instance)
+        new.__dict__.update(self.__dict__)
+        new._unexpanded = self
+        new._batch_shape = new._factors = torch.Size(batch_shape)
+        new._raw_logits = self._raw_logits.expand(*batch_shape[:-1], self._raw_logits.shape[-1])
+        return new
 
     def divergence_from(self, other: PointerCategorical) -> Tensor:
         """KL(self, other) in nats `[*batch]`; `kl_divergence` of torch calls it.
@@ -136,32 +207,33 @@ class PointerCategorical(FactoredDistribution):
         Raises:
             MaskShapeError: Different numbers of candidates, or different sets.
         """
-        log_p, log_q = (d._wide_logits(d._prepared().log_probs()) for d in (self, other))
         same = self._sets is None if other._sets is None else other._sets.same_as(self._sets)
-        if not same or log_p.shape[-1] != log_q.shape[-1]:
+        if not same or self._raw_logits.shape[-1] != other._raw_logits.shape[-1]:
             raise MaskShapeError(
                 f"kl_divergence: p is {self!r}, q {other!r}; expected the same sets."
             )
-        return kl_of_rows(log_p, log_q)
-
-    def _in_layout(self, table: Tensor) -> Tensor:
-        """A statistic of the candidates in the layout that the scores came in."""
-        return table if self._sets is None else self._sets.joined(table)
+        batch = broadcast_batches("kl_divergence", self.batch_shape, other.batch_shape)
+        p, q = self._prepared(), other._prepared()
+        if self._sets is None:
+            divergence = divergence_between(p, q)
+        else:
+            divergence = divergence_of_segments(p, q, self._sets)
+        return divergence if divergence.shape == batch else divergence.expand(batch)
 
     @property
     def logits(self) -> Tensor:
         """Log-probabilities in the layout of the scores, -inf where disallowed."""
-        return self._in_layout(self._wide_logits(self._prepared().log_probs()))
+        return self._wide_logits(self._prepared().log_probs())
 
     @property
     def probs(self) -> Tensor:
         """Probabilities in the layout of the scores, exactly 0 where disallowed."""
-        return self._in_layout(self._wide_logits(self._prepared().probs()))
+        return self._wide_logits(self._prepared().probs())
 
     @property
     def entity_mask(self) -> Tensor:
         """Who may be chosen, in the layout of the scores; all True if no mask was given."""
-        return self._in_layout(self._full_mask())
+        return self._full_mask()
 
     @property
     def action_mask(self) -> Tensor:
@@ -175,19 +247,22 @@ class PointerCategorical(FactoredDistribution):
 
     @property
     def param_shape(self) -> torch.Size:
-        """Shape of the scores as the kernels read them: `[..., E]`, E the longest set."""
+        """Shape of the scores: `[..., E]`, or `[..., M]` of ragged sets."""
         return self._raw_logits.shape
 
     @constraints.dependent_property(is_discrete=True, event_dim=0)
-    def support(self) -> AllowedActions:
+    def support(self) -> constraints.Constraint:
         """The candidates of every set, as a constraint."""
         idle = self._idle_action if self._idle else None
-        return AllowedActions(self._raw_logits.shape[-1], self._action_mask, idle)
+        if self._sets is not None:
+            return AllowedCandidates(self._sets, self._given_mask(), idle)
+        return AllowedActions(self._raw_logits.shape[-1], self._given_mask(), idle)
 
     def __repr__(self) -> str:
         """Name shapes and how empty sets are answered."""
-        ragged = "" if self._sets is None else "ragged, longest set "
+        sets, candidates = self._sets, self._raw_logits.shape[-1]
+        what = str(candidates) if sets is None else f"ragged, longest set {sets.longest}"
         return (
-            f"{_NAME}(batch_shape={tuple(self._batch_shape)}, candidates={ragged}"
-            f"{self._raw_logits.shape[-1]}, {self._settings()})"
+            f"{_NAME}(batch_shape={tuple(self._batch_shape)}, candidates={what}, "
+            f"{self._settings()})"
         )

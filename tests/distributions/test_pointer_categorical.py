@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -17,6 +19,16 @@ from maskrl.errors import (
     NoAllowedActionError,
     NonFiniteLogitsError,
 )
+from maskrl.kernels import set_backend
+
+
+@pytest.fixture(params=["auto", "reference"], autouse=True)
+def backend(request):
+    """Everything holds for both."""
+    set_backend(request.param)
+    yield
+    set_backend("auto")
+
 
 SIZES = [3, 1, 0, 5, 2]
 OFFSETS = torch.tensor([0, *SIZES]).cumsum(0)
@@ -208,6 +220,69 @@ def test_its_parts():
     assert table.offsets is None
     assert table.entity_mask.all()
     assert table.entity_mask.shape == table.param_shape == (2, 3)
+
+
+def test_an_expanded_batch_of_ragged_sets():
+    d = PointerCategorical(SCORES, FLAT, offsets=OFFSETS, empty="idle", idle_action=1)
+    wide = d.expand((2, 3, 5))
+    assert wide.batch_shape == (2, 3, 5)
+    assert wide.probs.shape == wide.entity_mask.shape == (2, 3, 11)
+    assert wide.sample().shape == (2, 3, 5)
+    assert wide.sample((4,)).shape == (4, 2, 3, 5)
+    actions = wide.sample()
+    assert (actions[..., 2] == 1).all()
+    torch.testing.assert_close(wide.log_prob(actions)[1, 2], d.log_prob(actions[1, 2]))
+    torch.testing.assert_close(wide.entropy()[1, 0], d.entropy())
+    assert torch.equal(wide.mode[0, 1], d.mode)
+    assert torch.equal(wide.allowed_counts()[1, 1], torch.tensor([2, 1, 0, 3, 2]))
+    assert wide.support.check(actions).all()
+    torch.testing.assert_close(kl_divergence(wide, d.expand((3, 5))), torch.zeros(2, 3, 5).double())
+
+
+def test_gradients_reach_the_scores_through_expanding_and_no_grad():
+    leaf = SCORES.clone().requires_grad_()
+    with torch.no_grad():
+        d = PointerCategorical(leaf, FLAT, offsets=OFFSETS, empty="idle")
+        actions = d.sample()
+    (d.expand((3, 5)).log_prob(actions.expand(3, 5)).sum() + d.probs.square().sum()).backward()
+    assert (leaf.grad[FLAT] != 0).any()
+    assert (leaf.grad[~FLAT] == 0).all()
+
+
+def test_copies_and_pickles():
+    d = PointerCategorical(SCORES, FLAT, offsets=OFFSETS, empty="idle")
+    d.entropy()
+    for again in (copy.copy(d), copy.deepcopy(d), pickle.loads(pickle.dumps(d))):
+        torch.testing.assert_close(again.probs, d.probs)
+        torch.testing.assert_close(again.log_prob(ACTIONS), d.log_prob(ACTIONS))
+        assert torch.equal(again.offsets, OFFSETS)
+
+
+def test_a_long_set_beside_many_short_ones_takes_no_more_than_its_candidates():
+    counts = torch.cat([torch.arange(10_000) % 9 + 1, torch.tensor([100_000])])
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+    # padded these are a billion entries
+    scores = torch.zeros(int(offsets[-1]), requires_grad=True)
+    d = PointerCategorical(scores, offsets=offsets)
+    torch.testing.assert_close(d.entropy(), counts.float().log(), atol=2e-6, rtol=1e-5)
+    assert d.support.check(d.sample((3,))).all()
+    d.log_prob(torch.zeros_like(counts)).sum().backward()
+    sums = torch.segment_reduce(scores.grad.double(), "sum", offsets=offsets)
+    torch.testing.assert_close(sums, torch.zeros(10_001).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(scores.grad[offsets[:-1]], 1 - 1 / counts)
+
+
+def test_samples_follow_the_probabilities():
+    d = PointerCategorical(SCORES, FLAT, offsets=OFFSETS, empty="idle")
+    drawn = d.sample((20_000,), generator=torch.Generator().manual_seed(6))
+    for b, size in enumerate(SIZES):
+        if size > 1:
+            probs = d.probs[OFFSETS[b] : OFFSETS[b + 1]]
+            counts = torch.bincount(drawn[:, b], minlength=size)
+            can = probs > 0
+            chi = ((counts[can] - 20_000 * probs[can]) ** 2 / (20_000 * probs[can])).sum()
+            assert chi < 25  # beyond 5e-6 for 4 degrees of freedom
+            assert counts[~can].sum() == 0
 
 
 def test_without_replacement_makes_picks():

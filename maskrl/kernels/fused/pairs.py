@@ -1,4 +1,4 @@
-"""Two batches of fused rows beside each other: their divergence, and both gradients.
+"""Two batches of fused rows, or of segments: their divergence, and both gradients.
 
 One pass over both logits gives the divergence, one more the gradients that are wanted. A
 gradient that shall be differentiated again is left to the reference.
@@ -15,21 +15,28 @@ from maskrl.kernels.contract import Rows
 from maskrl.kernels.divergence import kl_of_joined
 from maskrl.kernels.fused.divergence import divergence32, divergence64
 from maskrl.kernels.fused.rows import FusedRows
+from maskrl.kernels.fused.segments import FusedSegments, is_batched
 from maskrl.kernels.fused.threads import run
 from maskrl.kernels.reference import ReferenceBackend
+from maskrl.kernels.segments import kl_of_segments
 from maskrl.masks.packed import PackedMask
+
+Fused = FusedRows | FusedSegments
 
 
 def fused_divergence(p: Rows, q: Rows) -> Tensor | None:
-    """KL(p, q) `[...]` or `[..., K]`; None where the kernel cannot compare them.
+    """KL(p, q) `[...]` or `[..., K]`, of segments `[B]`; None where the kernel cannot compare them.
 
     It can where both are fused, in the same dtype, shape and heads, and no functional
-    transform or forward mode is at work.
+    transform or forward mode is at work. Segments have to be the same.
     """
-    if not (isinstance(p, FusedRows) and isinstance(q, FusedRows)):
+    if isinstance(p, FusedRows) and isinstance(q, FusedRows):
+        if p._sizes != q._sizes:
+            return None
+    elif not (isinstance(p, FusedSegments) and isinstance(q, FusedSegments)):
         return None
     mine, theirs = p._logits, q._logits
-    if mine.shape != theirs.shape or mine.dtype != theirs.dtype or p._sizes != q._sizes:
+    if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
         return None
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return None
@@ -45,8 +52,8 @@ def fused_divergence(p: Rows, q: Rows) -> Tensor | None:
 
 
 def _call(
-    p: FusedRows,
-    q: FusedRows,
+    p: Fused,
+    q: Fused,
     normalizer_p: Tensor,
     normalizer_q: Tensor,
     divergence: Tensor,
@@ -80,7 +87,7 @@ class _Divergence(torch.autograd.Function):
     """KL(p, q) of all rows; in the graph are the logits of both."""
 
     @staticmethod
-    def forward(ctx: Any, mine: Tensor, theirs: Tensor, p: FusedRows, q: FusedRows) -> Tensor:
+    def forward(ctx: Any, mine: Tensor, theirs: Tensor, p: Fused, q: Fused) -> Tensor:
         divergence = torch.empty(p._shape, dtype=mine.dtype)
         ctx.rows = p, q
         ctx.normalizers = of_p, of_q = p._known(), q._known()
@@ -95,9 +102,9 @@ class _Divergence(torch.autograd.Function):
         divergence = ctx.saved_tensors[0]
         p, q = ctx.rows
         wanted = ctx.needs_input_grad[:2]
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or is_batched(upstream[0]):
             return *_again(p, q, upstream[0], wanted), None, None
-        of_segments = upstream[0].reshape(-1, 1 if p._sizes is None else len(p._sizes))
+        of_segments = upstream[0].reshape(p.layout.plan.rows, p.layout.plan.heads)
         out_p, out_q = (
             torch.empty(rows._logits.shape, dtype=divergence.dtype) if is_wanted else None
             for rows, is_wanted in zip((p, q), wanted, strict=True)
@@ -107,26 +114,35 @@ class _Divergence(torch.autograd.Function):
         return out_p, out_q, None, None
 
 
-def _again(
-    p: FusedRows, q: FusedRows, upstream: Tensor, wanted: tuple[bool, bool]
-) -> list[Tensor | None]:
+def _again(p: Fused, q: Fused, upstream: Tensor, wanted: tuple[bool, bool]) -> list[Tensor | None]:
     """The gradients by the reference, which can be differentiated again."""
-    # Views, because one distribution's logits may be made from the other's, or be them.
-    mine, theirs = (rows._logits.view_as(rows._logits) for rows in (p, q))
-    log_p, log_q = _log_probs(p, mine), _log_probs(q, theirs)
-    divergence = kl_of_joined(log_p, log_q, p._sizes)
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Views, because one distribution's logits may be made from the other's, or be them.
+        mine, theirs = (rows._logits.view_as(rows._logits) for rows in (p, q))
+        divergence = _by_reference(p, q, mine, theirs)
     leaves = [leaf for leaf, is_wanted in zip((mine, theirs), wanted, strict=True) if is_wanted]
     found = iter(
-        torch.autograd.grad(divergence, leaves, upstream, create_graph=True, allow_unused=True)
+        torch.autograd.grad(divergence, leaves, upstream, create_graph=again, allow_unused=True)
     )
     return [next(found) if is_wanted else None for is_wanted in wanted]
 
 
-def _log_probs(rows: FusedRows, logits: Tensor) -> Tensor:
-    """Log-probabilities of such rows by the reference."""
-    mask = rows._action_mask
+def _by_reference(p: Fused, q: Fused, mine: Tensor, theirs: Tensor) -> Tensor:
+    """The divergence of such rows or segments of these logits, by the reference."""
+    log_p, log_q = _log_probs(p, mine), _log_probs(q, theirs)
+    if isinstance(p, FusedSegments):
+        return kl_of_segments(log_p, log_q, p._segments)
+    return kl_of_joined(log_p, log_q, p._sizes)
+
+
+def _log_probs(of: Fused, logits: Tensor) -> Tensor:
+    """Log-probabilities of such rows or segments by the reference."""
+    if isinstance(of, FusedSegments):
+        return of.plainly()(logits).log_probs()
+    mask = of._action_mask
     plain = mask.unpack() if isinstance(mask, PackedMask) else mask
-    return ReferenceBackend().rows(logits, plain, look=True, sizes=rows._sizes).log_probs()
+    return ReferenceBackend().rows(logits, plain, look=True, sizes=of._sizes).log_probs()
 
 
 def _watched(tensor: Tensor | None) -> Tensor | None:

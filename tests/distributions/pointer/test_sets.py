@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from maskrl.distributions.pointer.sets import (
+    AllowedCandidates,
     CandidateSets,
     check_ragged_expansion,
     lay_out,
     raise_empty_set,
+    read_sets,
 )
 from maskrl.errors import MaskDtypeError, MaskError, MaskShapeError, NoAllowedActionError
 
@@ -116,3 +118,50 @@ def test_offsets_in_the_place_of_the_mask_are_recognised():
         lay_out("test", torch.zeros(3), torch.tensor([0, 3]), None)
     with pytest.raises(MaskDtypeError, match="entity_mask has dtype torch.int64"):
         lay_out("test", torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.int64), None)
+
+
+def test_offsets_that_are_written_into_afterwards_change_nothing():
+    offsets = torch.tensor([0, 2, 3])
+    sets = CandidateSets("test", offsets, 3, CPU)
+    offsets[1] = 1000
+    assert sets.offsets.tolist() == sets.on_host.tolist() == [0, 2, 3]
+
+
+def test_what_a_set_holds():
+    sets = sets_of(0, 2, 2, 5, entries=5)
+    flat = torch.tensor([True, False, True, True, False])
+    assert sets.own(flat, 2).tolist() == [True, True, False]
+    actions = torch.tensor([[1, 0, 2], [2, 0, -1], [0, 0, 1]])
+    assert sets.holds(None, actions).tolist() == [
+        [True, False, True],
+        [False, False, False],
+        [True, False, True],
+    ]
+    assert sets.holds(flat, actions).tolist() == [
+        [False, False, False],
+        [False, False, False],
+        [True, False, True],
+    ]
+
+
+def test_the_support_of_ragged_sets():
+    sets = sets_of(0, 2, 2, 5, entries=5)
+    flat = torch.tensor([True, False, True, True, False])
+    value = torch.tensor([[1, 4, 2], [0, 0, 0]])
+    assert AllowedCandidates(sets, None).check(value).tolist() == [
+        [True, False, True],
+        [True, False, True],
+    ]
+    masked = AllowedCandidates(sets, flat, idle_action=4)
+    assert masked.check(value).tolist() == [[False, True, False], [True, False, True]]
+    assert masked.check(torch.tensor([0.5, 4.0, 1.0])).tolist() == [False, True, True]
+    assert "3 sets, idle_action=4" in repr(masked)
+
+
+def test_ragged_sets_are_read_as_they_are():
+    scores, flat = torch.randn(5), torch.tensor([True, False, True, True, False])
+    sets, read, mask = read_sets("test", scores, flat, torch.tensor([0, 2, 2, 5]))
+    assert len(sets) == 3
+    assert read is scores
+    assert mask is flat
+    assert read_sets("test", scores, None, None) == (None, scores, None)

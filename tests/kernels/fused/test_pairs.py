@@ -142,6 +142,23 @@ def test_both_may_read_the_same_logits():
     torch.testing.assert_close(second, expected)
 
 
+def test_a_batch_of_upstream_gradients_at_once():
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    y = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    divergence = fused_divergence(FusedRows(x, None, None), FusedRows(y, None, None))
+    together = torch.autograd.grad(
+        divergence,
+        (x, y),
+        torch.eye(3, dtype=torch.float64),
+        is_grads_batched=True,
+        retain_graph=True,
+    )
+    for i in range(3):
+        alone = torch.autograd.grad(divergence[i], (x, y), retain_graph=True)
+        for rows, row in zip(together, alone, strict=True):
+            torch.testing.assert_close(rows[i], row)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_first_and_second_derivatives(packed):
     logits = torch.randn(2, 2, 5, dtype=torch.float64)
