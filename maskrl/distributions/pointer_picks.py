@@ -18,7 +18,7 @@ from maskrl.distributions.factored import NO_SAMPLE_SHAPE, as_actions
 from maskrl.distributions.pointer.columns import PickColumns
 from maskrl.distributions.pointer.legal import LegalPicks
 from maskrl.distributions.pointer.offers import Offers, Score, check_picks, mask_of_function
-from maskrl.distributions.pointer.path import Path, best_path, nothing_picked, walk
+from maskrl.distributions.pointer.path import Path, apart, best_path, nothing_picked, walk
 from maskrl.distributions.pointer.recursion import (
     divergences,
     entropies,
@@ -222,7 +222,8 @@ class PointerPicks(Distribution):
         """
         shape = torch.Size(sample_shape) + self._batch_shape + self._event_shape
         uniforms = draw_uniforms(shape, self._offers.mask.device, generator)
-        path = self._walk(lambda t, rows: rows.sample(uniforms[..., t]), refuse=True)
+        of_picks = apart(uniforms)
+        path = self._walk(lambda t, rows: rows.sample(of_picks[t]), refuse=True)
         return self._columns.to_actions(path.columns), path.log_probs
 
     def sample(
@@ -275,8 +276,8 @@ class PointerPicks(Distribution):
         outside = (actions < 0) | (actions > self._columns.largest.unsqueeze(-1))
         if look and bool(outside.any()):
             self._raise_illegal(actions, outside.any(-1))
-        columns = self._columns.to_columns(actions)
-        path = self._walk(lambda t, _: columns[..., t], refuse=self._validate_args)
+        columns = apart(self._columns.to_columns(actions))
+        path = self._walk(lambda t, _: columns[t], refuse=self._validate_args)
         scores = path.log_probs
         if self._validate_args and look and bool((scores.detach() == LOG_ZERO).any()):
             self._raise_illegal(actions, ~self.support.check(actions))
@@ -378,7 +379,8 @@ class PointerPicks(Distribution):
             raise ConfigError(f"{_NAME}.entropy_estimate: samples is {samples}; expected >= 1.")
         shape = torch.Size([samples]) + self._batch_shape + self._event_shape
         uniforms = draw_uniforms(shape, self._offers.mask.device, generator)
-        path = self._walk(lambda t, rows: rows.sample(uniforms[..., t]), refuse=True)
+        of_picks = apart(uniforms)
+        path = self._walk(lambda t, rows: rows.sample(of_picks[t]), refuse=True)
         reached = path.log_probs.cumsum(-1) - path.log_probs
         shares = path.entropies()
         weighted = shares + shares.detach() * (reached - reached.detach())

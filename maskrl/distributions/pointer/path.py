@@ -77,6 +77,11 @@ def walk(
     return Path(torch.stack(columns, -1), torch.stack(log_probs, -1), steps)
 
 
+def apart(of_picks: Tensor) -> tuple[Tensor, ...]:
+    """What belongs to each pick `[...]`, given `[..., picks]`; each lies together, for kernels."""
+    return of_picks.movedim(-1, 0).contiguous().unbind()
+
+
 def nothing_picked(offers: Offers) -> tuple[Tensor, Tensor]:
     """The empty set `[*batch, E]`, and that END was not chosen `[*batch]`."""
     none = torch.zeros(offers.mask.shape, dtype=torch.bool, device=offers.mask.device)
@@ -101,10 +106,11 @@ def best_path(offers: Offers, *, look: bool) -> Tensor:
     longest = torch.where(
         some_left, falling[..., steps.clamp(max=offers.candidates - 1)], offers.candidates
     )
+    of_picks = apart(longest)
     to_end: list[Tensor] = []
 
     def follow(t: int, rows: Rows) -> Tensor:
-        column = longest[..., t]
+        column = of_picks[t]
         to_end.append(rows.chosen(torch.full_like(column, offers.candidates)))
         return column
 
