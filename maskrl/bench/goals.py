@@ -12,7 +12,7 @@ from maskrl.bench.contenders.contract import CLASS, PLAIN
 from maskrl.bench.groups.grid import PACKED
 from maskrl.bench.groups.memory import GRADIENT
 from maskrl.bench.groups.rows import COPY, SHAPES
-from maskrl.bench.groups.training_names import BARE_LOOP, CEILING, MASKABLE_PPO, NATIVE
+from maskrl.bench.groups.training_names import CEILING, MASKABLE_PPO, NATIVE, NETWORK_ALONE
 from maskrl.bench.results import CellResult, Goal, geometric_mean
 
 LARGE = tuple(f"{rows}x{actions}" for rows, actions in SHAPES if rows * actions >= 2048 * 8)
@@ -127,8 +127,8 @@ def _training(cells: Sequence[CellResult]) -> list[Goal]:
         ceiling = cell.ratio(CEILING)
         if ceiling is not None:
             found.append(Goal(f"training, {cell.case}: share of the ceiling", ceiling, 0.75))
-        bare = cell.ratio(BARE_LOOP)
-        if bare is not None and cell.case.startswith(NATIVE):
-            name = f"training, {cell.case}: share of time beside the bare loop"
-            found.append(Goal(name, 1.0 - bare, 0.35, False))
+        networks = cell.ratio(NETWORK_ALONE)
+        if networks is not None and cell.case.startswith(NATIVE):
+            name = f"training, {cell.case}: share of time beside the networks"
+            found.append(Goal(name, 1.0 - networks, 0.35, False))
     return found

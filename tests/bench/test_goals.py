@@ -72,7 +72,7 @@ def test_worlds_and_training():
     medians = {
         "maskrl": 2.0,
         "sb3-contrib, MaskablePPO": 9.0,
-        "bare torch loop": 1.2,
+        "maskrl's networks alone": 1.2,
         "ceiling of the two": 1.6,
     }
     cells = [
@@ -85,7 +85,7 @@ def test_worlds_and_training():
     assert found["training, native environment: times MaskablePPO"].target == 4
     assert found["training, python environment: times MaskablePPO"].target == 2
     assert found["training, native environment: share of the ceiling"].value == 0.8
-    beside = found["training, native environment: share of time beside the bare loop"]
+    beside = found["training, native environment: share of time beside the networks"]
     assert beside.value == pytest.approx(0.4) and not beside.reached
 
 

@@ -1,9 +1,10 @@
 """Whole training: maskrl's PPO and MaskablePPO, same environment, network and settings.
 
-Each takes turns collecting one rollout and learning from it. Beside them the two parts
-that nobody can leave out: the bare loop of network arithmetic in plain torch, without an
-environment, and the environment alone. Their sum is the ceiling of any sequential
-trainer; rates add as harmonic means do.
+Each takes turns collecting one rollout and learning from it, with MaskablePPO's own settings
+and with larger minibatches. Beside them the two parts that nobody who writes plain torch can
+leave out: the bare loop without an environment, and the environment alone. Their sum is the
+ceiling of such a trainer; rates add as harmonic means do. And maskrl's networks alone, to see
+what the rest of its time is.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from gymnasium.vector import VectorEnv
 
 from maskrl.bench.groups.bare_loop import BareLoop
 from maskrl.bench.groups.maskable_ppo import load_maskable_ppo
+from maskrl.bench.groups.network_alone import NetworkAlone
 from maskrl.bench.groups.training_names import (
     BARE_LOOP,
     CEILING,
     ENV_ALONE,
     MASKABLE_PPO,
     NATIVE,
+    NETWORK_ALONE,
     PYTHON,
 )
 from maskrl.bench.groups.training_world import native_world, python_world
@@ -42,7 +45,13 @@ CONFIG = PPOConfig(
     anneal_learning_rate=False,
     network=NetworkConfig(hidden=(64, 64), activation="tanh", shared=False),
 )
-QUICK_CONFIG = CONFIG.replace(num_envs=4, rollout_steps=8, minibatch_size=16, epochs=1)
+# How MaskablePPO learns unless it is told otherwise: 2,048 steps, minibatches of 64, 10 epochs.
+DEFAULTS = CONFIG.replace(rollout_steps=32, minibatch_size=64, epochs=10)
+SETTINGS = (CONFIG, DEFAULTS)
+QUICK_SETTINGS = (
+    CONFIG.replace(num_envs=4, rollout_steps=8, minibatch_size=16, epochs=1),
+    CONFIG.replace(num_envs=4, rollout_steps=8, minibatch_size=8, epochs=2),
+)
 
 WORLDS: dict[str, Callable[..., VectorEnv[Any, Any, Any]]] = {
     NATIVE: native_world,
@@ -59,32 +68,42 @@ def training(*, quick: bool, threads: int, repeats: int) -> tuple[list[CellResul
         repeats: Rollouts of each.
 
     Returns:
-        One cell per kind of environment, and a note where MaskablePPO is missing.
+        One cell per setting and kind of environment, and a note where MaskablePPO is missing.
     """
-    config = (QUICK_CONFIG if quick else CONFIG).replace(threads=threads)
     notes, maskable = [], None
     try:
         maskable = load_maskable_ppo()
     except ImportError as error:
         notes.append(f"training: {MASKABLE_PPO} is missing, it cannot be imported: {error}")
     cells = []
-    for name, make in WORLDS.items():
-        works: dict[str, TimedWork] = {OURS_NAME: train_ours(make, config)}
-        if maskable is not None:
-            works[MASKABLE_PPO] = per_rollout(maskable(make, config))
-        works[BARE_LOOP] = per_rollout(BareLoop(config))
-        works[ENV_ALONE] = env_alone(make, config)
-        task = Task(
-            "training",
-            f"{name} environment, {config.num_envs} at once",
-            "PPO",
-            None,
-            [Run(name, work) for name, work in works.items()],
-            steps=config.batch_size,
-        )
-        # One rollout is one turn: it is long enough by itself.
-        cells.append(with_ceiling(measure(task, repeats=repeats, seconds=1e-9)))
+    for settings in QUICK_SETTINGS if quick else SETTINGS:
+        config = settings.replace(threads=threads)
+        for name, make in WORLDS.items():
+            works: dict[str, TimedWork] = {OURS_NAME: train_ours(make, config)}
+            if maskable is not None:
+                works[MASKABLE_PPO] = per_rollout(maskable(make, config))
+            works[BARE_LOOP] = per_rollout(BareLoop(config))
+            works[ENV_ALONE] = env_alone(make, config)
+            works[NETWORK_ALONE] = per_rollout(NetworkAlone(config))
+            task = Task(
+                "training",
+                case_of(name, config),
+                "PPO",
+                None,
+                [Run(name, work) for name, work in works.items()],
+                steps=config.batch_size,
+            )
+            # One rollout is one turn: it is long enough by itself.
+            cells.append(with_ceiling(measure(task, repeats=repeats, seconds=1e-9)))
     return cells, notes
+
+
+def case_of(world: str, config: PPOConfig) -> str:
+    """The name of a cell: world, copies, and how it learns."""
+    return (
+        f"{world} environment, {config.num_envs} at once, {config.epochs} epochs, "
+        f"minibatches of {config.minibatch_size}"
+    )
 
 
 def train_ours(make: Callable[..., VectorEnv[Any, Any, Any]], config: PPOConfig) -> TimedWork:

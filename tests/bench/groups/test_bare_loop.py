@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from maskrl.bench.groups.bare_loop import BareLoop
-from maskrl.bench.groups.training import QUICK_CONFIG
+from maskrl.bench.groups.training import QUICK_SETTINGS
 
 
 def test_it_acts_under_the_masks_and_moves_its_weights():
     torch.manual_seed(0)
-    loop = BareLoop(QUICK_CONFIG)
+    loop = BareLoop(QUICK_SETTINGS[0])
     before = [p.detach().clone() for p in loop.parameters]
     loop.act()
     assert bool(loop.masks.gather(1, loop.actions[:, None]).all())
@@ -22,7 +22,7 @@ def test_it_acts_under_the_masks_and_moves_its_weights():
 
 def test_the_loss_is_that_of_ppo():
     torch.manual_seed(0)
-    loop = BareLoop(QUICK_CONFIG)
+    loop = BareLoop(QUICK_SETTINGS[0])
     loop.act()
     index = torch.arange(len(loop.actions))
     # Right after acting every ratio is 1: the gain is the mean advantage.

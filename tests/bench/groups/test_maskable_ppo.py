@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskrl.bench.groups.maskable_ppo import like, load_maskable_ppo, vec_env_adapter
-from maskrl.bench.groups.training import CONFIG, QUICK_CONFIG
+from maskrl.bench.groups.training import CONFIG, QUICK_SETTINGS
 from maskrl.bench.groups.training_world import native_world
 
 
@@ -48,7 +48,7 @@ def installed(monkeypatch):
 
 
 def test_it_trains_one_rollout_at_a_time(installed):
-    train = load_maskable_ppo()(native_world, QUICK_CONFIG)
+    train = load_maskable_ppo()(native_world, QUICK_SETTINGS[0])
     train()
     train()
     trainer = Trainer.made[-1]

@@ -6,7 +6,13 @@ import pytest
 
 from maskrl.bench.groups import training as module
 from maskrl.bench.groups.training import training, with_ceiling
-from maskrl.bench.groups.training_names import BARE_LOOP, CEILING, ENV_ALONE, MASKABLE_PPO
+from maskrl.bench.groups.training_names import (
+    BARE_LOOP,
+    CEILING,
+    ENV_ALONE,
+    MASKABLE_PPO,
+    NETWORK_ALONE,
+)
 from maskrl.bench.results import CellResult, Timing
 
 
@@ -20,8 +26,10 @@ def test_both_worlds_are_trained_on(monkeypatch):
     cells, notes = training(quick=True, threads=1, repeats=2)
     assert notes == [] and rollouts
     assert [cell.case for cell in cells] == [
-        "native environment, 4 at once",
-        "python environment, 4 at once",
+        "native environment, 4 at once, 1 epochs, minibatches of 16",
+        "python environment, 4 at once, 1 epochs, minibatches of 16",
+        "native environment, 4 at once, 2 epochs, minibatches of 8",
+        "python environment, 4 at once, 2 epochs, minibatches of 8",
     ]
     for cell in cells:
         assert [t.contender for t in cell.timings] == [
@@ -29,6 +37,7 @@ def test_both_worlds_are_trained_on(monkeypatch):
             MASKABLE_PPO,
             BARE_LOOP,
             ENV_ALONE,
+            NETWORK_ALONE,
             CEILING,
         ]
         assert cell.steps == 32 and all(t.median > 0 for t in cell.timings)
@@ -40,6 +49,7 @@ def test_without_maskable_ppo_a_note_says_so(monkeypatch):
 
     monkeypatch.setattr(module, "load_maskable_ppo", load)
     monkeypatch.setattr(module, "WORLDS", {"native": module.WORLDS["native"]})
+    monkeypatch.setattr(module, "QUICK_SETTINGS", module.QUICK_SETTINGS[:1])
     (cell,), (note,) = training(quick=True, threads=1, repeats=1)
     assert cell.timing(MASKABLE_PPO) is None and cell.timing("maskrl") is not None
     assert "MaskablePPO is missing" in note and "No module named 'sb3_contrib'" in note

@@ -8,5 +8,5 @@ from maskrl.bench.groups.training import WORLDS
 
 def test_names_are_distinct():
     rows = [names.MASKABLE_PPO, names.BARE_LOOP, names.ENV_ALONE, names.CEILING]
-    assert len(set(rows)) == 4
+    assert len({*rows, names.NETWORK_ALONE}) == 5
     assert list(WORLDS) == [names.NATIVE, names.PYTHON]
