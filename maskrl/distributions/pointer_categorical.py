@@ -155,7 +155,8 @@ class PointerCategorical(FactoredDistribution):
         if self._sets is None:
             return super()._compute()
         with recording(self._raw_logits):
-            return prepare_segments(self._raw_logits, self._given_mask(), self._sets)
+            mask = self._given_mask()
+            return prepare_segments(self._raw_logits, mask, self._sets, look=self._look)
 
     def _choices(self, factor: int) -> int:
         return super()._choices(factor) if self._sets is None else self._sets.longest

@@ -1,4 +1,8 @@
-"""The Kullback-Leibler divergence of masked rows, and what batches of them broadcast to."""
+"""The Kullback-Leibler divergence of masked rows, and what batches of them broadcast to.
+
+The numbers are defined in `maskrl.kernels.divergence`; what the distributions need beside them
+is here: the shape of an answer, and the message where there is none.
+"""
 
 from __future__ import annotations
 

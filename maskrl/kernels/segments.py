@@ -108,14 +108,18 @@ class ReferenceSegments:
         logits: Floating point `[M]`.
         action_mask: bool `[M]`, or None.
         segments: What they are cut into.
+        look: Whether to look at values, for which a GPU has to wait.
     """
 
-    __slots__ = ("_action_mask", "_log_probs", "_logits", "_segments", "empty", "unsound")
+    __slots__ = ("_action_mask", "_log_probs", "_logits", "_look", "_segments", "empty", "unsound")
 
     empty: Tensor | None
     unsound: Tensor | None
 
-    def __init__(self, logits: Tensor, action_mask: Tensor | None, segments: Segments) -> None:
+    def __init__(
+        self, logits: Tensor, action_mask: Tensor | None, segments: Segments, *, look: bool = True
+    ) -> None:
+        self._look = look
         self._logits = logits
         self._action_mask = action_mask
         self._segments = segments
@@ -134,8 +138,8 @@ class ReferenceSegments:
         if action_mask is not None:
             log_probs = torch.where(action_mask, log_probs, LOG_ZERO)
         self._log_probs = log_probs
-        self.empty = empty if bool(empty.any()) else None
-        self.unsound = unsound if bool(unsound.any()) else None
+        self.empty = empty if not look or bool(empty.any()) else None
+        self.unsound = unsound if not look or bool(unsound.any()) else None
 
     def log_probs(self) -> Tensor:
         """Log-probabilities `[M]`; a -inf one is a constant, with gradient exactly 0."""
@@ -158,9 +162,10 @@ class ReferenceSegments:
         -inf beyond the end of a segment, up to the length of the longest.
 
         Raises:
-            IndexError: An action is outside of that.
+            IndexError: An action is outside of that, and may be looked at.
         """
-        check_places(actions, self._segments)
+        if self._look:
+            check_places(actions, self._segments)
         picked = self._segments.at(self._log_probs, actions, LOG_ZERO)
         return torch.where(picked == LOG_ZERO, LOG_ZERO, picked)
 
@@ -175,8 +180,7 @@ class ReferenceSegments:
         can_be = probs > 0  # not NaN, which would spoil the sum of all that follow
         cdf = torch.where(can_be, probs, 0.0).cumsum(0)
         if cdf.device.type != "cpu":
-            # A parallel scan rounds in any order: let the sum grow at possible entries only.
-            cdf = torch.where(can_be, cdf, -1.0).cummax(0).values.clamp(min=0.0)
+            cdf = growing(cdf, can_be)
         sums = torch.cat([cdf.new_zeros(1), cdf])
         before, end = sums[segments.starts], sums[segments.offsets[1:]]
         targets = (before + uniform * (end - before)).contiguous()
@@ -197,16 +201,24 @@ class ReferenceSegments:
         return is_possible(log_probs)
 
 
-def prepare_segments(logits: Tensor, action_mask: Tensor | None, segments: Segments) -> Rows:
+def growing(cdf: Tensor, can_be: Tensor) -> Tensor:
+    """A cumulative sum `[M]` that grows at possible entries only; a parallel scan's need not."""
+    return torch.where(can_be, cdf, -1.0).cummax(0).values.clamp(min=0.0)
+
+
+def prepare_segments(
+    logits: Tensor, action_mask: Tensor | None, segments: Segments, *, look: bool = True
+) -> Rows:
     """Prepare masked categorical segments with the backend that serves them.
 
     Args:
         logits: Floating point `[M]`.
         action_mask: bool `[M]`; None allows all.
         segments: What they are cut into.
+        look: Whether values may steer control flow.
     """
     if choose_backend(logits, action_mask).name != "fused":
-        return ReferenceSegments(logits, action_mask, segments)
+        return ReferenceSegments(logits, action_mask, segments, look=look)
     # Here, because Numba is not loaded before segments are fused.
     from maskrl.kernels.fused.segments import FusedSegments
 

@@ -17,6 +17,7 @@ from maskrl.kernels.segments import (
     Segments,
     check_places,
     divergence_of_segments,
+    growing,
     kl_of_segments,
     prepare_segments,
 )
@@ -187,6 +188,18 @@ def test_x3_a_draw_is_possible_for_every_uniform(make, uniform):
     some = segments.how_many(mask) > 0
     assert (picked[:, some] > -math.inf).all()
     assert segments.at(mask, actions, False)[:, some].all()
+
+
+def test_a_sum_that_was_rounded_in_any_order_grows_at_possible_entries_only():
+    cdf = torch.tensor([1e-9, 0.5, 0.6, 0.4, 1.0, 1.1])
+    can_be = torch.tensor([False, True, False, True, True, False])
+    assert growing(cdf, can_be).tolist() == pytest.approx([0.0, 0.5, 0.5, 0.5, 1.0, 1.0])
+
+
+def test_without_a_look_flags_are_there_always_and_nothing_raises():
+    rows = ReferenceSegments(torch.zeros(3), None, segments_of(1, 2), look=False)
+    assert rows.empty.tolist() == rows.unsound.tolist() == [False, False]
+    assert rows.chosen(torch.tensor([0, 7])).tolist() == [0.0, -math.inf]
 
 
 @pytest.mark.parametrize("make", [ReferenceSegments, FusedSegments])
