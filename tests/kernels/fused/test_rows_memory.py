@@ -17,8 +17,8 @@ GRADIENT = 4 * 4 * 1_837_080
 # Freed blocks are given back at once, so that one call cannot hide in another's.
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
 PEAK = Path("/proc/self/clear_refs")
-# A mask more would be 7.3 MB, as bits 0.9 MB; stacks, tables and pages take some of it.
-LITTLE = 2 << 20
+# A mask more would be 7.3 MB, as bits 0.9 MB; results of rows, stacks and pages take less.
+LITTLE = 512 << 10
 
 CHILD = """
 import ctypes, gc, sys
