@@ -80,13 +80,11 @@ def test_another_device_takes_the_reference(served):
 
 
 def test_a_whole_call_on_another_device(served, kernel_calls):
-    # Without a gradient: autograd wants the device to be there.
-    with FakeTensorMode() as mode:
-        on_gpu = torch.randn(6, 9, device="cuda")
-        mask = mode.from_tensor(MASK).to("cuda")
-        d = MaskedCategorical(on_gpu, mask, empty="idle", validate_args=False)
-        scores = d.log_prob(d.sample()) + d.entropy()
-        assert scores.device.type == d.mode.device.type == "cuda"
+    # The meta device stands for one that is not there.
+    leaf = LOGITS.to("meta").requires_grad_()
+    d = MaskedCategorical(leaf, MASK.to("meta"), empty="idle", validate_args=False)
+    (d.log_prob(ACTIONS.to("meta")) + d.entropy()).sum().backward()
+    assert leaf.grad.device.type == d.probs.device.type == "meta"
     assert kernel_calls == []
 
 
