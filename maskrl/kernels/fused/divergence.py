@@ -60,24 +60,60 @@ def _terms(z, x, y, base_p, log_p_total, base_q, log_q_total):  # type: ignore[n
     return p, q, (log_p - far if (x != blocked) & (y != blocked) else element(z, 0.0))
 
 
+@njit(**INLINE)
+def _shared_term(z, x, y, base_p, log_p, base_q, log_q):  # type: ignore[no-untyped-def]
+    """What one entry adds, p * (log p - log q), and 1 if p can take it and q cannot."""
+    blocked, zero = element(z, -np.inf), element(z, 0.0)
+    p, _, ratio = _terms(z, x, y, base_p, log_p, base_q, log_q)
+    term = p * ratio
+    term = term if (x != blocked) & (y != blocked) else zero
+    return term, (element(z, 1.0) if (x != blocked) & (y == blocked) else zero)
+
+
 @njit(**INNER)
 def _sum_terms(z, steps, base_p, log_p, base_q, log_q, total, beyond):  # type: ignore[no-untyped-def]
-    """Add p * (log p - log q) of a tile by lane; `beyond` counts what q cannot take."""
+    """Add p * (log p - log q) of a tile by lane; `beyond` is above 0 if q cannot take some.
+
+    Four steps are summed in the type of the logits before they join a total.
+    """
     other = shift(z, ROOM)
-    blocked = element(z, -np.inf)
     part = stack_like(z, LANES)
+    outside = stack_like(z, LANES)
+    bp, lp, bq, lq = (
+        stack_like(z, LANES),
+        stack_like(z, LANES),
+        stack_like(z, LANES),
+        stack_like(z, LANES),
+    )
     whole = stack_like(total, LANES)
-    outside = stack_like(beyond, LANES)
     for lane in range(LANES):
+        bp[lane], lp[lane], bq[lane], lq[lane] = (
+            base_p[lane],
+            log_p[lane],
+            base_q[lane],
+            log_q[lane],
+        )
         whole[lane] = total[lane]
         outside[lane] = beyond[lane]
-    for j in range(steps):
+    fours = steps >> 2
+    for four in range(fours):
+        i = four * (4 * LANES)
         for lane in range(LANES):
-            x, y = z[j * LANES + lane], other[j * LANES + lane]
-            p, _, ratio = _terms(z, x, y, base_p[lane], log_p[lane], base_q[lane], log_q[lane])
-            term = p * ratio
-            part[lane] = term if (x != blocked) & (y != blocked) else element(z, 0.0)
-            outside[lane] += 1 if (x != blocked) & (y == blocked) else 0
+            a, b, c, d = i + lane, i + LANES + lane, i + 2 * LANES + lane, i + 3 * LANES + lane
+            t0, o0 = _shared_term(z, z[a], other[a], bp[lane], lp[lane], bq[lane], lq[lane])
+            t1, o1 = _shared_term(z, z[b], other[b], bp[lane], lp[lane], bq[lane], lq[lane])
+            t2, o2 = _shared_term(z, z[c], other[c], bp[lane], lp[lane], bq[lane], lq[lane])
+            t3, o3 = _shared_term(z, z[d], other[d], bp[lane], lp[lane], bq[lane], lq[lane])
+            part[lane] = (t0 + t1) + (t2 + t3)
+            outside[lane] += (o0 + o1) + (o2 + o3)
+        for lane in range(LANES):
+            whole[lane] += np.float64(part[lane])
+    for j in range(4 * fours, steps):
+        for lane in range(LANES):
+            a = j * LANES + lane
+            t0, o0 = _shared_term(z, z[a], other[a], bp[lane], lp[lane], bq[lane], lq[lane])
+            part[lane] = t0
+            outside[lane] += o0
         for lane in range(LANES):
             whole[lane] += np.float64(part[lane])
     for lane in range(LANES):
@@ -143,13 +179,14 @@ def _tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-def]
     base_p, log_p = stack_like(z, LANES), stack_like(z, LANES)
     base_q, log_q = stack_like(z, LANES), stack_like(z, LANES)
     kl, g = stack_like(z, LANES), stack_like(z, LANES)
-    total, beyond = stack_like(as_float64(0), LANES), stack_like(as_float64(0), LANES)
+    total, beyond = stack_like(as_float64(0), LANES), stack_like(z, LANES)
     load_lanes(source, lanes, count, steps, z)
     load_lanes(work.other, lanes, count, steps, shift(z, ROOM))
     for lane in range(LANES):
         base_p[lane] = log_p[lane] = base_q[lane] = log_q[lane] = element(z, 0.0)
         kl[lane] = g[lane] = element(z, 0.0)
-        total[lane] = beyond[lane] = 0.0
+        total[lane] = 0.0
+        beyond[lane] = element(z, 0.0)
     for lane in range(count):
         segment = lanes.row[lane] * source.heads + lanes.head[lane]
         _normalizers(z, segment, lane, work, base_p, log_p, base_q, log_q)
@@ -181,7 +218,7 @@ def _line(source, row, head, work):  # type: ignore[no-untyped-def]
     base_p, log_p = stack_like(z, LANES), stack_like(z, LANES)
     base_q, log_q = stack_like(z, LANES), stack_like(z, LANES)
     kl, g = stack_like(z, LANES), stack_like(z, LANES)
-    total, beyond = stack_like(as_float64(0), LANES), stack_like(as_float64(0), LANES)
+    total, beyond = stack_like(as_float64(0), LANES), stack_like(z, LANES)
     at = source.offsets[head]
     n = source.offsets[head + 1] - at
     segment = row * source.heads + head
@@ -191,7 +228,8 @@ def _line(source, row, head, work):  # type: ignore[no-untyped-def]
         divergence, upstream = _upstream(source, row, head, segment, work)
     for lane in range(LANES):
         _normalizers(z, segment, lane, work, base_p, log_p, base_q, log_q)
-        total[lane] = beyond[lane] = 0.0
+        total[lane] = 0.0
+        beyond[lane] = element(z, 0.0)
         kl[lane] = divergence
         g[lane] = upstream
     first = row * source.offsets[source.heads] + at
