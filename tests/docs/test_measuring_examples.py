@@ -34,6 +34,26 @@ def test_attention_paths_prints_a_line_per_size(monkeypatch, capsys) -> None:
     assert [int(line.split()[0]) for line in lines[1:]] == [4, 8, 12, 16, 24, 32, 64]
 
 
-@pytest.mark.parametrize("name", ["panda_speed", "attention_paths", "taxi_all_starts"])
+def test_profile_ppo_tells_every_part_of_an_iteration(monkeypatch, capsys) -> None:
+    module = _main("profile_ppo")
+    small = [c.replace(num_envs=4, rollout_steps=8, minibatch_size=16) for c in module.SETTINGS]
+    monkeypatch.setattr(module, "SETTINGS", small)
+    monkeypatch.setattr("sys.argv", ["profile_ppo.py", "--minibatch", "16", "--iterations", "2"])
+    before = module.Towers.forward, module.ppo_update.ppo_loss
+    module.main()
+    assert (module.Towers.forward, module.ppo_update.ppo_loss) == before
+    first, *parts, last = capsys.readouterr().out.splitlines()
+    assert "4 environments, 8 steps" in first and len(parts) == 11
+    shares = [float(line.split()[-1].rstrip("%")) for line in parts]
+    assert sum(shares) == pytest.approx(100, abs=1) and min(shares) > 0
+    own = [s for s, line in zip(shares, parts, strict=True) if line.startswith(module.ARITHMETIC)]
+    told = float(last.split("together ")[1].split("%")[0])
+    assert told == pytest.approx(sum(own), abs=0.3)
+
+
+MEASURING = ["panda_speed", "attention_paths", "taxi_all_starts", "profile_ppo"]
+
+
+@pytest.mark.parametrize("name", MEASURING)
 def test_the_introduction_gives_the_command(name: str) -> None:
     assert f"python examples/{name}.py" in (EXAMPLES / f"{name}.py").read_text()
