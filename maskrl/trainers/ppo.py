@@ -40,7 +40,7 @@ from maskrl.trainers.ppo_config import PPOConfig
 from maskrl.trainers.ppo_policy import policy_for
 from maskrl.trainers.ppo_update import PPOUpdate
 from maskrl.trainers.rollout import RolloutCollector
-from maskrl.trainers.threads import choose_threads
+from maskrl.trainers.threads import ThreadChoice, choose_threads
 from maskrl.trainers.training_env import EnvLike, open_training_env
 from maskrl.trainers.training_loop import TrainingLoop
 
@@ -71,6 +71,7 @@ class PPO:
         elapsed: Seconds spent in `learn` so far, resumed ones included.
         run_dir: The run's folder, if it has one.
         best: The best evaluation so far, None before the first.
+        thread_choice: How many threads torch uses and why, None before the first `learn`.
 
     Raises:
         UnknownEnvError: The id is unknown.
@@ -152,6 +153,7 @@ class PPO:
         self.last_evaluation = 0
         self.last_checkpoint = 0
         self.told_about_env_state = False
+        self.thread_choice: ThreadChoice | None = None
 
     @property
     def fraction(self) -> float:
@@ -410,17 +412,21 @@ class PPO:
 
     def _choose_threads(self) -> None:
         config = self.config
-        if config.threads is None:
+        if config.threads is not None:
+            self.thread_choice = ThreadChoice(config.threads, "as in the settings")
+        else:
             index = np.zeros(config.minibatch_size, np.int64)
             obs = self.buffer.observations_at(index, self.device)
             obs = {k: torch.ones_like(x) if x.dtype == torch.bool else x for k, x in obs.items()}
-            threads = choose_threads(
+            self.thread_choice = choose_threads(
                 self.policy,
                 obs,
                 num_envs=config.num_envs,
                 acts_per_step=config.minibatch_size / (config.num_envs * config.epochs),
+                event_shape=self.buffer.actions.shape[2:],
             )
-            self.config = config.replace(threads=threads)
+            self.config = config.replace(threads=self.thread_choice.threads)
+        logger.info("torch uses %s", self.thread_choice)
 
     def _evaluator(self) -> Evaluator | None:
         if self.env_id is None:

@@ -70,6 +70,9 @@ class ProgressDisplay(Callback):
         self._start = time.monotonic()
         self._first_fraction = trainer.fraction
         self._marks = [(self._start, trainer.steps)]
+        if (choice := getattr(trainer, "thread_choice", None)) is not None:
+            self.console.print("[dim]torch  [/]", end="")
+            self.console.print(str(choice), markup=False, soft_wrap=True)
         if self.console.is_terminal:
             self._live = Live(console=self.console, get_renderable=self.panel, refresh_per_second=2)
             self._live.start()

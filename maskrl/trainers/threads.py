@@ -3,27 +3,31 @@
 Small networks run slower with two threads than with one, because handing over work
 costs more than doing it, and on a machine that others use too it costs a multiple. One
 thread is therefore the rule, and more are chosen only for a large network and after a
-clear advantage in every one of several rounds. The choice changes the order in which
-numbers are added and so the last digits of a run: it is made once, kept in the run's
-settings and reused when the run is resumed.
+clear advantage in every one of several rounds. What is measured is what training does:
+the same gradient step, and the same forward pass of acting. The choice changes the order
+in which numbers are added and so the last digits of a run: it is made once, kept in the
+run's settings and reused when the run is resumed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from maskrl.policies.protocol import distribution_and_value
-
-logger = logging.getLogger("maskrl")
+from maskrl.distributions import ConditionalCategorical
+from maskrl.objectives.ppo_loss import Acted, LossSettings, ppo_loss
+from maskrl.policies.actor_critic import trusted
+from maskrl.policies.protocol import distribution_and_value, require_answer
+from maskrl.trainers.learning_network import network_of
+from maskrl.trainers.ppo_update import ENTROPY_SAMPLES
 
 SMALL = 5e7
 """Multiplied weights times rows of a minibatch below which one thread always wins."""
@@ -57,50 +61,97 @@ def thread_limit() -> int:
     return limit
 
 
+@dataclass(frozen=True)
+class ThreadChoice:
+    """How many threads torch gets, and why.
+
+    Attributes:
+        threads: The number.
+        reason: As a display says it.
+    """
+
+    threads: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Number and reason in one line."""
+        return f"{self.threads} thread{'s' if self.threads > 1 else ''}: {self.reason}"
+
+
 def choose_threads(
-    policy: nn.Module, obs: dict[str, Tensor], *, num_envs: int = 1, acts_per_step: float = 0.0
-) -> int:
+    policy: nn.Module,
+    obs: dict[str, Tensor],
+    *,
+    num_envs: int = 1,
+    acts_per_step: float = 0.0,
+    event_shape: tuple[int, ...] = (),
+) -> ThreadChoice:
     """Number of threads with which training on such minibatches is fastest.
 
     Args:
         policy: Not changed: a copy is measured.
-        obs: A minibatch of the size that training will use, on the policy's device.
+        obs: A minibatch of the size that training will use, on the policy's device, whose
+            masks allow everything.
         num_envs: Rows of an acting step, at most those of the minibatch.
         acts_per_step: Acting steps per gradient step: their time counts too.
+        event_shape: Of one action: () or (K,).
 
     Returns:
         1, or `thread_limit()` where that is at least `WORTH` times as fast in every round.
+
+    Raises:
+        ConfigError: What the policy answers cannot be trained with.
     """
     limit = thread_limit()
     rows = len(next(iter(obs.values())))
-    on_cpu = all(p.device.type == "cpu" for p in policy.parameters())
-    if limit == 1 or multiplied_weights(policy) * rows < SMALL or not on_cpu:
-        return 1
+    if limit == 1:
+        return ThreadChoice(1, "there is one core")
+    if not all(p.device.type == "cpu" for p in policy.parameters()):
+        return ThreadChoice(1, "the network is not on the CPU")
+    if multiplied_weights(policy) * rows < SMALL:
+        return ThreadChoice(1, f"{limit} are not worth it for a network of this size")
     trial = copy.deepcopy(policy)
     few = {key: tensor[:num_envs] for key, tensor in obs.items()}
-
-    def learn() -> None:
+    with torch.random.fork_rng(devices=[]), trusted(trial):
         distribution, value = distribution_and_value(trial, obs)
-        (distribution.entropy().mean() + value.mean()).backward()
+        require_answer(trial, distribution, value, obs, event_shape)
+        learn = _gradient_step(trial, obs, distribution.sample())
 
-    def act() -> None:
-        with torch.inference_mode():
-            distribution_and_value(trial, few)[0].sample()
+        def act() -> None:
+            with torch.inference_mode():
+                distribution_and_value(trial, few)[0].sample()
 
-    with torch.random.fork_rng(devices=[]):
         rounds = [
             tuple(_time(learn, n) + acts_per_step * _time(act, n) for n in (1, limit))
             for _ in range(ROUNDS)
         ]
     chosen = limit if all(several * WORTH < one for one, several in rounds) else 1
-    logger.info(
-        "a gradient step and its acting take %.1f ms with 1 thread and %.1f ms with %d: using %d",
-        1e3 * min(one for one, _ in rounds),
-        1e3 * min(several for _, several in rounds),
-        limit,
-        chosen,
+    one, several = (1e3 * min(times) for times in zip(*rounds, strict=True))
+    reason = (
+        f"a gradient step and its acting take {one:.1f} ms with 1 and {several:.1f} ms with {limit}"
     )
-    return chosen
+    return ThreadChoice(chosen, reason)
+
+
+def _gradient_step(
+    policy: nn.Module, obs: dict[str, Tensor], actions: Tensor
+) -> Callable[[], None]:
+    """What an update does with a minibatch, except for reading it and moving parameters."""
+    network = network_of(policy)
+    with torch.no_grad():
+        scored = distribution_and_value(policy, obs)[0].log_prob(actions, reduce="none")
+    numbers = torch.linspace(-1.0, 1.0, len(actions), device=actions.device)
+    acted = Acted(actions, scored.reshape(len(actions), -1), numbers, numbers, numbers, None)
+    settings = LossSettings(clip=0.2, entropy_coef=0.01, value_coef=0.5)
+
+    def learn() -> None:
+        distribution, values = network.forward(obs)
+        estimate = None
+        if isinstance(distribution, ConditionalCategorical) and not distribution.is_enumerable:
+            estimate = distribution.entropy_estimate(ENTROPY_SAMPLES)
+        network.backward(ppo_loss(distribution, values, acted, settings, entropy=estimate))
+
+    return learn
 
 
 def multiplied_weights(policy: nn.Module) -> int:
