@@ -148,7 +148,7 @@ class _Room:
         def tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
             return {key: torch.from_numpy(array) for key, array in copies(arrays).items()}
 
-        self.observations: dict[str, Any] = tensors(features)
+        self.observations: dict[str, Any] = {**tensors(features)}
         self.unpacked = copies(bits)
         for key, n in lengths.items():
             packed = torch.from_numpy(self.unpacked.pop(key))

@@ -8,7 +8,7 @@ at all calls `forward_layers` and `backward_layers`, which write where they are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from maskrl.kernels.layers import IDENTITY, RELU, TANH, activate, retreat
 KINDS = {"tanh": TANH, "relu": RELU}
 """Activations that are compiled, by name."""
 
-_FUNCTIONS = {"tanh": torch.tanh, "relu": F.relu}
+_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu}
 
 MOST = 1 << 20
 """Outputs of a layer beyond which torch's threads are worth more than a single pass."""
@@ -61,6 +61,8 @@ def perceptron(x: Tensor, layers: Sequence[Tensor], activation: str, *, bare: bo
 def widest(layers: Sequence[Tensor]) -> int:
     """The largest width of layers that `forward_layers` can compute; 0 if it cannot."""
     for tensor in layers:
+        if tensor is None:  # a layer without a bias
+            return 0
         if tensor.dtype != torch.float32 or not tensor.is_cpu or not tensor.is_contiguous():
             return 0
     return max((bias.shape[0] for bias in layers[1::2]), default=0)
@@ -91,7 +93,7 @@ def forward_layers(
     *,
     bare: bool,
     outputs: Sequence[Tensor] | None = None,
-) -> list[Tensor] | Sequence[Tensor]:
+) -> list[Tensor]:
     """The outputs of every layer, without a graph.
 
     Args:
@@ -105,16 +107,13 @@ def forward_layers(
         `outputs`.
     """
     rows, last = x.shape[0], len(layers) // 2 - 1
-    written = [] if outputs is None else outputs
+    written = []
     for k in range(last + 1):
         weight, bias = layers[2 * k], layers[2 * k + 1]
-        if outputs is None:
-            x = torch.mm(x, weight.t())
-            written.append(x)  # type: ignore[union-attr]
-        else:
-            x = torch.mm(x, weight.t(), out=outputs[k])
+        x = torch.mm(x, weight.t(), out=None if outputs is None else outputs[k])
         of = IDENTITY if bare and k == last else kind
         activate(of, x.data_ptr(), bias.data_ptr(), rows, bias.shape[0])
+        written.append(x)
     return written
 
 
@@ -194,7 +193,8 @@ def _again(ctx: Any, x: Tensor, layers: Sequence[Tensor], upstream: Tensor) -> A
     """The gradients by the definition, which can be differentiated again."""
     name = next(name for name, kind in KINDS.items() if kind == ctx.kind)
     needed = ctx.needs_input_grad
-    wanted = [t for t, need in zip((x, None, None, *layers), needed, strict=True) if need]
+    places = (x, None, None, *layers)
+    wanted = [t for t, need in zip(places, needed, strict=True) if need and t is not None]
     with torch.enable_grad():
         out = layer_by_layer(x, layers, name, bare=ctx.bare)
     found = iter(torch.autograd.grad(out, wanted, upstream, create_graph=True, allow_unused=True))

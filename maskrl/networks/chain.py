@@ -98,7 +98,9 @@ def chain_of(encoder: nn.Module | None, head: nn.Module) -> Chain | None:
     outer = [encoder, encoder.trunk, head]
     if type(encoder.parts[0]) is FlatNumbers:
         outer.append(encoder.parts[0])
-    if not all(type(layer) is nn.Linear for layer in layers) or is_watched([*outer, *layers]):
+    if not all(type(layer) is nn.Linear and layer.bias is not None for layer in layers):
+        return None
+    if is_watched([*outer, *layers]):
         return None
     return Chain(encoder, linear)
 

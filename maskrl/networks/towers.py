@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from maskrl.kernels.perceptron import KINDS, backward_layers, forward_layers, takes, widest
 from maskrl.networks.chain import chain_of, is_watched
 from maskrl.networks.encoders import DictEncoder, FlatNumbers
+from maskrl.networks.heads import PolicyHead, ValueHead
 from maskrl.networks.mlp import COMPILED
 
 _MOST_ROOMS = 8
@@ -41,13 +42,14 @@ class Towers:
     ) -> None:
         self._encoder = encoders[0]
         self._kind = KINDS[activation]
-        trunks = [[t for layer in e.trunk.layers for t in layer.parameters()] for e in encoders]
-        lasts = [[head.weight, head.bias] for head in heads]
+        trunks: list[list[Tensor]] = [list(e.trunk.layers.parameters()) for e in encoders]
+        lasts: list[list[Tensor]] = [[head.weight, head.bias] for head in heads]
+        self._trunk: list[Tensor] = []
         self._is_shared = encoders[0] is encoders[1]
         if self._is_shared:
             self._trunk, self._towers = trunks[0], lasts
         else:
-            self._trunk, self._towers = [], [a + b for a, b in zip(trunks, lasts, strict=True)]
+            self._towers = [a + b for a, b in zip(trunks, lasts, strict=True)]
         self.parameters = [p for part in (self._trunk, *self._towers) for p in part]
         self._widest = widest(self.parameters)
         part = encoders[0].parts[0]
@@ -168,13 +170,15 @@ def towers_of(
     pairs = zip(encoders, heads, strict=True)
     if any(chain_of(encoder, head) is None for encoder, head in pairs):
         return None
+    if not isinstance(policy_head, PolicyHead) or not isinstance(value_head, ValueHead):
+        return None
     first, second = (e for e in encoders if isinstance(e, DictEncoder))
     if first is not second and not _read_the_same(first, second):
         return None
     activation = COMPILED.get(first.trunk.activation)
     if activation is None or second.trunk.activation is not first.trunk.activation:
         return None
-    towers = Towers((first, second), tuple(head.linear for head in heads), activation)
+    towers = Towers((first, second), (policy_head.linear, value_head.linear), activation)
     mine = {id(p) for p in towers.parameters}
     modules = [module for module in (actor, critic, *heads) if module is not None]
     others = [p for module in modules for p in module.parameters() if id(p) not in mine]

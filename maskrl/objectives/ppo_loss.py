@@ -17,10 +17,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from maskrl.distributions.factored import FactoredDistribution
-from maskrl.kernels.fused.forward import IMPOSSIBLE, OUT_OF_RANGE, forward32
+from maskrl.kernels.fused.forward import forward32
 from maskrl.kernels.fused.gradient import gradient32
 from maskrl.kernels.fused.layout import lay_out
 from maskrl.kernels.fused.rows import FusedRows
+from maskrl.kernels.fused.scoring import IMPOSSIBLE, OUT_OF_RANGE
 from maskrl.kernels.fused.surrogate import surrogate32
 from maskrl.kernels.fused.threads import run
 from maskrl.objectives.policy_gradient import (
@@ -104,7 +105,7 @@ class PPOLoss:
     def backward(self) -> None:
         """Add the gradient to whatever logits and values were computed from."""
         if self._loss is not None:
-            self._loss.backward()  # type: ignore[no-untyped-call]
+            self._loss.backward()
             return
         pairs = self._pairs()
         torch.autograd.backward([of for of, _ in pairs], [gradient for _, gradient in pairs])

@@ -71,7 +71,8 @@ class ThroughAutograd:
         own: Any = getattr(self._policy, "logits", None)
         if self._logits is None and callable(own):
             with torch.no_grad():
-                return own(obs)  # type: ignore[no-any-return]
+                logits: Tensor = own(obs)
+                return logits
         return self._logits
 
     def backward(self, loss: PPOLoss) -> None:

@@ -97,15 +97,30 @@ def another_reader(policy):
     policy.critic = make_encoder(spaces.Dict(FLAT), policy.config)
 
 
+def unbiased(policy):
+    policy.actor.trunk.layers[0].bias = None
+
+
 @pytest.mark.parametrize(
     "change",
-    [hooked, listening, frozen, own_encoder, reparametrised, another_activation, another_reader],
+    [
+        unbiased,
+        hooked,
+        listening,
+        frozen,
+        own_encoder,
+        reparametrised,
+        another_activation,
+        another_reader,
+    ],
 )
 def test_what_a_perceptron_does_not_do_is_left_to_autograd(change):
     policy = policy_of()
     assert policy.towers() is not None
     change(policy)
     assert policy.towers() is None
+    if change not in (own_encoder,):
+        policy.logits_and_value(observation(3))  # which works as before
 
 
 def test_other_networks_are_left_to_autograd():
