@@ -60,6 +60,8 @@ class Towers:
     def forward(self, obs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
         """Logits `[B, A]` and values `[B]`, valid until the next call; None to use autograd.
 
+        Both are leaves, with respect to which a loss may be differentiated.
+
         Args:
             obs: What the encoders read of B observations.
         """
@@ -76,7 +78,7 @@ class Towers:
                 inner = room.trunk[-1]
             for tower, outputs in zip(self._towers, room.towers, strict=True):
                 forward_layers(inner, tower, self._kind, bare=True, outputs=outputs)
-        return room.towers[0][-1], room.values
+        return room.leaves
 
     def backward(self, of_logits: Tensor, of_values: Tensor) -> None:
         """Write the gradients of the parameters into their `grad`, after a `forward`.
@@ -141,7 +143,8 @@ class _Room:
         self.trunk, self.trunk_gradients = outputs(trunk), inputs(trunk)
         self.towers = [outputs(layers) for layers in towers]
         self.gradients = [inputs(layers) for layers in towers]
-        self.values = self.towers[1][-1].view(-1)
+        logits, values = self.towers[0][-1], self.towers[1][-1].view(-1)
+        self.leaves = logits.detach().requires_grad_(), values.detach().requires_grad_()
 
 
 def _gradients(layers: Sequence[Tensor]) -> list[Tensor]:

@@ -17,10 +17,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from maskrl.distributions.factored import FactoredDistribution
+from maskrl.kernels.dispatch import choose_backend
+from maskrl.kernels.fused.backend import FusedBackend
 from maskrl.kernels.fused.forward import forward32
 from maskrl.kernels.fused.gradient import gradient32
 from maskrl.kernels.fused.layout import lay_out
-from maskrl.kernels.fused.rows import FusedRows
 from maskrl.kernels.fused.scoring import IMPOSSIBLE, OUT_OF_RANGE
 from maskrl.kernels.fused.surrogate import surrogate32
 from maskrl.kernels.fused.threads import run
@@ -166,8 +167,8 @@ def ppo_loss(
         https://arxiv.org/abs/1707.06347.
     """
     if entropy is None and isinstance(distribution, FactoredDistribution):
-        rows = distribution._prepared()
-        if isinstance(rows, FusedRows) and _serves(distribution, values, acted):
+        backend = choose_backend(distribution._raw_logits, distribution._action_mask)
+        if isinstance(backend, FusedBackend) and _serves(distribution, values, acted):
             return _fused(distribution, values, acted, settings)
     return plain(distribution, values, acted, settings, entropy=entropy)
 
@@ -238,7 +239,9 @@ def _fused(
 ) -> PPOLoss:
     """The same by compiled kernels."""
     raw = distribution._raw_logits
-    layout = lay_out(raw.detach(), distribution._action_mask, distribution._sizes)
+    layout = lay_out(
+        raw if raw.is_contiguous() else raw.detach(), distribution._action_mask, distribution._sizes
+    )
     plan, logits, mask = layout.plan, layout.logits.data_ptr(), layout.mask_address
     rows, heads = acted.log_probs.shape
     count = rows * heads

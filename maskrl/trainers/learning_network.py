@@ -104,12 +104,10 @@ class ThroughTowers:
         else:
             with torch.no_grad():
                 seen = self._policy.normalized(obs)
-        outputs = self._towers.forward(seen)
-        if outputs is None:
-            self._last = None
+        self._last = self._towers.forward(seen)
+        if self._last is None:
             return self._otherwise.forward(obs)
-        logits, values = outputs[0].detach(), outputs[1].detach()
-        self._last = (logits.requires_grad_(), values.requires_grad_())
+        logits, values = self._last
         return self._policy.masked(logits, obs), values
 
     def raw_logits(self, obs: dict[str, Any]) -> Tensor | None:

@@ -57,6 +57,7 @@ def test_without_hidden_layers_there_are_heads_alone():
     towers = policy.towers()
     logits, values = policy.logits_and_value(obs)
     torch.testing.assert_close(towers.forward(obs), (logits, values))
+    assert all(leaf.is_leaf and leaf.requires_grad for leaf in towers.forward(obs))
     torch.autograd.backward([logits, values], [torch.ones(6, 5), torch.ones(6)])
     expected = [p.grad.clone() for p in policy.parameters()]
     towers.backward(torch.ones(6, 5), torch.ones(6))
