@@ -64,6 +64,8 @@ class GymnasiumVectorEnv(SyncVectorEnv):
         self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int
     ) -> dict[str, Any]:
         """Batch infos; those that do not stack (ragged ones) into an object array."""
+        if not env_info:
+            return vector_infos
         try:
             return super()._add_info(vector_infos, env_info, env_num)
         except (ValueError, TypeError, AttributeError):
