@@ -1,9 +1,8 @@
 """`ConditionalCategorical`: a choice, then its parameters, each masked by what came before.
 
 The distribution of an action whose parts depend on each other, as in real-time strategy
-and MOBA games. Sampling and scoring follow one path through the tree, head by head;
-entropy, marginals, mode and KL divergence are exact over all paths, by recursion over the
-prefixes that a head depends on.
+and MOBA games. Sampling and scoring follow one path through the tree, head by head; entropy,
+marginals, mode and KL divergence are exact over all paths, by recursion over prefixes.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from maskrl.distributions.conditional.allowed import AllowedPaths
 from maskrl.distributions.conditional.heads import ConditionalHeads, PrefixFunction
 from maskrl.distributions.conditional.path import ConditionalPath, place_in_table
 from maskrl.distributions.conditional.tables import PrefixTables
-from maskrl.distributions.factored import NO_SAMPLE_SHAPE, as_actions
+from maskrl.distributions.factored import NO_SAMPLE_SHAPE
+from maskrl.distributions.given_actions import as_actions
 from maskrl.errors import ConfigError, MaskError
 from maskrl.functional.divergence import broadcast_batches
 from maskrl.functional.rows import (

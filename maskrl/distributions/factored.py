@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from maskrl.errors import DisallowedActionError, MaskDtypeError, MaskShapeError
+from maskrl.distributions.given_actions import as_actions
+from maskrl.errors import DisallowedActionError
 from maskrl.functional.rows import (
     Place,
     check_empty_choice,
@@ -470,43 +471,3 @@ class FactoredDistribution(Distribution):
         empty = f'"idle", idle_action={self._idle_action}' if self._idle else '"raise"'
         masked = "masked" if self._action_mask is not None else "no mask"
         return f"{masked}, empty={empty}"
-
-
-def as_actions(
-    name: str, value: Tensor, batch: torch.Size, event: torch.Size, *, validate: bool
-) -> Tensor:
-    """Return actions as int64 of the shape `[..., *event]` that batch and value broadcast to.
-
-    Raises:
-        MaskDtypeError: No tensor; or validated, and not whole numbers.
-        MaskShapeError: The shapes do not broadcast.
-    """
-    if not isinstance(value, Tensor):
-        raise MaskDtypeError(
-            f"{name}: value has type {type(value).__name__}; expected a tensor of actions."
-        )
-    if value.dtype != torch.int64:
-        if value.is_complex():
-            raise MaskDtypeError(f"{name}: value has dtype {value.dtype}; expected integers.")
-        if value.is_floating_point() and validate and bool((value % 1 != 0).any()):
-            raise MaskDtypeError(
-                f"{name}: value has dtype {value.dtype} and holds fractions; expected "
-                f"integer actions."
-            )
-        value = value.to(torch.int64)
-    whole = batch + event
-    if value.ndim == len(whole) and value.shape == whole:
-        return value
-    if value.shape[value.ndim - len(event) :] != event:
-        raise MaskShapeError(
-            f"{name}.log_prob: value has shape {tuple(value.shape)}; expected the last "
-            f"dimension to be {event[0]}, one number for each factor of an action."
-        )
-    try:
-        shape = torch.broadcast_shapes(value.shape, whole)
-    except RuntimeError:
-        raise MaskShapeError(
-            f"{name}.log_prob: value has shape {tuple(value.shape)}, the batch "
-            f"{tuple(batch)}; expected shapes that broadcast."
-        ) from None
-    return value.expand(shape)

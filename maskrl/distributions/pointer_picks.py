@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from maskrl.distributions.factored import NO_SAMPLE_SHAPE, as_actions
+from maskrl.distributions.factored import NO_SAMPLE_SHAPE
+from maskrl.distributions.given_actions import as_actions
 from maskrl.distributions.pointer.columns import PickColumns
 from maskrl.distributions.pointer.legal import LegalPicks
 from maskrl.distributions.pointer.offers import Offers, Score, check_picks, mask_of_function

@@ -18,11 +18,11 @@ _GATHER = np.uint64(0x0102040810204080)
 
 
 @njit(int64(int64, int64, int64, int64, int64, int64), nogil=True, cache=True)
-def write_bits(mask, bits, rows, entries, starts, heads):  # type: ignore[no-untyped-def]
+def write_bits(action_mask, bits, rows, entries, starts, heads):  # type: ignore[no-untyped-def]
     """Pack a mask as `maskrl.masks.arrays.pack_bits` does; count heads that allow nothing.
 
     Args:
-        mask: Address of bool `[rows, entries]`, where any byte but 0 is True.
+        action_mask: Address of bool `[rows, entries]`, where any byte but 0 is True.
         bits: Address of uint8 `[rows, ceil(entries / 8)]`, overwritten.
         rows: How many there are.
         entries: Of one row.
@@ -33,7 +33,7 @@ def write_bits(mask, bits, rows, entries, starts, heads):  # type: ignore[no-unt
     Returns:
         How many heads of all rows allow nothing.
     """
-    source, out, edges = as_uint8(mask), as_uint8(bits), as_int64(starts)
+    source, out, edges = as_uint8(action_mask), as_uint8(bits), as_int64(starts)
     whole = entries >> 3
     bytes_of_row = (entries + 7) >> 3
     empty = 0

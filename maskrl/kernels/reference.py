@@ -245,7 +245,7 @@ def chosen(log_probs: Tensor, actions: Tensor) -> Tensor:
 
 def is_possible(log_probs: Tensor) -> bool:
     """Whether no log-probability is -inf."""
-    return log_probs.numel() == 0 or log_probs.detach().min().item() != LOG_ZERO
+    return not bool((log_probs.detach() == LOG_ZERO).any())
 
 
 def sample(log_probs: Tensor, uniform: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class FusedBackend:
         """Serve real tensors on the CPU, outside of functional transforms and forward mode."""
         return (
             type(logits) in (Tensor, torch.nn.Parameter)
-            and logits.device.type == "cpu"
+            and logits.is_cpu
             and logits.dtype in _DTYPES
             and logits.numel() > 0
             and torch._C._functorch.peek_interpreter_stack() is None

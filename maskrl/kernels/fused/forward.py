@@ -375,17 +375,21 @@ def _forward(  # type: ignore[no-untyped-def]
 
 
 @njit(**COMPILED)
-def pass32(plan, logits, mask, uniforms, actions, log_probs, normalizer, entropy, blocks):  # type: ignore[no-untyped-def]
+def pass32(plan, logits, action_mask, uniforms, actions, log_probs, normalizer, entropy, blocks):  # type: ignore[no-untyped-def]
     """Serve float32 logits; see the package."""
     floats = as_float32(logits)
-    return _forward(plan, floats, mask, uniforms, actions, log_probs, normalizer, entropy, blocks)
+    return _forward(
+        plan, floats, action_mask, uniforms, actions, log_probs, normalizer, entropy, blocks
+    )
 
 
 @njit(**COMPILED)
-def pass64(plan, logits, mask, uniforms, actions, log_probs, normalizer, entropy, blocks):  # type: ignore[no-untyped-def]
+def pass64(plan, logits, action_mask, uniforms, actions, log_probs, normalizer, entropy, blocks):  # type: ignore[no-untyped-def]
     """Serve float64 logits; see the package."""
     doubles = as_float64(logits)
-    return _forward(plan, doubles, mask, uniforms, actions, log_probs, normalizer, entropy, blocks)
+    return _forward(
+        plan, doubles, action_mask, uniforms, actions, log_probs, normalizer, entropy, blocks
+    )
 
 
 def forward32(*addresses: int) -> int:

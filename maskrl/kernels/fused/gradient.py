@@ -90,38 +90,64 @@ def _entry(z, x, base, log_of_total, constant, factor):  # type: ignore[no-untyp
 
 
 @njit(**INNER)
-def _spread_lanes(source, lanes, count, z, steps, work):  # type: ignore[no-untyped-def]
-    """Write at `z + ROOM` the gradient of segments that lie in lanes already."""
-    g = shift(z, ROOM)
-    base, log_totals = stack_like(z, LANES), stack_like(z, LANES)
-    choices, constants, factors = stack_like(z, LANES), stack_like(z, LANES), stack_like(z, LANES)
-    normalizer = as_float64(work.normalizer)
+def _gather(source, lanes, count, z, work, base, log_totals, choices, constants, factors):  # type: ignore[no-untyped-def]
+    """Read what the lanes need: their normalisers and their factors, as in `_factors`."""
+    heads, zero = source.heads, element(z, 0.0)
+    normalizer, actions = as_float64(work.normalizer), as_int64(work.actions)
     for lane in range(LANES):
-        base[lane] = log_totals[lane] = constants[lane] = factors[lane] = element(z, 0.0)
+        base[lane] = log_totals[lane] = choices[lane] = zero
+        constants[lane] = factors[lane] = zero
     for lane in range(count):
-        row, head = lanes.row[lane], lanes.head[lane]
-        segment = row * source.heads + head
-        n = source.offsets[head + 1] - source.offsets[head]
+        segment = lanes.row[lane] * heads + lanes.head[lane]
         base[lane] = base_of_normalizer(z, normalizer[2 * segment])
         log_totals[lane] = element(z, normalizer[2 * segment + 1])
-        is_possible = False
-        if work.of_log_prob.address != 0:
-            action = as_int64(work.actions)[segment]
-            if action >= 0 and action < n:
+    if work.of_log_prob.address != 0:
+        for lane in range(count):
+            row, head = lanes.row[lane], lanes.head[lane]
+            action = actions[row * heads + head]
+            if action >= 0 and action < source.offsets[head + 1] - source.offsets[head]:
                 x = z[action * LANES + lane]
+                of_choice = upstream_at(z, work.of_log_prob, row, head)
                 is_possible = _is_possible(z, x, base[lane], log_totals[lane])
-        choices[lane], constants[lane], factors[lane] = _factors(
-            row, head, segment, is_possible, work
-        )
+                choices[lane] = of_choice if is_possible else zero
+                constants[lane] = -choices[lane]
+    if work.of_entropy.address != 0:
+        entropy = as_like(z, work.entropy)
+        for lane in range(count):
+            row, head = lanes.row[lane], lanes.head[lane]
+            of_entropy = upstream_at(z, work.of_entropy, row, head)
+            constants[lane] -= of_entropy * entropy[row * heads + head]
+            factors[lane] = -of_entropy
+
+
+@njit(**INNER)
+def _spread(z, steps, base, log_totals, constants, factors):  # type: ignore[no-untyped-def]
+    """Write at `z + ROOM` the gradient of a tile, without the choices' own parts."""
+    g = shift(z, ROOM)
+    bases, logs = stack_like(z, LANES), stack_like(z, LANES)
+    a, b = stack_like(z, LANES), stack_like(z, LANES)
+    for lane in range(LANES):
+        bases[lane], logs[lane] = base[lane], log_totals[lane]
+        a[lane], b[lane] = constants[lane], factors[lane]
     for j in range(steps):
         for lane in range(LANES):
             i = j * LANES + lane
-            g[i] = _entry(z, z[i], base[lane], log_totals[lane], constants[lane], factors[lane])
+            g[i] = _entry(z, z[i], bases[lane], logs[lane], a[lane], b[lane])
+
+
+@njit(**INNER)
+def _spread_lanes(source, lanes, count, z, steps, work):  # type: ignore[no-untyped-def]
+    """Write at `z + ROOM` the gradient of segments that lie in lanes already."""
+    base, log_totals = stack_like(z, LANES), stack_like(z, LANES)
+    choices, constants, factors = stack_like(z, LANES), stack_like(z, LANES), stack_like(z, LANES)
+    _gather(source, lanes, count, z, work, base, log_totals, choices, constants, factors)
+    _spread(z, steps, base, log_totals, constants, factors)
     if work.of_log_prob.address != 0:
+        g, actions = shift(z, ROOM), as_int64(work.actions)
         for lane in range(count):
             if choices[lane] != element(z, 0.0):
                 segment = lanes.row[lane] * source.heads + lanes.head[lane]
-                g[as_int64(work.actions)[segment] * LANES + lane] += choices[lane]
+                g[actions[segment] * LANES + lane] += choices[lane]
 
 
 @njit(**INNER)

@@ -16,6 +16,7 @@ from torch import Tensor
 from maskrl.kernels import reference
 from maskrl.kernels.fused.choices import draws32, draws64, modes32, modes64
 from maskrl.kernels.fused.dense import dense32, dense64, dense_gradient32, dense_gradient64
+from maskrl.kernels.fused.drawn import Drawn
 from maskrl.kernels.fused.forward import pass32, pass64
 from maskrl.kernels.fused.gradient import gradient32, gradient64
 from maskrl.kernels.fused.layout import Layout, lay_out
@@ -168,9 +169,9 @@ class FusedRows:
         """Score choices by normalisers that are known."""
         layout = self._layout or self.layout
         logits = layout.logits
-        status = run(
-            pick32 if logits.dtype == torch.float32 else pick64,
-            layout.plan,
+        pick = pick32 if logits.dtype == torch.float32 else pick64
+        status = pick(
+            layout.plan.address,
             logits.data_ptr(),
             layout.mask_address,
             self._known().data_ptr(),
@@ -223,7 +224,14 @@ class FusedRows:
                 scored: tuple[Tensor, Tensor] = _apply(_Score, self._logits, self, None)
                 self._entropy = scored[1]
             return self._entropy
-        if self._plain_entropy is None:
+        entropy = self.untouched_entropy()
+        return entropy.clone() if entropy.is_inference() else entropy
+
+    def untouched_entropy(self) -> Tensor:
+        """Entropies as a pass wrote them: anew if somebody wrote into those handed out."""
+        entropy = self._plain_entropy
+        if entropy is None or not (entropy.is_inference() or entropy._version == 0):
+            self._plain_entropy = None
             self._look()
         assert self._plain_entropy is not None
         return self._plain_entropy
@@ -234,7 +242,8 @@ class FusedRows:
         is_drawn = drawn is not None and actions is drawn.actions and not self._is_trained()
         if drawn is not None and is_drawn and drawn.is_unchanged():
             self._impossible = False
-            return drawn.log_probs
+            log_probs = drawn.log_probs
+            return log_probs.clone() if log_probs.is_inference() else log_probs
         if actions.shape != self._shape or _is_transformed():
             return self._chosen_more(actions)
         if not actions.is_contiguous():
@@ -320,33 +329,11 @@ def _plain(
 
 
 def _apply(function: Any, *arguments: Any) -> Any:
-    """Call an autograd function, which torch leaves untyped."""
-    return function.apply(*arguments)
+    """Call an autograd function, outside of functional transforms.
 
-
-class Drawn:
-    """Actions that were drawn, with the log-probabilities that came along.
-
-    Args:
-        actions: What the caller was given, and may write into.
-        log_probs: Of these actions.
+    Past the part of torch's own `apply` that is for these, a tenth of a small call.
     """
-
-    __slots__ = ("_copy", "_version", "actions", "log_probs")
-
-    def __init__(self, actions: Tensor, log_probs: Tensor) -> None:
-        self.actions = actions
-        self.log_probs = log_probs
-        # In inference mode nobody counts what is written, and a copy has to tell.
-        untracked = actions.is_inference()
-        self._copy = actions.clone() if untracked else None
-        self._version = 0 if untracked else actions._version
-
-    def is_unchanged(self) -> bool:
-        """Whether nobody has written into the actions since."""
-        if self._copy is not None:
-            return torch.equal(self._copy, self.actions)
-        return self.actions._version == self._version
+    return super(torch.autograd.Function, function).apply(*arguments)
 
 
 class _Score(torch.autograd.Function):
@@ -360,9 +347,8 @@ class _Score(torch.autograd.Function):
         log_probs = None
         if actions is not None:
             log_probs = rows._forward(None, actions)
+        entropy = rows.untouched_entropy()
         normalizer = rows._known()
-        entropy = rows._plain_entropy
-        assert entropy is not None
         layout = rows.layout
         ctx.made_of = layout, rows._action_mask, rows._sizes
         # What was computed in inference mode is no part of a graph, and nobody else has it.
@@ -370,7 +356,8 @@ class _Score(torch.autograd.Function):
         watched = _watched(entropy), _watched(layout.action_mask)
         ctx.save_for_backward(logits, actions, *watched)
         ctx.set_materialize_grads(False)
-        return log_probs, entropy.clone() if entropy.is_inference() else entropy.detach()
+        # A copy, because the caller may write into it before the gradient is asked for.
+        return log_probs, entropy.clone()
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor | None) -> Any:

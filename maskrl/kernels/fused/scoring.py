@@ -1,4 +1,8 @@
-"""Scoring choices of segments whose normaliser is known: one look at each chosen logit."""
+"""Scoring choices of segments whose normaliser is known: one look at each chosen logit.
+
+A distribution that was validated has summed its exponentials already; what is left for a
+log-probability is a subtraction, in float64, for each choice. The flags of a call are here.
+"""
 
 from __future__ import annotations
 

@@ -17,11 +17,11 @@ from torch import Tensor
 from maskrl.kernels import reference
 from maskrl.kernels.fused.choices import draws32, draws64, modes32, modes64
 from maskrl.kernels.fused.dense import dense32, dense64, dense_gradient32, dense_gradient64
+from maskrl.kernels.fused.drawn import Drawn
 from maskrl.kernels.fused.forward import pass32, pass64
 from maskrl.kernels.fused.gradient import gradient32, gradient64
 from maskrl.kernels.fused.layout import Layout
 from maskrl.kernels.fused.plan import BYTES, NO_MASK, Plan
-from maskrl.kernels.fused.rows import Drawn
 from maskrl.kernels.fused.scoring import (
     EMPTY,
     IMPOSSIBLE,

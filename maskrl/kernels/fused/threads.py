@@ -8,6 +8,8 @@ each other, and a forked process starts threads of its own.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import queue
 import threading
@@ -17,10 +19,10 @@ import torch
 
 from maskrl.kernels.fused.plan import Plan
 
-# Entries from which threads are used: about a millisecond of work. Waking one takes 20 to 50
-# microseconds, but where other processes share the cores it may be put off in the middle of a
-# part, and the call then waits for milliseconds. And parts for each thread.
-WORTH_THREADS = 1_000_000
+# Entries from which threads are used: about 100 microseconds of work, of which waking one takes
+# 20 to 50. Where other processes share the cores it may be put off in the middle of a part,
+# which a call then waits for. And parts for each thread.
+WORTH_THREADS = 150_000
 PARTS = 4
 
 
@@ -64,36 +66,76 @@ class _Call:
         return self.status
 
 
-_calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
-_started = 0
-_starting = threading.Lock()
+class _Helpers:
+    """Threads that wait for calls, kept off the processor that the caller is on.
+
+    A thread that is woken by another is often put on the same processor, beside the one that
+    woke it, where the scheduler expects what both need; for calls that take less than a
+    millisecond that means one after the other.
+    """
+
+    def __init__(self) -> None:
+        self.calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()
+        self._avoided = -1
+
+    def _serve(self) -> None:
+        while True:
+            self.calls.get().help()
+
+    def offer(self, call: _Call, count: int) -> None:
+        """Have at least `count` threads wait for calls, and give them this one."""
+        if len(self._threads) < count:
+            self._start(count)
+        if _current_processor is not None:
+            processor = _current_processor()
+            if processor != self._avoided:
+                self._avoid(processor)
+        for _ in range(count):
+            self.calls.put(call)
+
+    def _start(self, count: int) -> None:
+        with self._starting:
+            while len(self._threads) < count:
+                thread = threading.Thread(target=self._serve, name="maskrl-kernels", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+                self._avoided = -1
+
+    def _avoid(self, processor: int) -> None:
+        """Let the threads run on all processors that the process may use, but not on this one."""
+        with self._starting:
+            self._avoided = processor
+            others = os.sched_getaffinity(0) - {processor}
+            if others:
+                for thread in self._threads:
+                    with contextlib.suppress(OSError, TypeError):
+                        os.sched_setaffinity(thread.native_id, others)  # type: ignore[arg-type]
+
+
+def _find_current_processor() -> Callable[[], int] | None:
+    """Return the function that tells which processor its caller is on; None if there is none."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    with contextlib.suppress(OSError, AttributeError):
+        tell: Callable[[], int] = ctypes.CDLL(None).sched_getcpu
+        return tell
+    return None
+
+
+_current_processor = _find_current_processor()
+_helpers = _Helpers()
 
 
 def _forget_threads() -> None:
     """Start anew in a forked process, where only the forking thread lives on."""
-    global _calls, _started, _starting
-    _calls, _started, _starting = queue.SimpleQueue(), 0, threading.Lock()
+    global _helpers
+    _helpers = _Helpers()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)
-
-
-def _serve(calls: queue.SimpleQueue[_Call]) -> None:
-    """What a waiting thread does."""
-    while True:
-        calls.get().help()
-
-
-def _start(count: int) -> None:
-    """See to it that at least `count` threads wait for calls."""
-    global _started
-    with _starting:
-        while _started < count:
-            threading.Thread(
-                target=_serve, args=(_calls,), name="maskrl-kernels", daemon=True
-            ).start()
-            _started += 1
 
 
 def run(kernel: Callable[..., int], plan: Plan, *rest: int) -> int:
@@ -113,8 +155,6 @@ def run(kernel: Callable[..., int], plan: Plan, *rest: int) -> int:
     if threads == 1 or (plan.rows == 1 and plan.heads == 1):
         return kernel(plan.address, *rest)
     call = _Call(kernel, plan.parts(PARTS * threads), rest)
-    _start(threads - 1)
-    for _ in range(threads - 1):
-        _calls.put(call)
+    _helpers.offer(call, threads - 1)
     call.help()
     return call.wait()

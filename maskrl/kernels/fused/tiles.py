@@ -20,6 +20,7 @@ from maskrl.kernels.fused.memory import (
     as_int64,
     as_uint8,
     element,
+    fetch,
     shift,
     stack_like,
     words_of,
@@ -157,6 +158,14 @@ def _load_one(source, row, at, n, lane, z):  # type: ignore[no-untyped-def]
         z[j * LANES + lane] = x if allowed[j] != 0 else blocked
 
 
+@njit(**INLINE)
+def _fetch_ahead(logits, stride, j):  # type: ignore[no-untyped-def]
+    """Ask for what eight rows of the next tile need, while this one is being loaded."""
+    if j & 8 == 0:
+        for k in range(EIGHT):
+            fetch(shift(logits, (LANES + k) * stride + j))
+
+
 @njit(**INNER)
 def load_columns(source, row, count, at, n, z):  # type: ignore[no-untyped-def]
     """Give each of `count` rows from `row` a lane with `n` entries from entry `at`.
@@ -180,7 +189,12 @@ def load_columns(source, row, count, at, n, z):  # type: ignore[no-untyped-def]
         to = shift(z, lane)
         if source.kind == BYTES:
             mask = shift(source.mask, first * mask_stride + at)
+            if mask_stride != 0:
+                for k in range(EIGHT):
+                    for j in range(0, n, 64):
+                        fetch(shift(mask, (LANES + k) * mask_stride + j))
             for j in range(0, whole, EIGHT):
+                _fetch_ahead(logits, stride, j)
                 load_by_bytes(
                     shift(to, j * LANES),
                     LANES,
@@ -193,6 +207,7 @@ def load_columns(source, row, count, at, n, z):  # type: ignore[no-untyped-def]
         elif source.kind == BITS:
             mask = shift(source.mask, first * mask_stride + (at >> 3))
             for j in range(0, whole, EIGHT):
+                _fetch_ahead(logits, stride, j)
                 load_by_bits(
                     shift(to, j * LANES),
                     LANES,
@@ -204,6 +219,7 @@ def load_columns(source, row, count, at, n, z):  # type: ignore[no-untyped-def]
                 )
         else:
             for j in range(0, whole, EIGHT):
+                _fetch_ahead(logits, stride, j)
                 load_unmasked(
                     shift(to, j * LANES), LANES, shift(logits, j), stride, last, source.mask, 0
                 )
@@ -272,11 +288,22 @@ def store_lanes(source, lanes, count, values, out):  # type: ignore[no-untyped-d
 
 @njit(**INNER)
 def largest_of_lanes(z, steps, top):  # type: ignore[no-untyped-def]
-    """Write the largest logit of each lane, -inf where there is none; NaN is passed over."""
+    """Write the largest logit of each lane, -inf where there is none; beside NaN, any."""
     best = stack_like(z, LANES)
     for lane in range(LANES):
         best[lane] = element(z, -np.inf)
-    for j in range(steps):
+    fours = steps >> 2
+    for four in range(fours):
+        i = four * (4 * LANES)
+        for lane in range(LANES):
+            x0, x1 = z[i + lane], z[i + LANES + lane]
+            x2, x3 = z[i + 2 * LANES + lane], z[i + 3 * LANES + lane]
+            x0 = x0 if x0 > x1 else x1
+            x2 = x2 if x2 > x3 else x3
+            x0 = x0 if x0 > x2 else x2
+            y = best[lane]
+            best[lane] = x0 if x0 > y else y
+    for j in range(4 * fours, steps):
         for lane in range(LANES):
             x = z[j * LANES + lane]
             y = best[lane]
@@ -287,7 +314,7 @@ def largest_of_lanes(z, steps, top):  # type: ignore[no-untyped-def]
 
 @njit(**INNER)
 def largest_of_line(z, steps):  # type: ignore[no-untyped-def]
-    """Return the largest logit of all lanes, -inf if there is none; NaN is passed over."""
+    """Return the largest logit of all lanes, -inf if there is none; beside NaN, any."""
     best = stack_like(z, LANES)
     largest_of_lanes(z, steps, best)
     half = LANES // 2
@@ -329,11 +356,38 @@ def base_of_normalizer(z, top):  # type: ignore[no-untyped-def]
 
 
 @njit(**INNER)
+def _weigh_last(z, steps, base, part, lean):  # type: ignore[no-untyped-def]
+    """Do the same for one to three steps, summed as the four are whose rest is 0."""
+    e = shift(z, ROOM)
+    parts, leans = stack_like(z, LANES), stack_like(z, LANES)
+    for lane in range(LANES):
+        w, d = weight(z, z[lane] - base[lane])
+        e[lane] = w
+        parts[lane] = w
+        leans[lane] = w * d
+    if steps > 1:
+        for lane in range(LANES):
+            w, d = weight(z, z[LANES + lane] - base[lane])
+            e[LANES + lane] = w
+            parts[lane] += w
+            leans[lane] += w * d
+    if steps > 2:
+        for lane in range(LANES):
+            w, d = weight(z, z[2 * LANES + lane] - base[lane])
+            e[2 * LANES + lane] = w
+            parts[lane] += w
+            leans[lane] += w * d
+    for lane in range(LANES):
+        part[lane] = parts[lane]
+        lean[lane] = leans[lane]
+
+
+@njit(**INNER)
 def weigh(z, steps, base, total, slope):  # type: ignore[no-untyped-def]
     """Write exp(z - base) of a tile at `z + ROOM`.
 
     By lane, `total` becomes the float64 sum of it, `slope` that of exp(z - base) * (z - base).
-    Four steps are summed in the type of the logits before they join a total.
+    Up to four steps are summed in the type of the logits before they join a total.
     """
     e = shift(z, ROOM)
     b = stack_like(z, LANES)
@@ -362,12 +416,8 @@ def weigh(z, steps, base, total, slope):  # type: ignore[no-untyped-def]
         for lane in range(LANES):
             whole[lane] += np.float64(part[lane])
             leaning[lane] += np.float64(lean[lane])
-    for j in range(4 * fours, steps):
-        for lane in range(LANES):
-            w, d = weight(z, z[j * LANES + lane] - b[lane])
-            e[j * LANES + lane] = w
-            part[lane] = w
-            lean[lane] = w * d
+    if steps & 3 != 0:
+        _weigh_last(shift(z, fours * (4 * LANES)), steps & 3, b, part, lean)
         for lane in range(LANES):
             whole[lane] += np.float64(part[lane])
             leaning[lane] += np.float64(lean[lane])

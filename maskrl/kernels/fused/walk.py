@@ -142,6 +142,5 @@ def walk_rows(serve, source, plan, work):  # type: ignore[no-untyped-def]
         count = min(LANES, last - row)
         for lane in range(LANES):
             lanes.row[lane] = row + lane
-        _fetch_rows(source, min(row + LANES, last), min(row + 2 * LANES, last))
         status |= serve(source, lanes, count, work)
     return status
