@@ -20,9 +20,13 @@ from maskrl.objectives.policy_gradient import (
     mean_over,
     normalize_advantages,
 )
+from maskrl.objectives.ppo_loss import Acted, LossSettings, PPOLoss, ppo_loss
 from maskrl.objectives.value import explained_variance, value_loss
 
 __all__ = [
+    "Acted",
+    "LossSettings",
+    "PPOLoss",
     "approximate_kl",
     "clip_fraction",
     "clipped_policy_loss",
@@ -34,6 +38,7 @@ __all__ = [
     "masked_cross_entropy",
     "mean_over",
     "normalize_advantages",
+    "ppo_loss",
     "successor_values",
     "value_loss",
 ]

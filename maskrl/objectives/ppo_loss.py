@@ -17,6 +17,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from maskrl.distributions.factored import FactoredDistribution
+from maskrl.distributions.masked_bernoulli import MaskedBernoulli
+from maskrl.distributions.masked_categorical import MaskedCategorical
+from maskrl.distributions.masked_multi_categorical import MaskedMultiCategorical
 from maskrl.kernels.dispatch import choose_backend
 from maskrl.kernels.fused.backend import FusedBackend
 from maskrl.kernels.fused.forward import forward32
@@ -36,6 +39,9 @@ from maskrl.objectives.value import value_loss
 
 STATISTICS = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
 """What `PPOLoss.statistics` holds, in this order."""
+
+# A subclass of one's own may score in its own way.
+_PLAIN = (MaskedCategorical, MaskedMultiCategorical, MaskedBernoulli)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +219,8 @@ def _serves(distribution: FactoredDistribution, values: Tensor, acted: Any) -> b
     factors = distribution._batch_shape + distribution._event_shape
     floats = (values, acted.log_probs, acted.values, acted.advantages, acted.returns)
     return (
-        distribution._raw_logits.dtype == torch.float32
+        type(distribution) in _PLAIN
+        and distribution._raw_logits.dtype == torch.float32
         and distribution._unexpanded is None
         and values.shape == shape[:1] == distribution._batch_shape
         and factors.numel() == shape.numel() == acted.actions.numel() > 0

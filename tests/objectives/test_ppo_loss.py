@@ -233,6 +233,20 @@ def test_everything_else_takes_the_definition(how):
     torch.testing.assert_close(of_values, own.grad)
 
 
+def test_a_distribution_of_ones_own_scores_in_its_own_way():
+    class Doubled(MaskedCategorical):
+        def entropy(self, reduce="sum"):
+            return 2 * super().entropy(reduce)
+
+    logits, make = rows_of("categorical", 12, 14)
+    acted, values = acted_of(logits, make, 14)
+    settings = LossSettings(0.2, 0.05, 0.5)
+    plain_one = ppo_loss(make(logits), values, acted, settings).statistics
+    mine = Doubled(logits.requires_grad_(), make(logits).action_mask, validate_args=False)
+    found = ppo_loss(mine, values, acted, settings).statistics
+    assert found[2].item() == pytest.approx(2 * plain_one[2].item(), rel=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["categorical", "bits"])
 def test_gradients_of_logits_that_a_distribution_was_made_from(kind):
     """Those of bits are not what the kernels read, which are pairs."""
