@@ -1,12 +1,11 @@
 """How many threads torch should use for one network, found out by measuring.
 
-Small networks run slower with two threads than with one, because handing over work
-costs more than doing it, and on a machine that others use too it costs a multiple. One
-thread is therefore the rule, and more are chosen only for a large network and after a
-clear advantage in every one of several rounds. What is measured is what training does:
-the same gradient step, and the same forward pass of acting. The choice changes the order
-in which numbers are added and so the last digits of a run: it is made once, kept in the
-run's settings and reused when the run is resumed.
+Small networks run slower with two threads than with one, because handing over work costs
+more than doing it, and on a shared machine a multiple. One thread is therefore the rule,
+and more are chosen only after a clear advantage in every one of several rounds of what
+training does: its gradient step, and its acting. The choice changes the order in which
+numbers are added and so the last digits of a run: it is made once, kept in the run's
+settings and reused when the run is resumed.
 """
 
 from __future__ import annotations

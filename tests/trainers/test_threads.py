@@ -128,7 +128,9 @@ def test_the_reason_is_told_where_nothing_is_measured(cores):
     cores(1)
     assert str(threads.choose_threads(Own(), OBS)) == "1 thread: there is one core"
     cores(4)
-    assert "4 are not worth it for a network of this size" in str(threads.choose_threads(Own(), OBS))
+    assert "4 are not worth it for a network of this size" in str(
+        threads.choose_threads(Own(), OBS)
+    )
 
 
 def test_a_policy_that_cannot_be_trained_is_named_before_it_is_measured(cores, monkeypatch):
