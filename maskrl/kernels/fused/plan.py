@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 # What `mask_kind` may be: everything is allowed; a byte for each entry; bits, lowest first.
 NO_MASK, BYTES, BITS = range(3)
@@ -29,10 +28,9 @@ class Plan:
     Attributes:
         address: What kernels take.
         rows, heads, entries: How many there are, entries in one row.
-        pairs: Shape of two numbers for each segment.
     """
 
-    __slots__ = ("_numbers", "_offsets", "_parts", "address", "entries", "heads", "pairs", "rows")
+    __slots__ = ("_numbers", "_offsets", "_parts", "address", "entries", "heads", "rows")
 
     def __init__(
         self,
@@ -46,7 +44,6 @@ class Plan:
         self.rows = rows
         self.heads = self._offsets.size - 1
         self.entries = int(self._offsets[-1])
-        self.pairs = torch.Size((rows * self.heads, 2))
         last = rows if rows != 1 else self.heads
         place = self._offsets.ctypes.data
         numbers = [rows, self.heads, 0, last, row_stride, mask_stride, mask_kind, place]
@@ -70,7 +67,6 @@ class Plan:
         part = object.__new__(Plan)
         part._offsets = self._offsets
         part.rows, part.heads, part.entries = self.rows, self.heads, self.entries
-        part.pairs = self.pairs
         part._numbers = self._numbers.copy()
         part._numbers[2:4] = first, last
         part.address = part._numbers.ctypes.data

@@ -20,7 +20,7 @@ from maskrl.kernels.fused.drawn import Drawn
 from maskrl.kernels.fused.forward import pass32, pass64
 from maskrl.kernels.fused.gradient import gradient32, gradient64
 from maskrl.kernels.fused.layout import Layout, lay_out
-from maskrl.kernels.fused.room import room
+from maskrl.kernels.fused.room import rooms
 from maskrl.kernels.fused.scoring import (
     EMPTY,
     IMPOSSIBLE,
@@ -49,6 +49,7 @@ class FusedRows:
         "_entropy",
         "_impossible",
         "_layout",
+        "_like",
         "_logits",
         "_normalizer",
         "_plain_entropy",
@@ -69,6 +70,7 @@ class FusedRows:
         self._sizes = sizes
         batch = logits.shape[:-1]
         self._shape = batch if sizes is None else torch.Size((*batch, len(sizes)))
+        self._like = rooms(self._shape, self._logits.dtype)
         self._layout: Layout | None = None
         self._normalizer: Tensor | None = None
         self._plain_entropy: Tensor | None = None
@@ -132,7 +134,7 @@ class FusedRows:
 
     def _forward(self, uniforms: Tensor | None, actions: Tensor) -> Tensor:
         """Log-probabilities of choices that are given, or drawn by uniforms."""
-        log_probs = room(self._shape, self._logits.dtype)
+        log_probs = torch.empty_like(self._like.scores)
         if uniforms is None and self._normalizer is not None:
             self._pick(actions, log_probs)
         else:
@@ -148,8 +150,8 @@ class FusedRows:
         dtype = logits.dtype
         normalizer, entropy = self._normalizer, self._plain_entropy
         if normalizer is None or entropy is None:
-            entropy = room(self._shape, dtype)
-            normalizer = room(layout.plan.pairs, torch.float64)
+            entropy = torch.empty_like(self._like.scores)
+            normalizer = torch.empty_like(self._like.pairs)
         status = run(
             pass32 if dtype == torch.float32 else pass64,
             layout.plan,
@@ -271,7 +273,7 @@ class FusedRows:
         """Draw by inverse CDF."""
         shape = self._shape
         if uniform.shape == shape and uniform.is_contiguous() and not _is_transformed():
-            actions = room(shape, torch.int64)
+            actions = torch.empty_like(self._like.actions)
             self._drawn = Drawn(actions, self._forward(uniform, actions))
             return actions
         lead = uniform.ndim - len(shape)
@@ -299,7 +301,7 @@ class FusedRows:
     def argmax(self) -> Tensor:
         """A most probable action, compared by logits: these are not rounded."""
         layout = self.layout
-        actions = room(self._shape, torch.int64)
+        actions = torch.empty_like(self._like.actions)
         run(
             modes32 if layout.logits.dtype == torch.float32 else modes64,
             layout.plan,
