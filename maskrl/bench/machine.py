@@ -6,6 +6,7 @@ cores, with which vector width and which releases it was measured.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +17,9 @@ import torch
 
 from maskrl.kernels.dispatch import get_backend
 from maskrl.trainers.threads import available_cores
+
+# Of glibc's malloc.h; 32 MiB is the largest that it takes.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 _PACKAGES = ("maskrl", "torch", "numpy", "numba", "gymnasium")
 
@@ -33,6 +37,22 @@ def describe_machine(threads: int) -> dict[str, Any]:
         "backend": get_backend(),
         **{name: package_version(name) for name in _PACKAGES},
     }
+
+
+def keep_freed_memory() -> bool:
+    """Have glibc keep what is freed, as it does in a process that has run for a while.
+
+    How soon it gives memory back depends on what was freed before, by whomever; the pages
+    would then be fetched anew within somebody's turn, at several times the cost of the work.
+
+    Returns:
+        Whether the system's allocator could be told.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, 32 << 20)) and bool(mallopt(_TRIM_THRESHOLD, 1 << 30))
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

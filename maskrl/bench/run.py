@@ -20,7 +20,7 @@ from maskrl.bench.contenders import CONTENDERS, Contender
 from maskrl.bench.goals import goals
 from maskrl.bench.groups import grid, memory, rows, worlds
 from maskrl.bench.groups.training import training
-from maskrl.bench.machine import describe_machine
+from maskrl.bench.machine import describe_machine, keep_freed_memory
 from maskrl.bench.results import OURS_NAME, CellResult, Participant, Results
 from maskrl.bench.tasks import Entrant, Task, measure
 from maskrl.errors import ConfigError
@@ -109,6 +109,7 @@ def run_bench(
     repeats = settings.repeats or (QUICK_REPEATS if settings.quick else REPEATS)
     seconds = QUICK_TURN_SECONDS if settings.quick else TURN_SECONDS
     chosen = choose_contenders(contenders, settings.against)
+    keep_freed_memory()
     with _threads(threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         entrants, participants = enter(chosen)

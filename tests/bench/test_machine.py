@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from maskrl.bench.machine import describe_machine, package_version, processor
+from maskrl.bench.machine import describe_machine, keep_freed_memory, package_version, processor
 
 
 def test_what_is_told(tmp_path):
@@ -26,3 +26,8 @@ def test_the_processor(tmp_path):
 def test_packages():
     assert package_version("numpy") is not None
     assert package_version("no-such-package-as-this") is None
+
+
+def test_the_allocator_is_told_where_there_is_one_to_tell():
+    is_gnu = platform.libc_ver()[0] == "glibc"
+    assert keep_freed_memory() == is_gnu

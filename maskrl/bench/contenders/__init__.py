@@ -7,7 +7,7 @@ when the comparison begins; one that is not installed is reported as missing.
 from __future__ import annotations
 
 from maskrl.bench.contenders.article import ARTICLE
-from maskrl.bench.contenders.contract import CLASS, OURS, PLAIN, RECIPE, Contender, Way
+from maskrl.bench.contenders.contract import CLASS, OURS, PLAIN, RECIPE, UNCHECKED, Contender, Way
 from maskrl.bench.contenders.from_sb3_contrib import SB3_CONTRIB, SB3_CONTRIB_UNCHECKED
 from maskrl.bench.contenders.from_tianshou import TIANSHOU
 from maskrl.bench.contenders.from_torchrl import TORCHRL
@@ -27,4 +27,4 @@ CONTENDERS: tuple[Contender, ...] = (
     TIANSHOU,
 )
 
-__all__ = ["CLASS", "CONTENDERS", "OURS", "PLAIN", "RECIPE", "Contender", "Way"]
+__all__ = ["CLASS", "CONTENDERS", "OURS", "PLAIN", "RECIPE", "UNCHECKED", "Contender", "Way"]

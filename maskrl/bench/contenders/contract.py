@@ -16,6 +16,7 @@ from torch import Tensor
 
 OURS = "ours"
 CLASS = "class"
+UNCHECKED = "class, unchecked"
 RECIPE = "recipe"
 PLAIN = "plain"
 
@@ -55,7 +56,8 @@ class Contender:
 
     Attributes:
         name: In tables.
-        kind: OURS, CLASS (of a library), RECIPE (a class to copy) or PLAIN (tensor operations).
+        kind: OURS, CLASS (of a library, as it is), UNCHECKED (with its checks switched off),
+            RECIPE (a class to copy) or PLAIN (tensor operations).
         about: One line: what exactly is called.
         load: Imports what it needs and returns its ways.
         package: What is looked up for the version, as pip calls it.

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from maskrl.bench.contenders.contract import CLASS, Contender, Way, Ways
+from maskrl.bench.contenders.contract import CLASS, UNCHECKED, Contender, Way, Ways
 
 
 class OneChoice(Way):
@@ -88,6 +88,7 @@ SB3_CONTRIB = Contender(
 SB3_CONTRIB_UNCHECKED = dataclasses.replace(
     SB3_CONTRIB,
     name="sb3-contrib, unchecked",
+    kind=UNCHECKED,
     about="the same, torch's validation of arguments switched off",
     torch_checks=False,
 )
