@@ -16,7 +16,18 @@ from plotly.subplots import make_subplots
 
 from maskrl.figures.theme import PALETTE, figure_layout
 
-_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "hexagon")
+_SYMBOLS = (
+    "circle",
+    "square",
+    "diamond",
+    "triangle-up",
+    "x",
+    "star",
+    "cross",
+    "hexagon",
+    "triangle-down",
+    "bowtie",
+)
 _ROW = 34
 
 

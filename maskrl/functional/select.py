@@ -22,7 +22,7 @@ from maskrl.functional.rows import (
     raise_non_finite,
 )
 from maskrl.kernels.contract import Rows
-from maskrl.kernels.dispatch import is_traced
+from maskrl.kernels.dispatch import is_traced, prepare_rows
 from maskrl.kernels.fused.room import pattern
 from maskrl.kernels.reference import LOG_ZERO
 from maskrl.masks.check import check_mask
@@ -72,6 +72,9 @@ def masked_argmax(
         best = values.argmax(-1)
         _check_ordered(operation, values, best, traced=traced)
         return best
+    clear = None if traced else _clear_argmax(values, action_mask)
+    if clear is not None:
+        return clear
     mask = check_mask(
         operation, "action_mask", action_mask, values.shape, device=values.device, data="values"
     )
@@ -84,6 +87,19 @@ def masked_argmax(
     chosen = mask.expand(values.shape).gather(-1, best.unsqueeze(-1)).squeeze(-1)
     best = torch.where(chosen, best, first_allowed(mask, values))
     return torch.where(mask.any(-1), best, idle_action) if idle else best
+
+
+def _clear_argmax(values: Tensor, action_mask: Any) -> Tensor | None:
+    """The answer where a kernel has one, and the mask fits, and every row has a largest value."""
+    fits = isinstance(action_mask, PackedMask) or (
+        type(action_mask) is Tensor and action_mask.dtype is torch.bool and action_mask.is_cpu
+    )
+    if not fits or action_mask.shape != values.shape:
+        return None
+    rows = prepare_rows(values, action_mask, look=True, traced=False)
+    find: Any = getattr(rows, "clear_argmax", None)
+    answer: Tensor | None = None if find is None else find()
+    return answer
 
 
 def masked_sample(

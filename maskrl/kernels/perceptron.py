@@ -23,6 +23,8 @@ KINDS = {"tanh": TANH, "relu": RELU}
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu}
 
+_PLAIN = (Tensor, torch.nn.Parameter)
+
 MOST = 1 << 20
 """Outputs of a layer beyond which torch's threads are worth more than a single pass."""
 
@@ -61,7 +63,7 @@ def perceptron(x: Tensor, layers: Sequence[Tensor], activation: str, *, bare: bo
 def widest(layers: Sequence[Tensor]) -> int:
     """The largest width of layers that `forward_layers` can compute; 0 if it cannot."""
     for tensor in layers:
-        if tensor is None:  # a layer without a bias
+        if type(tensor) not in _PLAIN:  # a layer without a bias, or weights of another kind
             return 0
         if tensor.dtype != torch.float32 or not tensor.is_cpu or not tensor.is_contiguous():
             return 0
@@ -76,11 +78,13 @@ def takes(x: Tensor, width: int) -> bool:
         width: As from `widest`.
     """
     return (
-        x.ndim == 2
+        type(x) in _PLAIN
+        and x.ndim == 2
         and x.dtype == torch.float32
         and x.is_cpu
         and 0 < x.shape[0] * width <= MOST
         and torch._C._functorch.peek_interpreter_stack() is None
+        and torch.autograd.forward_ad._current_level < 0
         and not is_traced(x)
         and not torch.is_autocast_enabled("cpu")
     )
@@ -173,7 +177,7 @@ class _Perceptron(torch.autograd.Function):
         saved = ctx.saved_tensors
         count = 2 * ((len(saved) - 1) // 3)
         x, layers, outputs = saved[0], saved[1 : 1 + count], saved[1 + count :]
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or _needs_torch(upstream[0]):
             return _again(ctx, x, layers, upstream[0])
         gradients = [torch.empty_like(tensor) for tensor in layers]
         of_x = backward_layers(
@@ -189,13 +193,23 @@ class _Perceptron(torch.autograd.Function):
         return of_x, None, None, *gradients
 
 
+def _needs_torch(upstream: Tensor) -> bool:
+    """Whether a gradient is none that kernels can read: several at once, or to be cast."""
+    functorch = torch._C._functorch
+    return (
+        functorch.is_batchedtensor(upstream)
+        or functorch.is_legacy_batchedtensor(upstream)
+        or torch.is_autocast_enabled("cpu")
+    )
+
+
 def _again(ctx: Any, x: Tensor, layers: Sequence[Tensor], upstream: Tensor) -> Any:
     """The gradients by the definition, which can be differentiated again."""
     name = next(name for name, kind in KINDS.items() if kind == ctx.kind)
     needed = ctx.needs_input_grad
     places = (x, None, None, *layers)
     wanted = [t for t, need in zip(places, needed, strict=True) if need and t is not None]
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         out = layer_by_layer(x, layers, name, bare=ctx.bare)
     found = iter(torch.autograd.grad(out, wanted, upstream, create_graph=True, allow_unused=True))
     return tuple(next(found) if need else None for need in needed)

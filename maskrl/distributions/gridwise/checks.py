@@ -165,18 +165,19 @@ def check_offsets(
 
 def _check_division(operation: str, offsets: Tensor, rows: int) -> None:
     """Raise MaskError if offsets do not rise from 0 to the number of rows."""
-    first, last = int(offsets[0]), int(offsets[-1])
+    numbers = offsets.numpy(force=True)
+    first, last = int(numbers[0]), int(numbers[-1])
     if first != 0 or last != rows:
         raise MaskError(
             f"{operation}: offsets runs from {first} to {last}; expected from 0 to {rows}, the "
             f"number of rows of logits."
         )
-    falling = (offsets.diff() < 0).nonzero()
-    if len(falling):
-        b = int(falling[0])
+    falling = numbers[1:] < numbers[:-1]
+    if falling.any():
+        b = int(falling.argmax())
         raise MaskError(
-            f"{operation}: offsets[{b + 1}] is {int(offsets[b + 1])}, less than offsets[{b}], "
-            f"which is {int(offsets[b])}; expected a running total that never falls."
+            f"{operation}: offsets[{b + 1}] is {numbers[b + 1]}, less than offsets[{b}], "
+            f"which is {numbers[b]}; expected a running total that never falls."
         )
 
 

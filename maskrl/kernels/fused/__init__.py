@@ -26,8 +26,9 @@ is not there, is not wanted.
                divergence, g, g_row, g_head, out_p, out_q) -> 0
         Without `out_p` and `out_q` writes KL(p, q), `divergence` [R, K]; with one or both it
         reads it and writes the gradients [R, A]. Both plans have the same rows and offsets.
-    modes(plan, logits, mask, actions) -> 0
-        The first of the largest allowed logits of each segment.
+    modes(plan, logits, mask, actions) -> flag
+        The first of the largest allowed logits of each segment. Its flag is DOUBTFUL where one
+        holds NaN or nothing above -inf, and that segment's mode may be any entry.
     draws(plan, logits, mask, normalizer, uniforms,
           draws, draw_stride, row_stride, head_stride, actions) -> 0
         Many draws from each segment; `uniforms` and `actions` have the same strides.

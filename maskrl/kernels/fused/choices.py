@@ -38,6 +38,9 @@ from maskrl.kernels.fused.tiles import (
 )
 from maskrl.kernels.fused.walk import walk
 
+# What a call for modes reports: some segment has NaN, or nothing allowed above -inf.
+DOUBTFUL = 1
+
 Work = namedtuple("Work", "z normalizer uniforms draws draw_stride row_stride head_stride actions")
 """Room for a tile and its exponentials, addresses, and where the draws of a segment lie."""
 
@@ -46,11 +49,12 @@ Work = namedtuple("Work", "z normalizer uniforms draws draw_stride row_stride he
 def _mode_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-def]
     """Find the first largest logit of each lane."""
     z = work.z
-    best = stack_like(z, LANES)
+    best, odd = stack_like(z, LANES), stack_like(z, LANES)
     place = stack_like(as_int64(0), LANES)
     load_lanes(source, lanes, count, steps, z)
     for lane in range(LANES):
         best[lane] = element(z, -np.inf)
+        odd[lane] = element(z, 0.0)
         place[lane] = 0
     for j in range(steps):
         for lane in range(LANES):
@@ -58,10 +62,23 @@ def _mode_tile(source, lanes, count, steps, work):  # type: ignore[no-untyped-de
             y = best[lane]
             place[lane] = j if x > y else place[lane]
             best[lane] = x if x > y else y
+            odd[lane] = element(z, 1.0) if x != x else odd[lane]
+    status = 0
     for lane in range(count):
         segment = lanes.row[lane] * source.heads + lanes.head[lane]
         as_int64(work.actions)[segment] = place[lane]
-    return 0
+        if odd[lane] != element(z, 0.0) or best[lane] == element(z, -np.inf):
+            status = DOUBTFUL
+    return status
+
+
+@njit(**INNER)
+def _count_odd(z, steps):  # type: ignore[no-untyped-def]
+    """How many logits of a line are NaN."""
+    odd = 0
+    for i in range(steps * LANES):
+        odd += 1 if z[i] != z[i] else 0
+    return odd
 
 
 @njit(**INNER)
@@ -72,8 +89,10 @@ def _mode_line(source, row, head, work):  # type: ignore[no-untyped-def]
     n = source.offsets[head + 1] - at
     best = element(z, -np.inf)
     place = 0
+    odd = 0
     for begin in range(0, n, LINE):
         steps = load_line(source, row, at + begin, min(LINE, n - begin), z)
+        odd += _count_odd(z, steps)
         top = largest_of_line(z, steps)
         if top > best:
             best = top
@@ -82,7 +101,7 @@ def _mode_line(source, row, head, work):  # type: ignore[no-untyped-def]
                 i += 1
             place = begin + i
     as_int64(work.actions)[row * source.heads + head] = place
-    return 0
+    return DOUBTFUL if odd > 0 or best == element(z, -np.inf) else 0
 
 
 @njit(**INNER)

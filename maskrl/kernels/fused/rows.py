@@ -300,16 +300,24 @@ class FusedRows:
 
     def argmax(self) -> Tensor:
         """A most probable action, compared by logits: these are not rounded."""
+        return self._modes()[0]
+
+    def clear_argmax(self) -> Tensor | None:
+        """The same with nothing else computed; None if a row has NaN or nothing above -inf."""
+        actions, flags = self._modes()
+        return None if flags else actions
+
+    def _modes(self) -> tuple[Tensor, int]:
         layout = self.layout
         actions = torch.empty_like(self._like.actions)
-        run(
+        flags = run(
             modes32 if layout.logits.dtype == torch.float32 else modes64,
             layout.plan,
             layout.logits.data_ptr(),
             layout.mask_address,
             actions.data_ptr(),
         )
-        return actions
+        return actions, flags
 
     def is_possible(self, log_probs: Tensor) -> bool:
         """Whether no log-probability that was just scored is -inf."""
