@@ -134,8 +134,9 @@ class PPOLoss:
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         assert self._sources is not None and self._gradients is not None
-        pairs = zip(self._sources, self._gradients, strict=True)
-        return [(source, gradient) for source, gradient in pairs if source.requires_grad]
+        pairs = list(zip(self._sources, self._gradients, strict=True))
+        # Where nothing can be trained torch shall say so, as it does of the definition.
+        return [pair for pair in pairs if pair[0].requires_grad] or pairs
 
 
 def ppo_loss(
@@ -174,8 +175,18 @@ def ppo_loss(
     """
     if entropy is None and isinstance(distribution, FactoredDistribution):
         backend = choose_backend(distribution._raw_logits, distribution._action_mask)
-        if isinstance(backend, FusedBackend) and _serves(distribution, values, acted):
-            return _fused(distribution, values, acted, settings)
+        if isinstance(backend, FusedBackend):
+            # Read once, and held: kernels get addresses, and a property may give new tensors.
+            held = Acted(
+                acted.actions,
+                acted.log_probs,
+                acted.values,
+                acted.advantages,
+                acted.returns,
+                acted.keep,
+            )
+            if _serves(distribution, values, held):
+                return _fused(distribution, values, held, settings)
     return plain(distribution, values, acted, settings, entropy=entropy)
 
 
@@ -213,21 +224,34 @@ def plain(
     return PPOLoss(statistics, log_probs.detach(), loss=loss)
 
 
-def _serves(distribution: FactoredDistribution, values: Tensor, acted: Any) -> bool:
-    """Whether the kernels compute this: float32 rows on the CPU, every array in one piece."""
-    shape = acted.log_probs.shape
+def _serves(distribution: FactoredDistribution, values: Tensor, acted: Acted) -> bool:
+    """Whether the kernels compute this: float32 rows on the CPU, every array in one piece.
+
+    They know no broadcasting, no dtype but these, and no gradient but that of logits and values.
+    """
+    shape, keep = acted.log_probs.shape, acted.keep
+    rows = shape[:1]
     factors = distribution._batch_shape + distribution._event_shape
-    floats = (values, acted.log_probs, acted.values, acted.advantages, acted.returns)
+    noted = (acted.values, acted.advantages, acted.returns)
+    floats = (values, acted.log_probs, *noted)
     return (
         type(distribution) in _PLAIN
         and distribution._raw_logits.dtype == torch.float32
         and distribution._unexpanded is None
-        and values.shape == shape[:1] == distribution._batch_shape
+        and values.shape == rows == distribution._batch_shape
+        and all(x.shape == rows and not x.requires_grad for x in noted)
+        and len(shape) == 2
+        and not acted.log_probs.requires_grad
         and factors.numel() == shape.numel() == acted.actions.numel() > 0
         and acted.actions.dtype == torch.int64
+        and acted.actions.is_cpu
         and acted.actions.is_contiguous()
         and all(x.dtype == torch.float32 and x.is_cpu and x.is_contiguous() for x in floats)
-        and (acted.keep is None or acted.keep.is_contiguous())
+        and (
+            keep is None
+            or (keep.dtype == torch.bool and keep.shape == rows and keep.is_cpu)
+            and keep.is_contiguous()
+        )
     )
 
 
@@ -238,11 +262,11 @@ def _numbers(settings: LossSettings, idle_action: int) -> Tensor:
     by_head = float(settings.ratio == "head")
     weights = (settings.entropy_coef, settings.value_coef)
     numbers = (settings.clip, *weights, value_clip, by_head, float(idle_action))
-    return torch.tensor(numbers, dtype=torch.float64)
+    return torch.tensor(numbers, dtype=torch.float64, device="cpu")
 
 
 def _fused(
-    distribution: FactoredDistribution, values: Tensor, acted: Any, settings: LossSettings
+    distribution: FactoredDistribution, values: Tensor, acted: Acted, settings: LossSettings
 ) -> PPOLoss:
     """The same by compiled kernels."""
     raw = distribution._raw_logits
@@ -253,11 +277,13 @@ def _fused(
     rows, heads = acted.log_probs.shape
     count = rows * heads
     keep, chosen = acted.keep, acted.actions.data_ptr()
-    log_probs, of_values = torch.empty((rows, heads)), torch.empty(rows)
-    of_logits = torch.empty(raw.shape)
-    statistics = torch.empty(len(STATISTICS), dtype=torch.float64)
+    # Like the inputs, whatever dtype and device are the default.
+    log_probs = torch.empty_like(acted.log_probs)
+    of_values, of_logits = torch.empty_like(values), raw.new_empty(raw.shape)
     # Entropies and both upstream gradients lie in one piece, after the normalisers.
-    room = torch.empty(2 * count + (3 * count + 1) // 2, dtype=torch.float64)
+    numbers = _numbers(settings, distribution._idle_action)
+    statistics = numbers.new_empty(len(STATISTICS))
+    room = numbers.new_empty(2 * count + (3 * count + 1) // 2)
     normalizer = room.data_ptr()
     entropy = normalizer + 16 * count
     g, h = entropy + 4 * count, entropy + 8 * count
@@ -268,7 +294,7 @@ def _fused(
     surrogate32(
         rows,
         heads,
-        _numbers(settings, distribution._idle_action).data_ptr(),
+        numbers.data_ptr(),
         normalizer,
         entropy,
         log_probs.data_ptr(),

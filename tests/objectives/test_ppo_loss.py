@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from maskrl.distributions import MaskedBernoulli, MaskedCategorical, MaskedMultiCategorical
-from maskrl.errors import DisallowedActionError
+from maskrl.errors import DisallowedActionError, MaskShapeError
 from maskrl.kernels.dispatch import set_backend
 from maskrl.masks.packed import pack_mask
 from maskrl.objectives.ppo_loss import STATISTICS, Acted, LossSettings, plain, ppo_loss
@@ -258,3 +258,85 @@ def test_gradients_of_logits_that_a_distribution_was_made_from(kind):
     of_logits, of_values = ppo_loss(make(leaf), own, acted, settings).gradients(leaf, own)
     torch.testing.assert_close(of_logits, leaf.grad)
     torch.testing.assert_close(of_values, own.grad)
+
+
+@pytest.mark.parametrize("name", ["values", "advantages", "returns"])
+def test_one_number_for_all_rows_is_not_read_as_one_for_each(name):
+    logits, make = rows_of("categorical", 40, 15)
+    acted, values = acted_of(logits, make, 15)
+    settings = LossSettings(0.2, 0.05, 0.5, 0.1)
+    one = dataclasses.replace(acted, **{name: torch.tensor([0.5])})
+    each = dataclasses.replace(acted, **{name: torch.full((40,), 0.5)})
+    found = ppo_loss(make(logits), values, one, settings).statistics
+    expected = ppo_loss(make(logits), values, each, settings).statistics
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "keep", [torch.ones(40, dtype=torch.int64), torch.ones(40), torch.ones(40, 1).bool()]
+)
+def test_what_is_no_row_of_booleans_does_not_say_which_rows_count(keep):
+    logits, make = rows_of("categorical", 40, 16)
+    acted, values = acted_of(logits, make, 16)
+    acted = dataclasses.replace(acted, keep=keep)
+    with pytest.raises((RuntimeError, MaskShapeError)):
+        ppo_loss(make(logits), values, acted, LossSettings(0.2, 0.05, 0.5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_results_do_not_go_by_the_defaults_of_torch(dtype):
+    """A default of two bytes would give the kernels half of the memory that they write."""
+    logits, make = rows_of("heads", 200, 17)
+    acted, values = acted_of(logits, make, 17)
+    leaf, own = logits.clone().requires_grad_(), values.clone().requires_grad_()
+    settings = LossSettings(0.2, 0.0123, 0.5)
+    distribution = make(leaf)
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device("meta"):
+            found = ppo_loss(distribution, own, acted, settings)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    expected = ppo_loss(make(leaf), own, acted, settings)
+    assert torch.equal(found.statistics, expected.statistics)
+    assert torch.equal(found.log_probs, expected.log_probs)
+    pairs = zip(found.gradients(leaf, own), expected.gradients(leaf, own), strict=True)
+    assert all(a.dtype == torch.float32 and torch.equal(a, b) for a, b in pairs)
+
+
+def test_what_is_computed_when_it_is_asked_for_is_asked_for_once():
+    """Kernels get addresses, so a tensor of which nobody else knows must be held."""
+    logits, make = rows_of("categorical", 40, 18)
+    acted, values = acted_of(logits, make, 18)
+    asked = []
+
+    class Computed:
+        def __getattr__(self, name):
+            asked.append(name)
+            given = getattr(acted, name)
+            return None if given is None else given.clone()
+
+    settings = LossSettings(0.2, 0.05, 0.5)
+    found = ppo_loss(make(logits), values, Computed(), settings)
+    assert sorted(asked) == sorted(set(asked))
+    assert torch.equal(found.statistics, ppo_loss(make(logits), values, acted, settings).statistics)
+
+
+def test_gradients_that_the_kernels_do_not_know_are_left_to_autograd():
+    logits, make = rows_of("categorical", 20, 19)
+    acted, values = acted_of(logits, make, 19)
+    advantages = acted.advantages.clone().requires_grad_()
+    acted = dataclasses.replace(acted, advantages=advantages)
+    ppo_loss(make(logits), values, acted, LossSettings(0.2, 0.05, 0.5)).backward()
+    ratio = (make(logits).log_prob(acted.actions) - acted.log_probs[:, 0]).exp()
+    bound = torch.where(advantages > 0, ratio.clamp(max=1.2), ratio.clamp(min=0.8))
+    torch.testing.assert_close(advantages.grad, -bound / 20)
+
+
+def test_where_nothing_can_be_trained_torch_says_so():
+    logits, make = rows_of("categorical", 20, 20)
+    acted, values = acted_of(logits, make, 20)
+    found = ppo_loss(make(logits), values, acted, LossSettings(0.2, 0.05, 0.5))
+    assert found.statistics.dtype == torch.float64, "the definition was taken"
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        found.backward()
