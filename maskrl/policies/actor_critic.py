@@ -124,14 +124,21 @@ class ActorCritic(nn.Module):
     def value_reads(self) -> tuple[str, ...] | None:
         """What the value reads, where it has a network of our own to itself; None otherwise.
 
-        Such values may be computed later, and for any number of rows at once.
+        Such values may be computed later, and for any number of rows at once. A subclass may
+        read anything else, and says so itself.
         """
-        return self.critic.reads if type(self.critic) is DictEncoder else None
+        is_ours = type(self) is ActorCritic and type(self.critic) is DictEncoder
+        return self.critic.reads if is_ours else None  # type: ignore[union-attr]
 
     @property
     def packed_masks(self) -> tuple[str, ...]:
-        """Masks that may be given as `PackedMask`: the action mask, if only the heads read it."""
+        """Masks that may be given as `PackedMask`: the action mask, if only the heads read it.
+
+        A subclass may read it too, and has none, unless it says otherwise.
+        """
         encoders = (self.actor, self.critic or self.actor)
+        if type(self) is not ActorCritic:
+            return ()
         if self.action_tree is not None or self.heads.kind == "candidates":
             return ()
         if any(type(e) is not DictEncoder or FLAT_MASK in e.reads for e in encoders):
@@ -208,7 +215,16 @@ class ActorCritic(nn.Module):
         return self.masked(self.logits(obs), obs)
 
     def forward(self, obs: Mapping[str, Tensor]) -> tuple[ActionDistribution, Tensor]:
-        """Distribution and value `[B]` in one pass."""
+        """Distribution and value `[B]` in one pass; of a subclass, what it says of each."""
+        # What it is evaluated by is what it must be trained by.
+        own, ours = type(self), ActorCritic
+        says_each = (own.logits, own.distribution, own.value) != (
+            ours.logits,
+            ours.distribution,
+            ours.value,
+        )
+        if says_each and own.logits_and_value is ours.logits_and_value:
+            return self.distribution(obs), self.value(obs)
         logits, value = self.logits_and_value(obs)
         return self.masked(logits, obs), value
 

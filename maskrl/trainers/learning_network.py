@@ -57,13 +57,11 @@ class ThroughAutograd:
 
     def forward(self, obs: dict[str, Any]) -> tuple[ActionDistribution, Tensor]:
         """Distribution and values, whose graph leads to the parameters."""
-        both: Any = getattr(self._policy, "logits_and_value", None)
-        masked: Any = getattr(self._policy, "masked", None)
         self._logits = None
-        if both is not None and masked is not None:
-            logits, values = both(obs)
+        if type(self._policy) is ActorCritic:
+            logits, values = self._policy.logits_and_value(obs)
             self._logits = logits.detach()
-            return masked(logits, obs), values
+            return self._policy.masked(logits, obs), values
         return distribution_and_value(self._policy, obs)
 
     def raw_logits(self, obs: dict[str, Any]) -> Tensor | None:

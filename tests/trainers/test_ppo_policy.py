@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
 from maskrl.envs.contract import mask_space
@@ -11,6 +13,7 @@ from maskrl.masks.tree import ActionTree, Head
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.networks.normalize import ObservationNormalizer
 from maskrl.policies.actor_critic import ActorCritic, obs_to_tensors
+from maskrl.trainers.learning_network import network_of
 from maskrl.trainers.ppo import PPO
 from maskrl.trainers.ppo_config import PPOConfig
 from maskrl.trainers.ppo_policy import policy_for
@@ -71,3 +74,59 @@ def test_statistics_that_were_learned_before_may_stay_as_they_are(corridor):
         env, PPOConfig(num_envs=4, rollout_steps=8, minibatch_size=8, threads=1), policy=policy
     ).step()
     assert policy.normalizer.normalizers[0].moments.count.item() == before == 4
+
+
+class ReadsMask(ActorCritic):
+    """Value and logits know what is allowed, which the networks of their base do not."""
+
+    def logits(self, obs):
+        return super().logits(obs) + 0.3 * obs["action_mask"].float().cumsum(-1)
+
+    def value(self, obs):
+        return super().value(obs) + obs["action_mask"].float().sum(-1)
+
+
+class Colder(ActorCritic):
+    """Decides in its own way, and says so in one place."""
+
+    def distribution(self, obs):
+        return self.masked(3.0 * self.logits(obs), obs)
+
+
+class InOnePass(ActorCritic):
+    """Everything of its own, where both are computed together."""
+
+    def distribution(self, obs):
+        return self(obs)[0]
+
+    def value(self, obs):
+        return self(obs)[1]
+
+    def forward(self, obs):
+        logits, value = self.logits_and_value(obs)
+        return self.masked(3.0 * logits, obs), 7.0 + value
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("kind", [ReadsMask, Colder, InOnePass])
+def test_a_subclass_acts_and_learns_by_what_it_is_evaluated_by(corridor, kind, shared):
+    env = corridor(4)
+    network = NetworkConfig(hidden=(8,), shared=shared)
+    policy = kind(env.single_observation_space, env.single_action_space, network)
+    with torch.no_grad():  # far from uniform, so that a difference shows
+        policy.policy_head.linear.weight.mul_(100)
+    config = PPOConfig(num_envs=4, rollout_steps=8, minibatch_size=16, epochs=1, threads=1)
+    trainer = PPO(env, config, policy=policy)
+    buffer = trainer.buffer
+    trainer.collector.collect()
+    everything = np.arange(32)
+    rows = buffer.minibatch(everything, trainer.device)
+    with torch.no_grad():
+        expected = policy.distribution(rows.observations)
+        value = policy.value(rows.observations)
+        seen, learned = network_of(policy).forward(rows.observations)
+    torch.testing.assert_close(rows.values, value)
+    torch.testing.assert_close(learned, value)
+    torch.testing.assert_close(rows.log_probs[:, 0], expected.log_prob(rows.actions))
+    torch.testing.assert_close(seen.probs, expected.probs)
+    trainer.step()
