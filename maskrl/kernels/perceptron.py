@@ -204,12 +204,15 @@ def _needs_torch(upstream: Tensor) -> bool:
 
 
 def _again(ctx: Any, x: Tensor, layers: Sequence[Tensor], upstream: Tensor) -> Any:
-    """The gradients by the definition, which can be differentiated again."""
+    """The gradients by the definition, which can be differentiated again if grad is enabled."""
+    again = torch.is_grad_enabled()
     name = next(name for name, kind in KINDS.items() if kind == ctx.kind)
     needed = ctx.needs_input_grad
     places = (x, None, None, *layers)
     wanted = [t for t, need in zip(places, needed, strict=True) if need and t is not None]
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         out = layer_by_layer(x, layers, name, bare=ctx.bare)
-    found = iter(torch.autograd.grad(out, wanted, upstream, create_graph=True, allow_unused=True))
+        found = iter(
+            torch.autograd.grad(out, wanted, upstream, create_graph=again, allow_unused=True)
+        )
     return tuple(next(found) if need else None for need in needed)

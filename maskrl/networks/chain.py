@@ -79,7 +79,12 @@ class Chain:
 
     def _is_served(self, x: Tensor) -> bool:
         """Whether the layers, which are fit for it, may be one operation on these rows."""
-        return x.dtype == torch.float32 and x.is_cpu and 0 < len(x) <= self._most
+        return (
+            x.dtype == torch.float32
+            and x.is_cpu
+            and 0 < len(x) <= self._most
+            and not torch.is_autocast_enabled("cpu")
+        )
 
 
 def chain_of(encoder: nn.Module | None, head: nn.Module) -> Chain | None:
@@ -108,7 +113,9 @@ def chain_of(encoder: nn.Module | None, head: nn.Module) -> Chain | None:
 def is_watched(given: Iterable[nn.Module]) -> bool:
     """Whether calling one of the modules would do more than its forward pass."""
     return any(getattr(modules, f"_global{name}") for name in _HOOKS) or any(
-        module._compiled_call_impl is not None or any(getattr(module, name) for name in _HOOKS)
+        module._compiled_call_impl is not None
+        or "forward" in vars(module)  # put in the place of its class's own
+        or any(getattr(module, name) for name in _HOOKS)
         for module in given
     )
 

@@ -86,3 +86,45 @@ def test_some_layers_may_be_frozen():
     perceptron(x, layers, "relu", bare=True).sum().backward()
     assert layers[0].grad is None
     assert layers[2].grad is not None
+
+
+def test_a_gradient_asked_for_under_autocast_is_the_same():
+    layers, x = layers_of((3, 64, 64, 2)), torch.randn(300, 3)
+    found = []
+    for enabled in (False, True):
+        out = perceptron(x, layers, "tanh", bare=False)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            found.append(torch.autograd.grad(out, layers, torch.ones_like(out)))
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
+
+
+def test_several_gradients_at_once():
+    layers, x = layers_of((3, 4, 2)), torch.randn(5, 3)
+
+    def of_x(function):
+        return torch.autograd.functional.jacobian(
+            lambda x: function(x, layers, "tanh", bare=False), x, vectorize=True
+        )
+
+    torch.testing.assert_close(of_x(perceptron), of_x(layer_by_layer))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+def test_forward_mode():
+    layers, x, tangent = layers_of((3, 4, 2)), torch.randn(5, 3), torch.randn(5, 3)
+    found = []
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, tangent)
+        for function in (perceptron, layer_by_layer):
+            out = function(dual, layers, "relu", bare=False)
+            found.append(torch.autograd.forward_ad.unpack_dual(out).tangent)
+    torch.testing.assert_close(*found)
+
+
+def test_tensors_of_ones_own_kind_are_left_to_torch():
+    class Mine(torch.Tensor):
+        pass
+
+    layers = layers_of((3, 4))
+    assert not takes(torch.randn(5, 3).as_subclass(Mine), widest(layers))
+    assert widest([layers[0].detach().as_subclass(Mine), layers[1]]) == 0

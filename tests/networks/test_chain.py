@@ -112,6 +112,23 @@ def test_a_hook_on_all_modules_is_not_passed_over():
         handle.remove()
 
 
+def test_another_forward_pass_is_not_passed_over():
+    for module in (0, 1):
+        pair = network()
+        pair[module].forward = lambda x: x
+        assert chain_of(*pair) is None
+
+
+def test_autocast_is_obeyed():
+    """The product's result is then half as long as what kernels would write."""
+    encoder, head = network(hidden=(64, 64))
+    chain, obs = chain_of(encoder, head), {"x": torch.randn(300, 5)}
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        got, want = chain(obs), head(encoder(obs))
+    assert got.dtype == torch.bfloat16
+    assert torch.equal(got, want)
+
+
 def test_weights_that_are_computed_have_no_chain():
     encoder, head = network()
     parametrizations.weight_norm(encoder.trunk.layers[0])
