@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from maskrl.kernels.perceptron import KINDS, backward_layers, forward_layers, takes, widest
 from maskrl.networks.chain import chain_of, is_watched
-from maskrl.networks.encoders import DictEncoder, FlatNumbers
+from maskrl.networks.encoders import DictEncoder, FlatNumbers, OneHot
 from maskrl.networks.heads import PolicyHead, ValueHead
 from maskrl.networks.mlp import COMPILED
 
@@ -42,8 +42,8 @@ class Towers:
     ) -> None:
         self._encoder = encoders[0]
         self._kind = KINDS[activation]
-        trunks: list[list[Tensor]] = [list(e.trunk.layers.parameters()) for e in encoders]
-        lasts: list[list[Tensor]] = [[head.weight, head.bias] for head in heads]
+        trunks: list[list[Tensor]] = [_weights(*e.trunk.layers) for e in encoders]
+        lasts: list[list[Tensor]] = [_weights(head) for head in heads]
         self._trunk: list[Tensor] = []
         self._is_shared = encoders[0] is encoders[1]
         if self._is_shared:
@@ -67,7 +67,7 @@ class Towers:
         """
         with torch.no_grad():
             x = None if self._key is None else obs[self._key]
-            if x is None or x.ndim != 2:
+            if x is None or x.ndim != 2 or not x.is_floating_point():
                 x = self._encoder.joined(obs)
             if not takes(x, self._widest):
                 return None
@@ -135,16 +135,21 @@ class _Room:
         self, x: Tensor, trunk: Sequence[Tensor], towers: Sequence[Sequence[Tensor]]
     ) -> None:
         def outputs(layers: Sequence[Tensor]) -> list[Tensor]:
-            return [torch.empty(x.shape[0], bias.shape[0]) for bias in layers[1::2]]
+            return [x.new_empty(x.shape[0], bias.shape[0]) for bias in layers[1::2]]
 
         def inputs(layers: Sequence[Tensor]) -> list[Tensor]:
-            return [torch.empty(x.shape[0], weight.shape[1]) for weight in layers[::2]]
+            return [x.new_empty(x.shape[0], weight.shape[1]) for weight in layers[::2]]
 
         self.trunk, self.trunk_gradients = outputs(trunk), inputs(trunk)
         self.towers = [outputs(layers) for layers in towers]
         self.gradients = [inputs(layers) for layers in towers]
         logits, values = self.towers[0][-1], self.towers[1][-1].view(-1)
         self.leaves = logits.detach().requires_grad_(), values.detach().requires_grad_()
+
+
+def _weights(*layers: nn.Module) -> list[Tensor]:
+    """Weight and bias of linear layers, one after the other."""
+    return [tensor for layer in layers for tensor in (layer.weight, layer.bias)]  # type: ignore[misc]
 
 
 def _gradients(layers: Sequence[Tensor]) -> list[Tensor]:
@@ -183,6 +188,8 @@ def towers_of(
         return None
     towers = Towers((first, second), (policy_head.linear, value_head.linear), activation)
     mine = {id(p) for p in towers.parameters}
+    if len(mine) < len(towers.parameters):  # a weight in two places has the sum as gradient
+        return None
     modules = [module for module in (actor, critic, *heads) if module is not None]
     others = [p for module in modules for p in module.parameters() if id(p) not in mine]
     return None if others or not all(_is_plain(p) for p in towers.parameters) else towers
@@ -192,6 +199,9 @@ def _read_the_same(first: DictEncoder, second: DictEncoder) -> bool:
     """Whether the parts of both, which have no parameters, make the same of an observation."""
     parts = list(zip(first.parts, second.parts, strict=False))
     if first.keys != second.keys or any(type(a) is not type(b) for a, b in parts):
+        return False
+    # A part of one's own may read differently by what no state dict shows, or at every call.
+    if any(type(a) not in (FlatNumbers, OneHot) for a, _ in parts):
         return False
     if any(is_watched([a, b]) for a, b in parts):
         return False

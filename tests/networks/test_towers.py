@@ -70,6 +70,23 @@ def test_rows_of_doubles_are_not_served():
     assert policy.towers() is None
 
 
+def test_memory_has_the_type_of_the_rows_whatever_the_default_is():
+    policy, obs = policy_of(spaces.Dict(FLAT)), observation(4)
+    towers, expected = policy.towers(), policy.value(obs)
+    torch.set_default_dtype(torch.float64)
+    try:
+        torch.testing.assert_close(towers.forward(obs)[1], expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_whole_numbers_are_served():
+    numbers = {"steps": spaces.Box(-3, 3, (4,), np.int8), "action_mask": MASK}
+    policy = policy_of(spaces.Dict(numbers))
+    obs = {"steps": torch.arange(8, dtype=torch.int8).reshape(2, 4)}
+    torch.testing.assert_close(policy.towers().forward(obs), policy.logits_and_value(obs))
+
+
 def hooked(policy):
     policy.actor.trunk.register_forward_hook(lambda *_: None)
 
@@ -98,6 +115,34 @@ def another_reader(policy):
     policy.critic = make_encoder(spaces.Dict(FLAT), policy.config)
 
 
+def tied_between(policy):
+    policy.critic.trunk = policy.actor.trunk
+
+
+def tied_within(policy):
+    policy.actor.trunk.layers[1].weight = policy.critic.trunk.layers[1].weight
+
+
+def patched(policy):
+    policy.value_head.forward = lambda features: features[:, 0]
+
+
+class Scaled(nn.Module):
+    """A part of one's own, whose factor no state dict shows."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor, self.out_features = factor, 6
+
+    def forward(self, x):
+        return self.factor * x.flatten(1)
+
+
+def own_part(policy):
+    at = policy.actor.keys.index("vector")
+    policy.actor.parts[at], policy.critic.parts[at] = Scaled(2.0), Scaled(3.0)
+
+
 def unbiased(policy):
     policy.actor.trunk.layers[0].bias = None
 
@@ -113,6 +158,10 @@ def unbiased(policy):
         reparametrised,
         another_activation,
         another_reader,
+        tied_between,
+        tied_within,
+        patched,
+        own_part,
     ],
 )
 def test_what_a_perceptron_does_not_do_is_left_to_autograd(change):
