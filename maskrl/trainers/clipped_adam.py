@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
+import torch.optim.optimizer as optimizers
 from torch import Tensor, nn
 
 from maskrl.kernels.adam import (
@@ -27,6 +29,9 @@ from maskrl.kernels.adam import (
 _NOTHING = torch.empty(0)
 """Stands for a gradient that was not looked at yet."""
 
+_NOT_COMPUTED = ("weight_decay", "amsgrad", "maximize", "capturable", "differentiable")
+"""Settings of torch's optimiser, given to a group later, that the kernel does not know."""
+
 
 class ClippedAdam(torch.optim.Adam):
     """Adam that clips before it steps.
@@ -38,14 +43,10 @@ class ClippedAdam(torch.optim.Adam):
     """
 
     def __init__(self, parameters: Iterable[Tensor], *, lr: float, eps: float) -> None:
-        self._trained = list(parameters)
-        float32 = all(p.dtype == torch.float32 for p in self._trained)
-        fused = float32 and self._trained[0].device.type in ("cpu", "cuda")
-        super().__init__(self._trained, lr=lr, eps=eps, fused=fused)
-        self._seen: list[Tensor | None] = []
-        self._is_served = float32 and all(p.is_cpu and p.is_contiguous() for p in self._trained)
-        self._table = np.zeros((len(self._trained), COLUMNS), np.int64)
-        self._address = self._table.ctypes.data
+        trained = list(parameters)
+        float32 = all(p.dtype == torch.float32 for p in trained)
+        fused = float32 and trained[0].device.type in ("cpu", "cuda")
+        super().__init__(trained, lr=lr, eps=eps, fused=fused)
         self.look_again()
 
     def clipped_step(self, limit: float | None) -> Tensor | float:
@@ -75,7 +76,12 @@ class ClippedAdam(torch.optim.Adam):
 
     def _fill_table(self) -> bool:
         """Write down where everything is; False where torch has to do the step."""
-        if self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks:
+        if (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or optimizers._global_optimizer_pre_hooks
+            or optimizers._global_optimizer_post_hooks
+        ):
             return False
         for k, parameter in enumerate(self._trained):
             gradient = parameter.grad
@@ -84,7 +90,7 @@ class ClippedAdam(torch.optim.Adam):
             row = [0] * COLUMNS
             if gradient is not None:
                 state = self.state.get(parameter)
-                if not state or not _is_plain(gradient):
+                if not state or not all(_is_plain(x) for x in (gradient, *state.values())):
                     return False
                 row[PARAMETER], row[GRADIENT] = parameter.data_ptr(), gradient.data_ptr()
                 row[AVERAGE] = state["exp_avg"].data_ptr()
@@ -95,9 +101,35 @@ class ClippedAdam(torch.optim.Adam):
         return True
 
     def look_again(self) -> None:
-        """Expect parameters and state to be elsewhere: after loading, and after pauses."""
-        self._seen = [_NOTHING] * len(self._trained)
+        """Expect parameters, settings and state to be others: after loading, and after pauses."""
+        self._trained = [p for group in self.param_groups for p in group["params"]]
+        self._seen: list[Tensor | None] = [_NOTHING] * len(self._trained)
+        self._table = np.zeros((len(self._trained), COLUMNS), np.int64)
+        self._address = self._table.ctypes.data
+        # One group without what the kernel does not compute, whose steps nobody counts.
+        self._is_served = (
+            len(self.param_groups) == 1
+            and not any(self.param_groups[0].get(name) for name in _NOT_COMPUTED)
+            and "step" not in vars(self)
+            and all(_is_plain(p) for p in self._trained)
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a loaded state, or be a copy."""
+        super().__setstate__(state)
+        self.look_again()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Train more parameters."""
+        super().add_param_group(param_group)
+        self.look_again()
 
 
-def _is_plain(gradient: Tensor) -> bool:
-    return gradient.dtype == torch.float32 and gradient.is_contiguous() and gradient.is_cpu
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether the kernel may read it: float32 on the CPU, in one piece, nobody's own kind."""
+    return (
+        type(tensor) in (Tensor, nn.Parameter)
+        and tensor.dtype == torch.float32
+        and tensor.is_cpu
+        and tensor.is_contiguous()
+    )

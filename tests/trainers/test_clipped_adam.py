@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from maskrl.trainers.clipped_adam import ClippedAdam
 
@@ -115,3 +117,97 @@ def test_a_graph_from_before_a_step_is_refused_after_it():
         ours.clipped_step(0.5)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"weight_decay": 0.1}, {"amsgrad": True}, {"maximize": True}], ids=str
+)
+def test_settings_that_the_kernel_does_not_know_are_torchs(settings):
+    """Given from the start to torch's optimiser, and to the group of ours."""
+    mine, ours, other, theirs = pair()
+    for group in (*ours.param_groups, *theirs.param_groups):
+        group.update(settings)
+    ours.look_again()
+    for step in range(5):
+        give_gradients(mine, other, step)
+        ours.clipped_step(0.5)
+        nn.utils.clip_grad_norm_(other, 0.5)
+        theirs.step()
+    for p, q in zip(mine, other, strict=True):
+        assert torch.equal(p, q)
+
+
+def test_parameters_that_are_added_are_trained():
+    mine, ours, other, _ = pair()
+    extra = torch.ones(2, requires_grad=True)
+    ours.add_param_group({"params": [extra], "lr": 1.0})
+    for step in range(3):
+        give_gradients(mine, other, step)
+        extra.grad = torch.ones(2)
+        ours.clipped_step(None)
+    torch.testing.assert_close(extra.detach(), torch.full((2,), -2.0), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_step_their_own_parameters(copied):
+    mine, ours, other, _ = pair()
+    for step in range(2):
+        give_gradients(mine, other, step)
+        ours.clipped_step(0.5)
+    twin = copied(ours)
+    before = [p.detach().clone() for p in mine]
+    twins = twin.param_groups[0]["params"]
+    give_gradients(twins, mine, 2)
+    twin.clipped_step(0.5)
+    assert all(torch.equal(p, q) for p, q in zip(mine, before, strict=True))
+    ours.clipped_step(0.5)
+    assert all(torch.equal(p, q) for p, q in zip(mine, twins, strict=True))
+
+
+def test_a_state_of_torchs_is_gone_on_with():
+    mine, ours, other, theirs = pair()
+    for step in range(3):
+        give_gradients(mine, other, step)
+        theirs.step()
+    with torch.no_grad():
+        for p, q in zip(mine, other, strict=True):
+            p.copy_(q)
+    ours.load_state_dict(copy.deepcopy(theirs.state_dict()))
+    for step in range(3, 6):
+        give_gradients(mine, other, step)
+        ours.clipped_step(None)
+        theirs.step()
+    for p, q in zip(mine, other, strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
+
+
+def test_who_counts_steps_or_listens_to_all_optimisers_is_told():
+    mine, ours, other, _ = pair()
+    heard = []
+    handle = register_optimizer_step_post_hook(lambda *_: heard.append(1))
+    try:
+        for step in range(3):
+            give_gradients(mine, other, step)
+            ours.clipped_step(0.5)
+    finally:
+        handle.remove()
+    assert len(heard) == 3
+    scheduler = torch.optim.lr_scheduler.LambdaLR(ours, lambda _: 0.5)
+    ours.look_again()
+    ours.clipped_step(0.5)
+    scheduler.step()  # warns if no step was seen before it
+
+
+def test_parameters_that_became_double_are_torchs():
+    mine, ours, other, theirs = pair()
+    for step in range(6):
+        if step == 3:
+            for optimizer, trained in ((ours, mine), (theirs, other)):
+                for p in trained:
+                    p.grad, p.data = None, p.data.double()
+                optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        give_gradients(mine, other, step)
+        ours.clipped_step(None)
+        theirs.step()
+    for p, q in zip(mine, other, strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
