@@ -36,11 +36,21 @@ class LearningNetwork(Protocol):
 
 def network_of(policy: nn.Module) -> LearningNetwork:
     """The fastest of the ways that lead through a policy."""
-    towers = policy.towers() if isinstance(policy, ActorCritic) else None
     through = ThroughAutograd(policy)
-    if towers is None or not isinstance(policy, ActorCritic):
+    if not isinstance(policy, ActorCritic) or _needs_autograd(policy):
         return through
-    return ThroughTowers(policy, towers, through)
+    towers = policy.towers()
+    return through if towers is None else ThroughTowers(policy, towers, through)
+
+
+def _needs_autograd(policy: ActorCritic) -> bool:
+    """Whether something beside the networks depends on a graph, or takes their place."""
+    normalizer = policy.normalizer
+    return (
+        torch.is_anomaly_enabled()
+        or not {"logits_and_value", "normalized", "masked"}.isdisjoint(vars(policy))
+        or (normalizer is not None and any(p.requires_grad for p in normalizer.parameters()))
+    )
 
 
 class ThroughAutograd:

@@ -20,6 +20,8 @@ from maskrl.distributions import ConditionalCategorical
 from maskrl.errors import ConfigError, RatioDriftError
 from maskrl.masks.heads import masks_along, starts_of
 from maskrl.masks.tree import FLAT_MASK, ActionTree
+from maskrl.networks.chain import is_watched
+from maskrl.networks.encoders import DictEncoder
 from maskrl.objectives import mean_over, normalize_advantages
 from maskrl.objectives.ppo_loss import STATISTICS, LossSettings, PPOLoss, ppo_loss
 from maskrl.policies.action_heads import ActionDistribution, ActionHeads, mass_outside
@@ -91,6 +93,8 @@ class PPOUpdate:
             advantages.copy_(normalize_advantages(advantages, keep))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
+        # What is not trained any more must not move by a gradient of before.
+        self.optimizer.zero_grad()
         self.optimizer.look_again()
         settings = LossSettings(
             config.clip, entropy_coef, config.value_coef, config.value_clip, config.ratio
@@ -127,8 +131,9 @@ class PPOUpdate:
     def _reader(self, buffer: RolloutBuffer) -> MinibatchReader:
         """What cuts minibatches: as bits and into the same memory where the policy is ours."""
         packed = getattr(self.policy, "packed_masks", ()) if self.device.type == "cpu" else ()
-        reuse = type(self.policy) is ActorCritic
-        return MinibatchReader(buffer, self.device, packed=packed, reuse=reuse)
+        return MinibatchReader(
+            buffer, self.device, packed=packed, reuse=_keeps_nothing(self.policy)
+        )
 
     def _entropy_estimate(self, distribution: ActionDistribution) -> Tensor | None:
         """Entropies `[M]`, estimated for a tree with too many prefixes; None if they are exact."""
@@ -144,6 +149,14 @@ class PPOUpdate:
         parts = -(-rows // min(self.config.minibatch_size, rows))
         for _ in range(self.config.epochs):
             yield from torch.randperm(rows, generator=self.shuffle).tensor_split(parts)
+
+
+def _keeps_nothing(policy: nn.Module) -> bool:
+    """Whether nobody can hold on to the observations that a policy is given."""
+    if type(policy) is not ActorCritic or is_watched(policy.modules()):
+        return False
+    encoders = (policy.actor, policy.actor if policy.critic is None else policy.critic)
+    return all(type(encoder) is DictEncoder for encoder in encoders)
 
 
 def _kl(loss: PPOLoss) -> float:

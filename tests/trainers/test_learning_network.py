@@ -131,3 +131,32 @@ def test_more_rows_than_one_pass_is_worth_go_through_autograd(monkeypatch):
     found = gradients(policy, network_of(policy), batch, settings)
     for mine, other in zip(found[2], expected[2], strict=True):
         assert torch.equal(mine, other)
+
+
+class Scales(nn.Module):
+    """A normaliser that learns by gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(5))
+
+    def forward(self, obs):
+        return {**obs, "observation": obs["observation"] * self.scale}
+
+
+def test_a_normaliser_that_learns_gets_its_gradient():
+    policy, buffer = make("discrete")
+    policy.normalizer = Scales()
+    batch = buffer.minibatch(np.arange(T * B), CPU)
+    gradients(policy, network_of(policy), batch, LossSettings(0.2, 0.03, 0.5))
+    assert policy.normalizer.scale.grad.abs().sum() > 0.0
+
+
+def test_who_looks_for_anomalies_or_changes_a_method_gets_a_graph():
+    policy, _ = make("discrete")
+    with torch.autograd.set_detect_anomaly(True):
+        assert isinstance(network_of(policy), ThroughAutograd)
+    assert isinstance(network_of(policy), ThroughTowers)
+    both = policy.logits_and_value
+    policy.logits_and_value = lambda obs: both(obs)
+    assert isinstance(network_of(policy), ThroughAutograd)

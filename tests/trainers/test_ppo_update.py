@@ -13,6 +13,7 @@ from maskrl.distributions import MaskedCategorical
 from maskrl.envs.contract import mask_space
 from maskrl.errors import ConfigError, RatioDriftError
 from maskrl.masks.tree import ActionTree, Head
+from maskrl.networks.heads import ValueHead
 from maskrl.policies.actor_critic import ActorCritic, trusted
 from maskrl.trainers.ppo_config import PPOConfig
 from maskrl.trainers.ppo_update import PPOUpdate
@@ -337,3 +338,58 @@ def test_ratio_in_double_precision_is_closer_still():
     again = policy.distribution({key: x[order] for key, x in obs.items()})
     now = again.log_prob(action[order])
     assert (torch.expm1(now - then[order]).abs() <= 1e-10).all()
+
+
+def test_layers_that_were_frozen_meanwhile_stay_as_they_are(policy):
+    update = make_update(policy)
+    for _ in range(2):
+        learn(update, make_rollout(policy))
+    policy.actor.requires_grad_(False)
+    before = {name: p.detach().clone() for name, p in policy.named_parameters()}
+    learn(update, make_rollout(policy))
+    for name, parameter in policy.named_parameters():
+        assert torch.equal(parameter, before[name]) is name.startswith("actor."), name
+
+
+def test_a_module_that_was_exchanged_does_not_shorten_the_gradient(policy):
+    update = make_update(policy)
+    learn(update, make_rollout(policy))
+    old = policy.value_head.linear.weight
+    old.grad = torch.full_like(old, 1e6)
+    policy.value_head = ValueHead(64)
+    before = old.detach().clone()
+    metrics = learn(update, make_rollout(policy))
+    assert torch.equal(old, before)
+    assert metrics["grad_norm"] < 1e3
+
+
+class Keeping(nn.Module):
+    """An encoder of one's own that keeps what it saw."""
+
+    out_features = 3
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.kept = nn.Parameter(torch.ones(3)), []
+
+    def forward(self, obs):
+        self.kept.append(obs["observation"])
+        return obs["observation"] * self.scale
+
+
+@pytest.mark.parametrize("how", ["encoder", "hook"])
+def test_observations_that_somebody_keeps_are_not_overwritten(how):
+    torch.manual_seed(0)
+    encoder = Keeping() if how == "encoder" else None
+    policy = ActorCritic(SPACE, spaces.Discrete(A), encoder=encoder, empty="idle")
+    buffer = make_rollout(policy)
+    kept = []
+    if how == "encoder":
+        kept = policy.actor.kept
+        kept.clear()
+    else:
+        policy.actor.parts[0].register_forward_hook(lambda _, given, __: kept.append(given[0]))
+    learn(make_update(policy, minibatch_size=8), buffer)
+    seen = torch.cat(kept)
+    rows = torch.from_numpy(buffer.features["observation"][:T].reshape(T * B, 3))
+    torch.testing.assert_close(seen.sort(0).values, rows.sort(0).values, rtol=0, atol=0)
