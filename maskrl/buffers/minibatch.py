@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from maskrl.buffers.rollout import RolloutBuffer
 
 _MOST_ROOMS = 4
+_NO_POSITIONS = (torch.bool, torch.complex64, torch.complex128)
 _NOTED = ("actions", "log_probs", "values", "advantages", "returns")
 
 
@@ -76,7 +77,8 @@ class MinibatchReader:
         self._rows = rows = buffer.steps * buffer.num_envs
 
         def flat(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return {k: x[: buffer.steps].reshape(rows, *x.shape[2:]) for k, x in arrays.items()}
+            parts = {k: x[: buffer.steps].reshape(rows, *x.shape[2:]) for k, x in arrays.items()}
+            return {k: np.ascontiguousarray(x) for k, x in parts.items()}
 
         self._features, self._bits = flat(buffer.features), flat(buffer.bits)
         self._noted = flat({name: getattr(buffer, name) for name in _NOTED})
@@ -87,10 +89,15 @@ class MinibatchReader:
         """Rows at the flat positions `index` `[M]`, with `reuse` valid until the next call.
 
         Raises:
-            IndexError: A position is not one of the rollout.
+            IndexError: A position is not one of the rollout, or no whole number.
         """
         where = index if isinstance(index, Tensor) else torch.from_numpy(np.asarray(index))
-        where = where.to(torch.int64).contiguous()
+        if where.ndim != 1 or where.dtype in _NO_POSITIONS or where.is_floating_point():
+            raise IndexError(
+                f"minibatch: index has shape {tuple(where.shape)} and dtype {where.dtype}; "
+                "expected whole numbers [M], the positions of rows"
+            )
+        where = where.to("cpu", torch.int64).contiguous()
         rows = len(where)
         room = self._rooms.get(rows) or self._room(rows)
         if gather(room.address, room.arrays, where.data_ptr(), rows, self._rows) != 0:
@@ -106,6 +113,10 @@ class MinibatchReader:
             observations = {key: x.to(self._device) for key, x in observations.items()}
             noted = {key: None if x is None else x.to(self._device) for key, x in noted.items()}
         return Minibatch(where, observations, **noted)  # type: ignore[arg-type]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies have memory, and so addresses, of their own."""
+        return {**vars(self), "_rooms": {}}
 
     def _room(self, rows: int) -> _Room:
         buffer = self._buffer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -82,3 +84,34 @@ def test_rows_are_kept_where_somebody_decided(buffer):
 def test_places_that_are_not_there_are_refused(buffer, wrong):
     with pytest.raises(IndexError, match=r"positions .* not all among the 12 rows"):
         MinibatchReader(buffer, CPU)(np.array([0, wrong]))
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.array([True, False]), np.array([0.7, 2.0]), np.array([[0, 1]]), np.array(1)]
+)
+def test_what_is_no_list_of_positions_is_refused(buffer, wrong):
+    with pytest.raises(IndexError, match=r"expected whole numbers \[M\]"):
+        MinibatchReader(buffer, CPU)(wrong)
+
+
+def test_no_rows(buffer):
+    batch = MinibatchReader(buffer, CPU, packed=("action_mask",), reuse=True)(np.arange(0))
+    assert batch.values.shape == (0,)
+    assert batch.observations["action_mask"].shape == (0, A)
+
+
+def test_a_copy_has_memory_of_its_own(buffer):
+    read = MinibatchReader(buffer, CPU, reuse=True)
+    first = read(np.array([1, 2]))
+    kept = first.values.clone()
+    other = copy.deepcopy(read)(np.array([7, 0]))
+    assert torch.equal(first.values, kept)
+    assert equal(other, buffer.minibatch(np.array([7, 0]), CPU))
+
+
+def test_arrays_that_are_parts_of_larger_ones(buffer):
+    larger = np.zeros((T, B, 2), np.float32)
+    larger[..., 0] = buffer.values
+    buffer.values = larger[..., 0]
+    read = MinibatchReader(buffer, CPU)(np.arange(T * B))
+    np.testing.assert_array_equal(read.values, buffer.values.reshape(-1))
