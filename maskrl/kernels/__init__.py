@@ -6,6 +6,11 @@ serves a call, `contract` says what a backend must offer.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from maskrl.caches import drop_stale_caches
 from maskrl.kernels.dispatch import get_backend, register_backend, set_backend
+
+drop_stale_caches(Path(__file__).resolve().parent)
 
 __all__ = ["get_backend", "register_backend", "set_backend"]

@@ -6,10 +6,16 @@ and imports no game. Settings that make an algorithm learn a world well are its 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gymnasium
 
+from maskrl.caches import drop_stale_caches
 from maskrl.envs.construct import LazyCallable
 from maskrl.envs.registry import EnvEntry, register
+
+# Nothing compiled is loaded before a game is imported, and games are imported later.
+drop_stale_caches(Path(__file__).resolve().parent)
 
 PANDA = "maskrl.envs.games.panda"
 OUTPOST = "maskrl.envs.games.outpost"
