@@ -156,6 +156,11 @@ class RolloutBuffer:
         for key in self.masks:
             self._pack(key, 0)
 
+    def end_early(self, t: int) -> None:
+        """Let the rollout have ended with the observation written last, that before step `t`."""
+        for array in self.features.values():
+            array[self.steps] = array[t]
+
     def observation(self, t: int) -> dict[str, Tensor]:
         """The observation at `t` as views; its masks are those written last."""
         return self._rows[t]

@@ -79,6 +79,7 @@ class RolloutCollector:
         self._answered = False
         self._choices: Choices | None = None
         self._record = EpisodeRecord(env.num_envs)
+        self._counted = 0  # steps of the present rollout that are in the record
         self.illegal_actions = 0
         # As the environments give them: their sums are logged in full precision.
         self._rewards = np.zeros(buffer.rewards.shape, np.float64)
@@ -122,36 +123,45 @@ class RolloutCollector:
         is_tree = isinstance(buffer.heads, ActionTree) and len(buffer.action_masks) > 0
         action_space = self.env.single_action_space
         obs = buffer.observation(0)
+        done = self._counted = 0
         finals: list[dict[str, np.ndarray]] = []
         final_index: list[np.ndarray] = []
         with torch.inference_mode():
-            for t in range(buffer.steps):
-                self._mark_idle(t)
-                distribution = self._decide(t, obs, with_value=value_reads is None)
-                try:
-                    action, log_prob = self._sample(distribution)
-                except NonFiniteLogitsError as error:
-                    raise NonFiniteLogitsError(self._diagnosis(t, error)) from error
-                self._action_rows[t].copy_(action)
-                if is_tree:
-                    self._look_at_tree(t)
-                row = self._log_prob_rows[t]
-                row.copy_(log_prob if log_prob.shape == row.shape else log_prob.reshape(row.shape))
-                # A copy, because some environments write into the actions they are given.
-                given, rewards[t], buffer.terminated[t], truncated, infos = step(
-                    env_actions(buffer.actions[t], action_space)
-                )
-                obs = buffer.write_observation(t + 1, given)
-                buffer.truncated[t] = truncated
-                if np.count_nonzero(truncated):
-                    cut = np.flatnonzero(buffer.truncated[t] & ~buffer.terminated[t])
-                    if cut.size:
-                        finals.append(final_observations(infos, cut))
-                        final_index.append(t * buffer.num_envs + cut)
+            try:
+                for t in range(buffer.steps):
+                    self._mark_idle(t)
+                    distribution = self._decide(t, obs, with_value=value_reads is None)
+                    try:
+                        action, log_prob = self._sample(distribution)
+                    except NonFiniteLogitsError as error:
+                        raise NonFiniteLogitsError(self._diagnosis(t, error)) from error
+                    self._action_rows[t].copy_(action)
+                    if is_tree:
+                        self._look_at_tree(t)
+                    row = self._log_prob_rows[t]
+                    row.copy_(
+                        log_prob if log_prob.shape == row.shape else log_prob.reshape(row.shape)
+                    )
+                    # A copy, because some environments write into the actions they are given.
+                    given, rewards[t], buffer.terminated[t], truncated, infos = step(
+                        env_actions(buffer.actions[t], action_space)
+                    )
+                    obs = buffer.write_observation(t + 1, given)
+                    buffer.truncated[t] = truncated
+                    done = t + 1
+                    if np.count_nonzero(truncated):
+                        cut = np.flatnonzero(buffer.truncated[t] & ~buffer.terminated[t])
+                        if cut.size:
+                            finals.append(final_observations(infos, cut))
+                            final_index.append(t * buffer.num_envs + cut)
+            finally:
+                # Whatever ends a rollout early, what happened until then has happened.
+                self._catch_up(done)
+                if done < buffer.steps:
+                    buffer.end_early(done)
             successors = self._successors(obs, finals, final_index, value_reads)
         buffer.rewards[...] = rewards
         self._refuse_strange_rewards()
-        self._record.add(rewards, buffer.terminated | buffer.truncated)
         if buffer.heads is None:
             illegal = buffer.illegal()
         else:
@@ -333,9 +343,11 @@ class RolloutCollector:
         )
 
     def _catch_up(self, t: int) -> None:
-        """Count the steps of this rollout before `t`, because a message will speak of them."""
-        ended = self.buffer.terminated[:t] | self.buffer.truncated[:t]
-        self._record.add(self._rewards[:t], ended)
+        """Count the steps of this rollout before `t` that were not counted yet."""
+        steps = slice(self._counted, t)
+        ended = self.buffer.terminated[steps] | self.buffer.truncated[steps]
+        self._record.add(self._rewards[steps], ended)
+        self._counted = t
 
     def _refuse_strange_rewards(self) -> None:
         rewards = self.buffer.rewards

@@ -157,6 +157,45 @@ def test_rollouts_join_without_a_seam(corridor):
     assert short.episode_metrics() == long.episode_metrics()
 
 
+@pytest.mark.parametrize("at", [0, 1, 7, 23])
+def test_a_rollout_that_is_broken_off_loses_nothing(corridor, at):
+    """A second Ctrl-C, as in a notebook where training then goes on: no step is forgotten."""
+
+    class Stopped(corridor):
+        steps, finished, broken = 0, 0, False
+
+        def step(self, actions):
+            if self.steps == at and not self.broken:
+                self.broken = True
+                raise KeyboardInterrupt
+            self.steps += 1
+            out = super().step(actions)
+            self.finished += int((out[2] | out[3]).sum())
+            return out
+
+    acting = collector(Stopped(4, limit=6), 24)
+    with pytest.raises(KeyboardInterrupt):
+        acting.collect()
+    acting.collect()
+    env = acting.env
+    assert env.steps == at + 24 and env.illegal_actions == 0
+    assert acting.episodes == env.finished
+    np.testing.assert_array_equal(acting.get_state()[0]["running_length"], env.time)
+
+
+def test_steps_before_a_strange_reward_are_counted(corridor):
+    class Strange(corridor):
+        def step(self, actions):
+            out = super().step(actions)
+            out[1][2] = np.nan if self.time[2] == 4 else out[1][2]
+            return out
+
+    acting = collector(Strange(4, limit=20, length=40), 8)
+    with pytest.raises(ConfigError, match="environment 2 of 4 gave the reward nan at step 3 of"):
+        acting.collect()
+    np.testing.assert_array_equal(acting.get_state()[0]["running_length"], acting.env.time)
+
+
 def test_gymnasiums_vector_environment_gives_the_same(corridor, corridor_env):
     """Object arrays of final observations and a mask in info, against our own format."""
     ours = GymnasiumVectorEnv([lambda: adapt(corridor_env())] * 3)
