@@ -58,13 +58,14 @@ class ClippedAdam(torch.optim.Adam):
         Returns:
             The norm before clipping.
         """
-        limit = math.inf if limit is None else limit
+        limit = math.inf if limit is None else float(limit)
         if not self._is_served or not self._fill_table():
             norm = nn.utils.clip_grad_norm_(self._trained, limit)
             self.step()
             return norm
         group = self.param_groups[0]
-        beta1, beta2 = group["betas"]
+        # Numbers of another type would have the kernel compiled again.
+        beta1, beta2 = (float(beta) for beta in group["betas"])
         rate, eps = float(group["lr"]), float(group["eps"])
         # Without a limit the factor is infinity over the norm, and so 1.
         found: float = clipped_adam(

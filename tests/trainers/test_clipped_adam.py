@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from maskrl.kernels.adam import clipped_adam
 from maskrl.trainers.clipped_adam import ClippedAdam
 
 
@@ -57,6 +58,17 @@ def test_many_steps_equal_torchs(limit, dtype):
         assert mine_state.keys() == their_state.keys()
         for name, value in their_state.items():
             torch.testing.assert_close(mine_state[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_whole_numbers_and_tensors_as_settings_compile_nothing():
+    mine, ours, other, _ = pair()
+    give_gradients(mine, other, 0)
+    for _ in range(2):
+        ours.clipped_step(0.5)
+    before = len(clipped_adam.signatures)
+    ours.param_groups[0].update(lr=torch.tensor(0.01), eps=1, betas=(torch.tensor(0.9), 0))
+    ours.clipped_step(1)
+    assert len(clipped_adam.signatures) == before
 
 
 def test_parameters_without_a_gradient_stay_as_they_are():
