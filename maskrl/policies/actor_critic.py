@@ -127,8 +127,9 @@ class ActorCritic(nn.Module):
         Such values may be computed later, and for any number of rows at once. A subclass may
         read anything else, and says so itself.
         """
-        is_ours = type(self) is ActorCritic and type(self.critic) is DictEncoder
-        return self.critic.reads if is_ours else None  # type: ignore[union-attr]
+        if type(self) is not ActorCritic:
+            return None
+        return self.critic.reads if type(self.critic) is DictEncoder else None
 
     @property
     def packed_masks(self) -> tuple[str, ...]:
@@ -157,6 +158,12 @@ class ActorCritic(nn.Module):
     def normalized(self, obs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The observation as the encoders read it."""
         return obs if self.normalizer is None else self.normalizer(obs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Be a copy: one made while a trainer vouches for the masks is not vouched for."""
+        super().__setstate__(state)
+        self._trusted = False
+        self._actor_chain = self._critic_chain = None
 
     @classmethod
     def from_spaces(
