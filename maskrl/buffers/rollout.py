@@ -94,6 +94,13 @@ class RolloutBuffer:
         self.idle = np.zeros((steps, num_envs), np.bool_)
         self.advantages = np.zeros((steps, num_envs), np.float32)
         self.returns = np.zeros((steps, num_envs), np.float32)
+        self._empty = np.zeros(steps, np.int64)
+        self._complete = False
+        self._look_at_memory()
+
+    def _look_at_memory(self) -> None:
+        """Make the views of the arrays, and the tables of where they are."""
+        steps = self.steps
         self._rows: list[dict[str, Tensor]] = [
             {
                 **{key: torch.from_numpy(array[t]) for key, array in self.features.items()},
@@ -109,8 +116,16 @@ class RolloutBuffer:
             key: _BitWriter(current, self.bits[key], *self._counted(key))
             for key, current in self.masks.items()
         }
-        self._empty = np.zeros(steps, np.int64)
-        self._complete = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies have arrays, and so views, of their own."""
+        views = ("_rows", "_flat", "_writers")
+        return {name: value for name, value in vars(self).items() if name not in views}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Be a copy."""
+        vars(self).update(state)
+        self._look_at_memory()
 
     def _counted(self, key: str) -> tuple[int, ...]:
         """Where the parts of a mask begin that are looked through for empty ones."""
@@ -131,7 +146,10 @@ class RolloutBuffer:
         Raises:
             MaskDtypeError: A mask is not boolean.
             MaskShapeError: A mask has not the shape that its space declares.
+            IndexError: There is no step `t`.
         """
+        if not 0 <= t <= self.steps:
+            raise IndexError(f"{OPERATION}: there is no step {t} in a rollout of {self.steps}")
         if not self._complete:
             self._require_entries(obs)
         for key, array in self.features.items():

@@ -84,12 +84,21 @@ class RolloutCollector:
         # As the environments give them: their sums are logged in full precision.
         self._rewards = np.zeros(buffer.rewards.shape, np.float64)
         self._on_cpu = device.type == "cpu"
+        self._look_at_memory()
+
+    def _look_at_memory(self) -> None:
+        buffer = self.buffer
         # Row by row, because making a view takes as long as writing a small one.
         self._action_rows = [torch.from_numpy(actions) for actions in buffer.actions]
         self._values, self._value_rows = self._rows(buffer.values)
         self._log_probs, self._log_prob_rows = self._rows(
             buffer.log_probs.reshape(buffer.actions.shape)
         )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Be a copy, which writes into the copy of the buffer."""
+        vars(self).update(state)
+        self._look_at_memory()
 
     def _rows(self, array: np.ndarray) -> tuple[Tensor, list[Tensor]]:
         """The array `[T, ...]` as a tensor on the policy's device, and its rows."""

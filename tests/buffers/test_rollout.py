@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -290,3 +291,22 @@ def test_a_copy_writes_into_its_own_memory(filled):
     twin.write_observation(1, flipped)
     np.testing.assert_array_equal(buffer.bits["action_mask"], before)
     np.testing.assert_array_equal(twin.mask_at("action_mask", B), flipped["action_mask"][0])
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_shows_what_is_written_into_it(filled, copied):
+    buffer, rows = filled
+    twin = copied(buffer)
+    given = observations(np.random.default_rng(5), 1)[0]
+    for key, tensor in twin.write_observation(1, given).items():
+        np.testing.assert_array_equal(tensor.numpy(), given[key].astype(tensor.numpy().dtype))
+    found = twin.observations_at(np.arange(B, 2 * B), CPU)
+    for key, tensor in twin.observation(1).items():
+        assert torch.equal(found[key], tensor)
+
+
+@pytest.mark.parametrize("t", [-1, T + 1])
+def test_a_step_that_is_not_there_is_refused(filled, t):
+    buffer, rows = filled
+    with pytest.raises(IndexError, match=f"no step {t}"):
+        buffer.write_observation(t, rows[0])

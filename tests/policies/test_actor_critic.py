@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -139,6 +140,16 @@ def test_idle_rows_give_the_idle_action(vector_space, action_space, vector_obs):
     raising = ActorCritic(vector_space, action_space)
     with pytest.raises(NoAllowedActionError):
         raising.predict(vector_obs)
+
+
+def test_a_copy_made_inside_the_block_is_not_trusted(vector_space, action_space, vector_obs):
+    policy = ActorCritic(vector_space, action_space)
+    with trusted(policy):
+        twin = copy.deepcopy(policy)
+    vector_obs["action_mask"][1] = False
+    with pytest.raises(NoAllowedActionError):
+        twin.distribution(obs_to_tensors(vector_obs))
+    assert twin._actor_chain is None
 
 
 def test_trusted_leaves_out_the_checks_and_puts_them_back(vector_space, action_space, vector_obs):

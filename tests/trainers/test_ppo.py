@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -109,6 +110,17 @@ def test_equal_seeds_give_equal_metrics_and_weights(corridor):
         assert torch.equal(a, b)
     _, other = train(corridor(4), seed=6)
     assert other[-1]["policy_loss"] != first_rows[-1]["policy_loss"]
+
+
+def test_a_copy_goes_on_like_the_first_and_apart_from_it(corridor):
+    first, _ = train(corridor(4), updates=2)
+    twin = copy.deepcopy(first)
+    before = copy.deepcopy(first.policy.state_dict())
+    twin.learn(4 * BATCH)
+    assert all(torch.equal(x, before[name]) for name, x in first.policy.state_dict().items())
+    first.learn(4 * BATCH)
+    for name, tensor in first.policy.state_dict().items():
+        assert torch.equal(tensor, twin.policy.state_dict()[name]), name
 
 
 def test_learning_in_two_calls_goes_on(corridor):
