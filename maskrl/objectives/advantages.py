@@ -58,8 +58,8 @@ def generalized_advantages(
     `A_t = delta_t + gamma * lambda * [not terminated_t and not truncated_t] * A_{t+1}`
     `return_t = A_t + value_t`
 
-    A terminated step selects 0 instead of multiplying by it, so that a value which is
-    not finite there cannot travel.
+    Where an episode ends 0 is selected instead of multiplied by, so that a number of the
+    next one which is not finite cannot travel.
 
     Args:
         rewards: `[T, B]`.
@@ -79,8 +79,9 @@ def generalized_advantages(
     """
     bootstrap = torch.where(terminated, torch.zeros_like(next_values), next_values)
     deltas = rewards + gamma * bootstrap - values
+    ended = terminated | truncated
     carry = torch.where(
-        terminated | truncated,
+        ended,
         torch.zeros((), dtype=deltas.dtype, device=deltas.device),
         torch.full((), gamma * gae_lambda, dtype=deltas.dtype, device=deltas.device),
     )
@@ -89,6 +90,8 @@ def generalized_advantages(
         advantages[-1] = deltas[-1]
     # Rows are cut once: indexing in the loop takes longer than its arithmetic.
     rows, cut = advantages.unbind(0), carry.unbind(0)
+    is_finite = bool(deltas.isfinite().all())
     for t, delta in reversed(list(enumerate(deltas.unbind(0)[:-1]))):
-        torch.addcmul(delta, cut[t], rows[t + 1], out=rows[t])
+        following = rows[t + 1] if is_finite else torch.where(ended[t], 0.0, rows[t + 1])
+        torch.addcmul(delta, cut[t], following, out=rows[t])
     return advantages, advantages + values

@@ -65,6 +65,21 @@ def test_value_behind_a_terminated_step_is_never_touched():
     assert got == [0.5, -2.0, 4.0]
 
 
+@pytest.mark.parametrize("strange", [float("nan"), float("inf")])
+@pytest.mark.parametrize("how", ["terminated", "truncated"])
+def test_numbers_of_the_next_episode_never_reach_the_one_before(strange, how):
+    ends = {"terminated": torch.zeros(4, 1).bool(), "truncated": torch.zeros(4, 1).bool()}
+    ends[how][1] = True
+    rewards, following = torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.ones(4, 1)
+    settings = {"gamma": 0.5, "gae_lambda": 0.5}
+    values = torch.ones(4, 1)
+    clean, _ = generalized_advantages(rewards, values, following, **ends, **settings)
+    values[2] = strange
+    found, _ = generalized_advantages(rewards, values, following, **ends, **settings)
+    assert torch.equal(found[:2], clean[:2])
+    assert not found[2].isfinite()
+
+
 def test_lambda_one_gives_discounted_returns_less_values():
     # returns: 4 + .5 * 16 = 12;  2 + .5 * 12 = 8;  1 + .5 * 8 = 5
     got = advantages(column(1, 2, 4), column(2, 4, 8), column(4, 8, 16), gae_lambda=1.0)
