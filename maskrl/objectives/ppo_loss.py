@@ -20,6 +20,7 @@ from maskrl.distributions.factored import FactoredDistribution
 from maskrl.distributions.masked_bernoulli import MaskedBernoulli
 from maskrl.distributions.masked_categorical import MaskedCategorical
 from maskrl.distributions.masked_multi_categorical import MaskedMultiCategorical
+from maskrl.errors import ConfigError
 from maskrl.kernels.dispatch import choose_backend
 from maskrl.kernels.fused.backend import FusedBackend
 from maskrl.kernels.fused.forward import forward32
@@ -54,6 +55,9 @@ class LossSettings:
         value_coef: Weight of the value loss.
         value_clip: As of `value_loss`.
         ratio: "joint" for the whole action, "head" for a trust region for every head.
+
+    Raises:
+        ConfigError: `ratio` is something else.
     """
 
     clip: float
@@ -61,6 +65,11 @@ class LossSettings:
     value_coef: float
     value_clip: float | None = None
     ratio: Literal["joint", "head"] = "joint"
+
+    def __post_init__(self) -> None:
+        """Refuse a ratio that nobody computes."""
+        if self.ratio not in ("joint", "head"):
+            raise ConfigError(f"LossSettings: ratio is {self.ratio!r}; expected 'joint' or 'head'.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from maskrl.distributions import MaskedBernoulli, MaskedCategorical, MaskedMultiCategorical
-from maskrl.errors import DisallowedActionError, MaskShapeError
+from maskrl.errors import ConfigError, DisallowedActionError, MaskShapeError
 from maskrl.kernels.dispatch import set_backend
 from maskrl.masks.packed import pack_mask
 from maskrl.objectives.ppo_loss import STATISTICS, Acted, LossSettings, plain, ppo_loss
@@ -340,3 +340,8 @@ def test_where_nothing_can_be_trained_torch_says_so():
     assert found.statistics.dtype == torch.float64, "the definition was taken"
     with pytest.raises(RuntimeError, match="does not require grad"):
         found.backward()
+
+
+def test_a_ratio_that_nobody_computes_is_refused():
+    with pytest.raises(ConfigError, match="ratio is 'heads'; expected 'joint' or 'head'"):
+        LossSettings(0.2, 0.05, 0.5, ratio="heads")
