@@ -13,6 +13,7 @@ import ctypes
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 import torch
@@ -37,7 +38,18 @@ class _Call:
         self._lock = threading.Lock()
         self._finished = threading.Event()
         self._error: BaseException | None = None
+        self._helping = 0
         self.status = 0
+
+    def join(self) -> None:
+        """Help as another thread than the caller, who may have left before it begins."""
+        with self._lock:
+            self._helping += 1
+        try:
+            self.help()
+        finally:
+            with self._lock:
+                self._helping -= 1
 
     def help(self) -> None:
         """Do parts until none is left in the bag."""
@@ -65,6 +77,14 @@ class _Call:
             raise self._error
         return self.status
 
+    def leave(self) -> None:
+        """End the call early, after the parts that others are at: they use the caller's memory."""
+        self._bag.clear()
+        while self._helping > 0:
+            # An impatient user interrupts twice.
+            with contextlib.suppress(KeyboardInterrupt):
+                time.sleep(1e-4)
+
 
 class _Helpers:
     """Threads that wait for calls, kept off the processor that the caller is on.
@@ -82,7 +102,7 @@ class _Helpers:
 
     def _serve(self) -> None:
         while True:
-            self.calls.get().help()
+            self.calls.get().join()
 
     def offer(self, call: _Call, count: int) -> None:
         """Have at least `count` threads wait for calls, and give them this one."""
@@ -155,6 +175,11 @@ def run(kernel: Callable[..., int], plan: Plan, *rest: int) -> int:
     if threads == 1 or (plan.rows == 1 and plan.heads == 1):
         return kernel(plan.address, *rest)
     call = _Call(kernel, plan.parts(PARTS * threads), rest)
-    _helpers.offer(call, threads - 1)
-    call.help()
-    return call.wait()
+    try:
+        _helpers.offer(call, threads - 1)
+        call.help()
+        return call.wait()
+    except BaseException:
+        # Such as an interrupt by the user, after whom memory is freed that kernels may be at.
+        call.leave()
+        raise

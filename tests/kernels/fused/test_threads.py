@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 import time
@@ -99,3 +100,23 @@ def test_a_forked_process_has_threads_of_its_own():
     if child == 0:
         os._exit(0 if threads.run(kernel, LARGE) == 4 else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_an_interrupted_call_ends_after_the_parts_that_others_are_at():
+    begun, ended = [], []
+
+    def kernel(address):
+        if threading.current_thread() is threading.main_thread():
+            while not begun:
+                time.sleep(1e-3)
+        else:
+            begun.append(address)
+            if len(begun) == 1:
+                threading.Timer(0.05, _thread.interrupt_main).start()
+            time.sleep(0.3)
+            ended.append(address)
+        return 0
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.run(kernel, LARGE)
+    assert sorted(begun) == sorted(ended)
