@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from maskrl.distributions.given_actions import as_actions
-from maskrl.errors import DisallowedActionError
+from maskrl.errors import DisallowedActionError, MaskError
 from maskrl.functional.rows import (
     Place,
     check_empty_choice,
@@ -320,6 +320,11 @@ class FactoredDistribution(Distribution):
             or value.shape != self._factors
         ):
             actions = self._as_actions(value)
+        if not actions.is_cpu and self._raw_logits.is_cpu:
+            raise MaskError(
+                f"{self._own_name}.log_prob: value is on {actions.device}, {self._logits_name} on "
+                f"{self._raw_logits.device}; move one of them."
+            )
         validate = self._validate_args and not is_traced(actions)
         if validate and not actions.is_cpu:
             self._check_range(actions)

@@ -24,7 +24,7 @@ from maskrl.errors import (
 )
 from maskrl.kernels.contract import Rows
 from maskrl.kernels.dispatch import is_traced, prepare_rows, reads_bits
-from maskrl.masks.check import check_mask, check_shape
+from maskrl.masks.check import check_device, check_mask, check_shape
 from maskrl.masks.packed import PackedMask
 
 _BOOL = torch.bool
@@ -121,6 +121,7 @@ def open_mask(operation: str, action_mask: Any, logits: Tensor) -> Tensor | Pack
         return action_mask
     if isinstance(action_mask, PackedMask) and reads_bits(logits):
         check_shape(operation, "action_mask", action_mask.shape, logits.shape)
+        check_device(operation, "action_mask", action_mask.device, logits.device)
         return action_mask
     return check_mask(operation, "action_mask", action_mask, logits.shape, device=logits.device)
 

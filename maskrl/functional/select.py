@@ -144,7 +144,7 @@ def masked_sample(
     if uniform is None:
         uniform = draw_uniforms(batch, logits.device, generator)
     else:
-        uniform = _check_uniform(operation, uniform, batch, traced=is_traced(logits))
+        uniform = _check_uniform(operation, uniform, logits, traced=is_traced(logits))
     return settle(operation, logits, mask, rows, rows.sample(uniform), idle_action)
 
 
@@ -201,14 +201,20 @@ def _check_ordered(operation: str, values: Tensor, best: Tensor, *, traced: bool
         )
 
 
-def _check_uniform(operation: str, uniform: Any, batch: torch.Size, *, traced: bool) -> Tensor:
-    """Return uniforms as float64 after checking shape and range."""
+def _check_uniform(operation: str, uniform: Any, logits: Tensor, *, traced: bool) -> Tensor:
+    """Return uniforms as float64 after checking shape, device and range."""
+    batch = logits.shape[:-1]
     if not isinstance(uniform, Tensor) or not uniform.is_floating_point():
         raise MaskDtypeError(f"{operation}: uniform must be a floating point tensor in [0, 1).")
     if uniform.ndim < len(batch) or uniform.shape[uniform.ndim - len(batch) :] != batch:
         raise MaskShapeError(
             f"{operation}: uniform has shape {tuple(uniform.shape)}; expected {tuple(batch)}, or "
             f"further dimensions before these."
+        )
+    if uniform.device != logits.device:
+        raise MaskError(
+            f"{operation}: uniform is on {uniform.device}, logits on {logits.device}; move one of "
+            f"them."
         )
     if traced:
         # Nothing can be refused here, and 1 would lie beyond the last allowed action.

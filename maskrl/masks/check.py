@@ -50,10 +50,8 @@ def check_mask(
     if not isinstance(m, Tensor) or m.dtype is not torch.bool:
         raise MaskDtypeError(_dtype_message(operation, name, m))
     check_shape(operation, name, m.shape, shape, data=data)
-    if device is not None and m.device != device:
-        raise MaskError(
-            f"{operation}: {name} is on {m.device}, {data} on {device}; move one of them."
-        )
+    if device is not None:
+        check_device(operation, name, m.device, device, data=data)
     return m
 
 
@@ -63,6 +61,14 @@ def check_shape(
     """Raise MaskShapeError unless a mask of shape `got` broadcasts to `shape`; see `check_mask`."""
     if not _broadcasts(got, shape):
         raise MaskShapeError(_shape_message(operation, name, tuple(got), tuple(shape), data))
+
+
+def check_device(
+    operation: str, name: str, got: torch.device, device: torch.device, *, data: str = "logits"
+) -> None:
+    """Raise MaskError unless a mask is where what it masks is."""
+    if got != device:
+        raise MaskError(f"{operation}: {name} is on {got}, {data} on {device}; move one of them.")
 
 
 def _broadcasts(got: Sequence[int], shape: Sequence[int]) -> bool:

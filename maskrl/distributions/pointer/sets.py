@@ -28,7 +28,7 @@ from maskrl.errors import (
 from maskrl.functional.rows import check_logits
 from maskrl.kernels.dispatch import is_traced, reads_bits
 from maskrl.kernels.segments import Segments
-from maskrl.masks.check import check_mask, check_shape
+from maskrl.masks.check import check_device, check_mask, check_shape
 from maskrl.masks.packed import PackedMask
 
 
@@ -203,6 +203,7 @@ def read_sets(
         sets = CandidateSets(operation, offsets, len(scores), scores.device)
     if isinstance(entity_mask, PackedMask) and sets is None and reads_bits(scores):
         check_shape(operation, "entity_mask", entity_mask.shape, scores.shape, data="scores")
+        check_device(operation, "entity_mask", entity_mask.device, scores.device, data="scores")
     elif entity_mask is not None:
         entity_mask = check_mask(
             operation, "entity_mask", entity_mask, scores.shape, device=scores.device, data="scores"

@@ -11,6 +11,7 @@ import itertools
 import torch
 from torch import Tensor
 
+from maskrl.errors import MaskError
 from maskrl.kernels.fused.plan import BITS, BYTES, NO_MASK, Plan
 from maskrl.masks.packed import PackedMask
 
@@ -31,13 +32,43 @@ class Layout:
         mask_address: Where they are, 0 if there is no mask.
     """
 
-    __slots__ = ("action_mask", "logits", "mask_address", "plan")
+    __slots__ = ("_versions", "action_mask", "logits", "mask_address", "plan")
 
     def __init__(self, plan: Plan, logits: Tensor, action_mask: Tensor | None) -> None:
         self.plan = plan
         self.logits = logits
         self.action_mask = action_mask
         self.mask_address: int = 0 if action_mask is None else action_mask.data_ptr()
+        self._versions = _version(logits), _version(action_mask)
+
+    def is_unchanged(self) -> bool:
+        """Whether nobody has written into the memory of logits or mask, or into what shares it."""
+        return self._versions == (_version(self.logits), _version(self.action_mask))
+
+    def look_again(self) -> None:
+        """Take what stands there now as unchanged."""
+        self._versions = _version(self.logits), _version(self.action_mask)
+
+
+def _version(tensor: Tensor | None) -> int:
+    """How often a tensor was written into; in inference mode nobody counts."""
+    return -1 if tensor is None or tensor.is_inference() else tensor._version
+
+
+def check_same(before: Tensor, now: Tensor) -> None:
+    """Raise MaskError unless normalisers are the same bits after somebody wrote into memory."""
+    if not torch.equal(before.view(torch.int64), now.view(torch.int64)):
+        raise MaskError(
+            "logits or mask were changed in place after a distribution had read them, so that what "
+            "it knows of them no longer holds; make a new distribution after the change, or give "
+            "it copies (clone()) of what is written into later."
+        )
+
+
+def check_on_cpu(name: str, given: Tensor) -> None:
+    """Raise MaskError if what goes with logits on the CPU is elsewhere: kernels take addresses."""
+    if not given.is_cpu:
+        raise MaskError(f"{name} on {given.device}, logits on cpu; move one of them.")
 
 
 def lay_out(
@@ -128,3 +159,17 @@ def _mask_rows(mask: Tensor, batch: torch.Size, width: int) -> tuple[Tensor, int
     if spacing is None:
         return mask.contiguous(), width
     return mask, spacing
+
+
+def strides_of(upstream: Tensor | None, heads: int) -> tuple[Tensor | None, int, int]:
+    """An upstream gradient with its strides from row to row and from head to head."""
+    if upstream is None:
+        return None, 0, 0
+    if not any(upstream.stride()):
+        return upstream, 0, 0
+    return upstream.contiguous(), heads, 1
+
+
+def watched(given: Tensor | None) -> Tensor | None:
+    """A tensor that autograd shall refuse if it is changed before the backward pass."""
+    return None if given is None or given.is_inference() else given

@@ -46,7 +46,7 @@ def fused_divergence(p: Rows, q: Rows) -> Tensor | None:
     if is_trained and torch.is_grad_enabled() and not torch.is_inference_mode_enabled():
         divergence: Tensor = _Divergence.apply(mine, theirs, p, q)  # type: ignore[no-untyped-call]
         return divergence
-    divergence = torch.empty(p._shape, dtype=mine.dtype)
+    divergence = torch.empty(p._shape, dtype=mine.dtype, device="cpu")
     _call(p, q, p._known(), q._known(), divergence)
     return divergence
 
@@ -88,7 +88,7 @@ class _Divergence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, mine: Tensor, theirs: Tensor, p: Fused, q: Fused) -> Tensor:
-        divergence = torch.empty(p._shape, dtype=mine.dtype)
+        divergence = torch.empty(p._shape, dtype=mine.dtype, device="cpu")
         ctx.rows = p, q
         ctx.normalizers = of_p, of_q = p._known(), q._known()
         _call(p, q, of_p, of_q, divergence)
@@ -106,7 +106,9 @@ class _Divergence(torch.autograd.Function):
             return *_again(p, q, upstream[0], wanted), None, None
         of_segments = upstream[0].reshape(p.layout.plan.rows, p.layout.plan.heads)
         out_p, out_q = (
-            torch.empty(rows._logits.shape, dtype=divergence.dtype) if is_wanted else None
+            torch.empty_like(rows.layout.logits, memory_format=torch.contiguous_format)
+            if is_wanted
+            else None
             for rows, is_wanted in zip((p, q), wanted, strict=True)
         )
         of_p, of_q = ctx.normalizers

@@ -61,5 +61,5 @@ def pattern(shape: torch.Size, dtype: torch.dtype) -> Tensor:
         if len(_patterns) >= _MOST_SHAPES:
             _patterns.clear()
         with torch.inference_mode(False):
-            found = _patterns[key] = torch.zeros((), dtype=dtype).expand(shape)
+            found = _patterns[key] = torch.zeros((), dtype=dtype, device="cpu").expand(shape)
     return found

@@ -19,7 +19,14 @@ from maskrl.kernels.fused.dense import dense32, dense64, dense_gradient32, dense
 from maskrl.kernels.fused.drawn import Drawn
 from maskrl.kernels.fused.forward import pass32, pass64
 from maskrl.kernels.fused.gradient import gradient32, gradient64
-from maskrl.kernels.fused.layout import Layout, lay_out
+from maskrl.kernels.fused.layout import (
+    Layout,
+    check_on_cpu,
+    check_same,
+    lay_out,
+    strides_of,
+    watched,
+)
 from maskrl.kernels.fused.room import rooms
 from maskrl.kernels.fused.scoring import (
     EMPTY,
@@ -29,6 +36,7 @@ from maskrl.kernels.fused.scoring import (
     pick32,
     pick64,
 )
+from maskrl.kernels.fused.segments import is_batched, is_transformed
 from maskrl.kernels.fused.threads import run
 from maskrl.kernels.fused.tiles import LINE
 from maskrl.masks.packed import PackedMask
@@ -47,6 +55,7 @@ class FusedRows:
         "_blocks",
         "_drawn",
         "_entropy",
+        "_entropy_version",
         "_impossible",
         "_layout",
         "_like",
@@ -77,6 +86,7 @@ class FusedRows:
         self._blocks: Tensor | None = None
         self._status = 0
         self._entropy: Tensor | None = None
+        self._entropy_version = 0
         self._drawn: Drawn | None = None
         self._impossible: bool | None = None
 
@@ -98,9 +108,15 @@ class FusedRows:
         )
 
     def _known(self) -> Tensor:
-        """The normaliser of every row, from a pass of its own if there was none yet."""
+        """The normaliser of every row, from a pass of its own if there was none yet.
+
+        Raises:
+            MaskError: Logits or mask are no longer those that it was computed from.
+        """
         if self._normalizer is None:
             self._look()
+        elif self._layout is not None and not self._layout.is_unchanged():
+            self._look_again()
         assert self._normalizer is not None
         return self._normalizer
 
@@ -129,8 +145,21 @@ class FusedRows:
         layout = self.layout
         if layout.plan.entries > LINE and not self._logits.requires_grad:
             count = layout.plan.rows * (layout.plan.entries // LINE + layout.plan.heads)
-            self._blocks = torch.empty(2 * count, dtype=torch.float64)
+            self._blocks = torch.empty(2 * count, dtype=torch.float64, device="cpu")
         self._pass(None, None, None)
+
+    def _look_again(self) -> None:
+        """The same after somebody wrote into logits, mask, or what shares their memory."""
+        before, entropy = self._normalizer, self._plain_entropy
+        # New ones, because graphs and callers have the others.
+        self._normalizer = self._plain_entropy = None
+        self._look()
+        assert before is not None and self._normalizer is not None
+        now, self._normalizer = self._normalizer, before
+        self._plain_entropy, entropy = entropy, self._plain_entropy
+        check_same(before, now)
+        self._plain_entropy = entropy
+        self.layout.look_again()
 
     def _forward(self, uniforms: Tensor | None, actions: Tensor) -> Tensor:
         """Log-probabilities of choices that are given, or drawn by uniforms."""
@@ -149,7 +178,10 @@ class FusedRows:
         logits = layout.logits
         dtype = logits.dtype
         normalizer, entropy = self._normalizer, self._plain_entropy
-        if normalizer is None or entropy is None:
+        is_known = normalizer is not None and entropy is not None
+        if is_known:  # and not written again: callers and graphs have them
+            normalizer = self._known()
+        else:
             entropy = torch.empty_like(self._like.scores)
             normalizer = torch.empty_like(self._like.pairs)
         status = run(
@@ -160,12 +192,13 @@ class FusedRows:
             0 if uniforms is None else uniforms.data_ptr(),
             0 if actions is None else actions.data_ptr(),
             0 if log_probs is None else log_probs.data_ptr(),
-            normalizer.data_ptr(),
-            entropy.data_ptr(),
+            normalizer.data_ptr() if not is_known or self._blocks is not None else 0,
+            0 if is_known or entropy is None else entropy.data_ptr(),
             0 if self._blocks is None else self._blocks.data_ptr(),
         )
-        self._normalizer, self._plain_entropy = normalizer, entropy
-        self._settle(status)
+        if not is_known:
+            self._normalizer, self._plain_entropy = normalizer, entropy
+        self._settle(status, actions is not None)
 
     def _pick(self, actions: Tensor, log_probs: Tensor) -> None:
         """Score choices by normalisers that are known."""
@@ -180,12 +213,13 @@ class FusedRows:
             actions.data_ptr(),
             log_probs.data_ptr(),
         )
-        self._settle(status | (self._status & (EMPTY | UNSOUND)))
+        self._settle(status | (self._status & (EMPTY | UNSOUND)), True)
 
-    def _settle(self, status: int) -> None:
+    def _settle(self, status: int, is_scored: bool) -> None:
         """Remember what a pass reported."""
         self._status = status
-        self._impossible = bool(status & IMPOSSIBLE)
+        if is_scored:
+            self._impossible = bool(status & IMPOSSIBLE)
         if status & OUT_OF_RANGE:
             raise IndexError("an action is not one of those that there are")
 
@@ -199,7 +233,7 @@ class FusedRows:
         normalizer = self._known()
         layout = self.layout
         logits = layout.logits
-        out = torch.empty(self._logits.shape, dtype=logits.dtype)
+        out = torch.empty(self._logits.shape, dtype=logits.dtype, device="cpu")
         run(
             dense32 if logits.dtype == torch.float32 else dense64,
             layout.plan,
@@ -222,17 +256,25 @@ class FusedRows:
     def entropy(self) -> Tensor:
         """Entropy in nats."""
         if self._is_trained():
-            if self._entropy is None or not self._entropy.requires_grad:
+            kept = self._entropy  # unless somebody wrote into it
+            if kept is None or not kept.requires_grad or kept._version != self._entropy_version:
                 scored: tuple[Tensor, Tensor] = _apply(_Score, self._logits, self, None)
-                self._entropy = scored[1]
-            return self._entropy
+                kept = self._hand_out(scored[1])
+            return kept
         entropy = self.untouched_entropy()
         return entropy.clone() if entropy.is_inference() else entropy
+
+    def _hand_out(self, entropy: Tensor) -> Tensor:
+        """Keep an entropy of the graph as long as nobody writes into it."""
+        self._entropy, self._entropy_version = entropy, entropy._version
+        return entropy
 
     def untouched_entropy(self) -> Tensor:
         """Entropies as a pass wrote them: anew if somebody wrote into those handed out."""
         entropy = self._plain_entropy
         if entropy is None or not (entropy.is_inference() or entropy._version == 0):
+            if self._normalizer is not None:
+                self._known()
             self._plain_entropy = None
             self._look()
         assert self._plain_entropy is not None
@@ -246,19 +288,20 @@ class FusedRows:
             self._impossible = False
             log_probs = drawn.log_probs
             return log_probs.clone() if log_probs.is_inference() else log_probs
-        if actions.shape != self._shape or _is_transformed():
+        check_on_cpu("actions are", actions)
+        if actions.shape != self._shape or is_transformed():
             return self._chosen_more(actions)
         if not actions.is_contiguous():
             actions = actions.contiguous()
         if not self._is_trained():
             return self._forward(None, actions)
         scored: tuple[Tensor, Tensor] = _apply(_Score, self._logits, self, actions)
-        self._entropy = scored[1]
+        self._hand_out(scored[1])
         return scored[0]
 
     def _chosen_more(self, actions: Tensor) -> Tensor:
         """Score actions with further leading dimensions, or inside a functional transform."""
-        if _is_transformed():
+        if is_transformed():
             picked = self._reference().chosen(actions)
         elif self._sizes is None:
             picked = reference.chosen(self.log_probs(), actions)
@@ -272,16 +315,17 @@ class FusedRows:
     def sample(self, uniform: Tensor) -> Tensor:
         """Draw by inverse CDF."""
         shape = self._shape
-        if uniform.shape == shape and uniform.is_contiguous() and not _is_transformed():
+        check_on_cpu("uniforms are", uniform)
+        if uniform.shape == shape and uniform.is_contiguous() and not is_transformed():
             actions = torch.empty_like(self._like.actions)
             self._drawn = Drawn(actions, self._forward(uniform, actions))
             return actions
         lead = uniform.ndim - len(shape)
-        if uniform.shape[lead:] != shape or not uniform.is_contiguous() or _is_transformed():
+        if uniform.shape[lead:] != shape or not uniform.is_contiguous() or is_transformed():
             return self._reference().sample(uniform)
         layout = self.layout
         heads = 1 if self._sizes is None else len(self._sizes)
-        actions = torch.empty(uniform.shape, dtype=torch.int64)
+        actions = torch.empty(uniform.shape, dtype=torch.int64, device="cpu")
         normalizer = self._known()
         run(
             draws32 if layout.logits.dtype == torch.float32 else draws64,
@@ -363,8 +407,7 @@ class _Score(torch.autograd.Function):
         ctx.made_of = layout, rows._action_mask, rows._sizes
         # What was computed in inference mode is no part of a graph, and nobody else has it.
         ctx.known = normalizer, entropy
-        watched = _watched(entropy), _watched(layout.action_mask)
-        ctx.save_for_backward(logits, actions, *watched)
+        ctx.save_for_backward(logits, actions, watched(entropy), watched(layout.action_mask))
         ctx.set_materialize_grads(False)
         # A copy, because the caller may write into it before the gradient is asked for.
         return log_probs, entropy.clone()
@@ -377,7 +420,7 @@ class _Score(torch.autograd.Function):
         logits, actions, _, _ = ctx.saved_tensors
         layout, action_mask, sizes = ctx.made_of
         normalizer, entropy = ctx.known
-        if _needs_reference(of_log_prob, of_entropy):
+        if torch.is_grad_enabled() or is_batched(of_log_prob, of_entropy):
             values: list[Tensor] = []
             again = torch.is_grad_enabled()
             with torch.enable_grad():
@@ -389,8 +432,8 @@ class _Score(torch.autograd.Function):
             given = [g for g in upstream if g is not None]
             return _derived(values, logits, given, again), None, None
         out = torch.empty_like(logits, memory_format=torch.contiguous_format)
-        g, g_row, g_head = _strides(of_log_prob, layout.plan.heads)
-        h, h_row, h_head = _strides(of_entropy, layout.plan.heads)
+        g, g_row, g_head = strides_of(of_log_prob, layout.plan.heads)
+        h, h_row, h_head = strides_of(of_entropy, layout.plan.heads)
         run(
             gradient32 if logits.dtype == torch.float32 else gradient64,
             layout.plan,
@@ -418,7 +461,7 @@ class _Dense(torch.autograd.Function):
         layout = rows.layout
         ctx.made_of = layout, rows._action_mask, rows._sizes, logs
         ctx.normalizer = rows._known()
-        ctx.save_for_backward(logits, _watched(layout.action_mask))
+        ctx.save_for_backward(logits, watched(layout.action_mask))
         return rows._write(logs)
 
     @staticmethod
@@ -426,7 +469,7 @@ class _Dense(torch.autograd.Function):
         logits, _ = ctx.saved_tensors
         layout, action_mask, sizes, logs = ctx.made_of
         (gradient,) = upstream
-        if _needs_reference(gradient):
+        if torch.is_grad_enabled() or is_batched(gradient):
             again = torch.is_grad_enabled()
             with torch.enable_grad():
                 plain = _plain(logits, action_mask, sizes)
@@ -447,40 +490,9 @@ class _Dense(torch.autograd.Function):
         return out, None, None
 
 
-def _needs_reference(*upstream: Tensor | None) -> bool:
-    """Whether a gradient is to be differentiated again, or is computed for a batch at once."""
-    if torch.is_grad_enabled():
-        return True
-    functorch = torch._C._functorch
-    return any(
-        functorch.is_batchedtensor(g) or functorch.is_legacy_batchedtensor(g)
-        for g in upstream
-        if g is not None
-    )
-
-
 def _derived(values: list[Tensor], logits: Tensor, upstream: list[Tensor], again: bool) -> Any:
     """The gradient of what the reference computed; None where it is constant."""
     (gradient,) = torch.autograd.grad(
         values, logits, upstream, create_graph=again, allow_unused=True
     )
     return gradient
-
-
-def _watched(given: Tensor | None) -> Tensor | None:
-    """A tensor that autograd shall refuse if it is changed before the backward pass."""
-    return None if given is None or given.is_inference() else given
-
-
-def _is_transformed() -> bool:
-    """Whether a functional transform such as vmap is at work."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
-
-
-def _strides(upstream: Tensor | None, heads: int) -> tuple[Tensor | None, int, int]:
-    """An upstream gradient with its strides from row to row and from head to head."""
-    if upstream is None:
-        return None, 0, 0
-    if not any(upstream.stride()):
-        return upstream, 0, 0
-    return upstream.contiguous(), heads, 1

@@ -20,7 +20,7 @@ from maskrl.kernels.fused.dense import dense32, dense64, dense_gradient32, dense
 from maskrl.kernels.fused.drawn import Drawn
 from maskrl.kernels.fused.forward import pass32, pass64
 from maskrl.kernels.fused.gradient import gradient32, gradient64
-from maskrl.kernels.fused.layout import Layout
+from maskrl.kernels.fused.layout import Layout, check_on_cpu, check_same
 from maskrl.kernels.fused.plan import BYTES, NO_MASK, Plan
 from maskrl.kernels.fused.scoring import (
     EMPTY,
@@ -54,6 +54,7 @@ class FusedSegments:
         "_logits",
         "_normalizer",
         "_scored",
+        "_scored_version",
         "_segments",
         "_status",
     )
@@ -70,6 +71,7 @@ class FusedSegments:
         self._blocks: Tensor | None = None
         self._status = 0
         self._scored: Tensor | None = None
+        self._scored_version = 0
         self._drawn: Drawn | None = None
         self._impossible: bool | None = None
 
@@ -104,9 +106,15 @@ class FusedSegments:
         )
 
     def _known(self) -> Tensor:
-        """The normaliser `[B, 2]`, from a pass of its own if there was none yet."""
+        """The normaliser `[B, 2]`, from a pass of its own if there was none yet.
+
+        Raises:
+            MaskError: Logits or mask are no longer those that it was computed from.
+        """
         if self._normalizer is None:
             self._look()
+        elif self._layout is not None and not self._layout.is_unchanged():
+            self._look_again()
         assert self._normalizer is not None
         return self._normalizer
 
@@ -129,12 +137,25 @@ class FusedSegments:
         segments = self._segments
         if segments.longest > LINE and not self._logits.requires_grad:
             count = segments.entries // LINE + len(segments)
-            self._blocks = torch.empty(2 * count, dtype=torch.float64)
+            self._blocks = torch.empty(2 * count, dtype=torch.float64, device="cpu")
         self._pass(None, None, None)
+
+    def _look_again(self) -> None:
+        """The same after somebody wrote into logits, mask, or what shares their memory."""
+        before, entropy = self._normalizer, self._entropy
+        # New ones, because graphs and callers have the others.
+        self._normalizer = self._entropy = None
+        self._look()
+        assert before is not None and self._normalizer is not None
+        now, self._normalizer = self._normalizer, before
+        self._entropy, entropy = entropy, self._entropy
+        check_same(before, now)
+        self._entropy = entropy
+        self.layout.look_again()
 
     def _forward(self, uniforms: Tensor | None, actions: Tensor) -> Tensor:
         """Log-probabilities of choices that are given, or drawn by uniforms."""
-        log_probs = torch.empty(len(self._segments), dtype=self._logits.dtype)
+        log_probs = torch.empty(len(self._segments), dtype=self._logits.dtype, device="cpu")
         if uniforms is None and self._normalizer is not None:
             self._pick(actions, log_probs)
         else:
@@ -148,9 +169,14 @@ class FusedSegments:
         layout = self.layout
         dtype = layout.logits.dtype
         normalizer, entropy = self._normalizer, self._entropy
-        if normalizer is None or entropy is None:
-            entropy = torch.empty(len(self._segments), dtype=dtype)
-            normalizer = torch.empty((len(self._segments), 2), dtype=torch.float64)
+        is_known = normalizer is not None and entropy is not None
+        if is_known:
+            # Not written again, because callers and graphs have them.
+            normalizer = self._known()
+        else:
+            count = len(self._segments)
+            entropy = torch.empty(count, dtype=dtype, device="cpu")
+            normalizer = torch.empty((count, 2), dtype=torch.float64, device="cpu")
         status = run(
             pass32 if dtype == torch.float32 else pass64,
             layout.plan,
@@ -159,11 +185,12 @@ class FusedSegments:
             0 if uniforms is None else uniforms.data_ptr(),
             0 if actions is None else actions.data_ptr(),
             0 if log_probs is None else log_probs.data_ptr(),
-            normalizer.data_ptr(),
-            entropy.data_ptr(),
+            normalizer.data_ptr() if not is_known or self._blocks is not None else 0,
+            0 if is_known or entropy is None else entropy.data_ptr(),
             0 if self._blocks is None else self._blocks.data_ptr(),
         )
-        self._normalizer, self._entropy = normalizer, entropy
+        if not is_known:
+            self._normalizer, self._entropy = normalizer, entropy
         self._settle(status, actions)
 
     def _pick(self, actions: Tensor, log_probs: Tensor) -> None:
@@ -183,7 +210,8 @@ class FusedSegments:
     def _settle(self, status: int, actions: Tensor | None) -> None:
         """Remember what a pass reported."""
         self._status = status
-        self._impossible = bool(status & IMPOSSIBLE)
+        if actions is not None:
+            self._impossible = bool(status & IMPOSSIBLE)
         if status & OUT_OF_RANGE and actions is not None:
             check_places(actions, self._segments)
 
@@ -219,11 +247,28 @@ class FusedSegments:
     def entropy(self) -> Tensor:
         """Entropy in nats `[B]`."""
         if self._is_trained():
-            if self._scored is None or not self._scored.requires_grad:
+            kept = self._scored
+            if kept is None or not kept.requires_grad or kept._version != self._scored_version:
+                # Anew as well if somebody wrote into the one that was handed out.
                 scored: tuple[Tensor, Tensor] = _apply(_Score, self._logits, self, None)
-                self._scored = scored[1]
-            return self._scored
-        self._known()
+                kept = self._hand_out(scored[1])
+            return kept
+        entropy = self.untouched_entropy()
+        return entropy.clone() if entropy.is_inference() else entropy
+
+    def _hand_out(self, entropy: Tensor) -> Tensor:
+        """Keep an entropy of the graph as long as nobody writes into it."""
+        self._scored, self._scored_version = entropy, entropy._version
+        return entropy
+
+    def untouched_entropy(self) -> Tensor:
+        """Entropies as a pass wrote them: anew if somebody wrote into those handed out."""
+        entropy = self._entropy
+        if entropy is None or not (entropy.is_inference() or entropy._version == 0):
+            if self._normalizer is not None:
+                self._known()
+            self._entropy = None
+            self._look()
         assert self._entropy is not None
         return self._entropy
 
@@ -237,16 +282,18 @@ class FusedSegments:
         is_drawn = drawn is not None and actions is drawn.actions and not self._is_trained()
         if drawn is not None and is_drawn and drawn.is_unchanged():
             self._impossible = False
-            return drawn.log_probs
-        if actions.ndim == 1 and not _is_transformed():
+            log_probs = drawn.log_probs
+            return log_probs.clone() if log_probs.is_inference() else log_probs
+        check_on_cpu("actions are", actions)
+        if actions.ndim == 1 and not is_transformed():
             actions = actions.contiguous()
             if not self._is_trained():
                 return self._forward(None, actions)
             scored: tuple[Tensor, Tensor] = _apply(_Score, self._logits, self, actions)
-            self._scored = scored[1]
+            self._hand_out(scored[1])
             return scored[0]
         self._impossible = None
-        if _is_transformed():
+        if is_transformed():
             return self.plainly()(self._logits).chosen(actions)
         check_places(actions, self._segments)
         picked = self._segments.at(self.log_probs(), actions, reference.LOG_ZERO)
@@ -254,10 +301,11 @@ class FusedSegments:
 
     def sample(self, uniform: Tensor) -> Tensor:
         """Draw from every segment by inverse CDF, with uniforms `[..., B]`."""
-        if _is_transformed():
+        if is_transformed():
             return self.plainly()(self._logits).sample(uniform)
+        check_on_cpu("uniforms are", uniform)
         uniform = uniform.contiguous()
-        actions = torch.empty(uniform.shape, dtype=torch.int64)
+        actions = torch.empty(uniform.shape, dtype=torch.int64, device="cpu")
         if uniform.ndim == 1:
             self._drawn = Drawn(actions, self._forward(uniform, actions))
             return actions
@@ -281,7 +329,7 @@ class FusedSegments:
     def argmax(self) -> Tensor:
         """A most probable action `[B]`, compared by logits: these are not rounded."""
         layout = self.layout
-        actions = torch.empty(len(self._segments), dtype=torch.int64)
+        actions = torch.empty(len(self._segments), dtype=torch.int64, device="cpu")
         run(
             modes32 if layout.logits.dtype == torch.float32 else modes64,
             layout.plan,
@@ -320,19 +368,20 @@ class _Score(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, of: FusedSegments, actions: Tensor | None) -> Any:
         log_probs = None if actions is None else of._forward(None, actions)
-        normalizer, kept = of._known(), of._entropy
-        assert kept is not None
+        kept = of.untouched_entropy()
+        normalizer = of._known()
         ctx.plainly, ctx.layout, ctx.actions = of.plainly(), of.layout, actions
         ctx.known = normalizer, kept
         # Saved to be refused by autograd if changed before the backward pass.
-        ctx.save_for_backward(logits, _watched(actions), _watched(of.layout.action_mask))
+        watched = _watched(actions), _watched(of.layout.action_mask), _watched(kept)
+        ctx.save_for_backward(logits, *watched)
         ctx.set_materialize_grads(False)
         # A copy: the first may have been made in inference mode, and callers may write into it.
         return log_probs, kept.clone()
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor | None) -> Any:
-        logits, _, _ = ctx.saved_tensors
+        logits, *_ = ctx.saved_tensors
         actions: Tensor | None = ctx.actions
         g, h = upstream if actions is not None else (None, upstream[1])
         if g is None and h is None:
@@ -422,6 +471,6 @@ def is_batched(*upstream: Tensor | None) -> bool:
     )
 
 
-def _is_transformed() -> bool:
+def is_transformed() -> bool:
     """Whether a functional transform such as vmap is at work."""
     return torch._C._functorch.peek_interpreter_stack() is not None

@@ -9,8 +9,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from maskrl.errors import MaskError
 from maskrl.kernels.fused.rows import FusedRows
 from maskrl.kernels.reference import ReferenceRows
+from maskrl.masks.packed import pack_mask
 
 LOGITS = torch.randn(7, 6, generator=torch.Generator().manual_seed(0))
 MASK = torch.rand(7, 6, generator=torch.Generator().manual_seed(1)) < 0.6
@@ -86,5 +88,68 @@ def test_the_caller_may_write_into_actions_and_mask_after_acting():
     want = rows.chosen(actions).clone()
     entropy = rows.entropy().clone()
     actions.zero_()
+    assert torch.equal(rows.chosen(ACTIONS), want)
+    assert torch.equal(rows.entropy(), entropy)
+
+
+@pytest.mark.parametrize("ask", [lambda rows: rows.entropy(), lambda rows: rows.chosen(ACTIONS)])
+def test_a_result_of_the_graph_that_was_scaled_in_place_does_not_come_back(ask):
+    rows = FusedRows(LOGITS.clone().requires_grad_(), MASK, None)
+    want = ask(rows).detach().clone()
+    ask(rows).mul_(0.01)
+    assert torch.equal(ask(rows).detach(), want)
+
+
+def test_a_later_draw_leaves_alone_what_was_handed_out():
+    rows = FusedRows(LOGITS, MASK, None)
+    entropy = rows.entropy().mul_(0.01)
+    want = entropy.clone()
+    rows.sample(torch.rand(7, dtype=torch.float64))
+    assert torch.equal(entropy, want)
+
+
+def test_a_disallowed_choice_is_reported_though_the_entropy_was_written_into():
+    rows = FusedRows(LOGITS.clone().requires_grad_(), torch.arange(6) != 2, None)
+    with torch.no_grad():
+        rows.entropy().zero_()
+    assert not rows.is_possible(rows.chosen(ACTIONS))
+
+
+QUESTIONS = {
+    "chosen": lambda rows: rows.chosen(ACTIONS),
+    "probs": lambda rows: rows.probs(),
+    "sample": lambda rows: rows.sample(torch.rand(7, dtype=torch.float64)),
+    "draws": lambda rows: rows.sample(torch.rand(2, 7, dtype=torch.float64)),
+}
+
+
+@pytest.mark.parametrize("width", [6, 3000])
+@pytest.mark.parametrize("of", ["logits", "mask", "bits"])
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_logits_and_masks_that_changed_in_place_are_refused(name, of, width):
+    logits = torch.randn(7, width)
+    mask = torch.rand(7, width) < 0.6
+    mask[:, 2] = True
+    packed = pack_mask(mask)
+    rows = FusedRows(logits, packed if of == "bits" else mask, None)
+    assert rows.empty is None
+    QUESTIONS[name](rows)
+    if of == "logits":
+        logits.mul_(2.0)
+    elif of == "mask":
+        mask[3] = torch.arange(width) == 2
+    else:
+        packed.bits[3] = 4
+    for _ in range(2):
+        with pytest.raises(MaskError, match="changed in place"):
+            QUESTIONS[name](rows)
+
+
+def test_what_is_written_beside_logits_and_mask_is_no_change():
+    logits, mask = torch.randn(9, 6), torch.ones(9, 6, dtype=torch.bool)
+    rows = FusedRows(logits[:7], mask[:7], None)
+    want, entropy = rows.chosen(ACTIONS).clone(), rows.entropy().clone()
+    logits[7:] = 0.0
+    mask[7:] = False
     assert torch.equal(rows.chosen(ACTIONS), want)
     assert torch.equal(rows.entropy(), entropy)

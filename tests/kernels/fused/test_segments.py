@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from maskrl.errors import MaskError
 from maskrl.kernels.fused import segments as module
 from maskrl.kernels.fused.segments import FusedSegments
 from maskrl.kernels.segments import ReferenceSegments, Segments
@@ -135,3 +136,41 @@ def test_inside_a_functional_transform_the_reference_answers():
 
     inside = torch.func.functionalize(score)(ACTIONS)
     torch.testing.assert_close(inside, expected)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_a_result_that_was_written_into_does_not_come_back(mode):
+    leaf = LOGITS.clone().requires_grad_()
+    with mode():
+        of = FusedSegments(leaf, MASK, SEGMENTS)
+        drawn = of.sample(torch.rand(3, dtype=torch.float64))
+        for ask in (lambda: of.entropy(), lambda: of.chosen(drawn), lambda: of.chosen(ACTIONS)):
+            want = ask().detach().clone()
+            ask().mul_(0.01)
+            assert torch.equal(ask().detach(), want)
+
+
+def test_an_entropy_written_into_while_acting_reaches_no_gradient():
+    grads = []
+    for write in (False, True):
+        leaf = LOGITS.clone().requires_grad_()
+        of = FusedSegments(leaf, MASK, SEGMENTS)
+        with torch.no_grad():
+            entropy = of.entropy()
+            if write:
+                entropy.zero_()
+                of.sample(torch.rand(3, dtype=torch.float64))
+                assert (entropy == 0).all()
+        of.entropy().sum().backward()
+        grads.append(leaf.grad)
+    assert torch.equal(*grads)
+
+
+def test_logits_that_changed_in_place_are_refused():
+    logits = LOGITS.clone()
+    of = FusedSegments(logits, MASK, SEGMENTS)
+    of.chosen(ACTIONS)
+    logits.mul_(2.0)
+    for ask in (lambda: of.chosen(ACTIONS), of.probs):
+        with pytest.raises(MaskError, match="changed in place"):
+            ask()
