@@ -137,7 +137,7 @@ class MaskedMultiCategorical(FactoredDistribution):
 
     @property
     def action_mask(self) -> Tensor:
-        """The mask `[..., sum(nvec)]`, all True if none was given; a view unless it was given as bits."""
+        """The mask `[..., sum(nvec)]`, all True if none was given; a view unless packed."""
         return self._full_mask()
 
     @property
