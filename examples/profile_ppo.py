@@ -23,6 +23,7 @@ import torch
 from maskrl.bench.groups.training import SETTINGS
 from maskrl.bench.groups.training_world import native_world
 from maskrl.networks.towers import Towers
+from maskrl.policies.actor_critic import ActorCritic
 from maskrl.trainers import ppo_update
 from maskrl.trainers.ppo import PPO
 
@@ -68,7 +69,8 @@ def watch(clock: Clock, trainer: PPO, watched: contextlib.ExitStack) -> Callable
 
     time_methods(trainer.env, step="environment")
     time_methods(trainer.policy, logits="networks, acting", value="networks, acting")
-    time_methods(trainer.policy, masked="distributions: construct, draw, score")
+    # Of the class: a policy whose own `masked` is another would not be trained by hand.
+    time_methods(ActorCritic, masked="distributions: construct, draw, score")
     time_methods(
         trainer.collector,
         _sample="distributions: construct, draw, score",

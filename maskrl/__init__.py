@@ -80,6 +80,7 @@ _PACKAGES = frozenset(
         "attention",
         "bench",
         "buffers",
+        "caches",
         "distributions",
         "envs",
         "errors",
