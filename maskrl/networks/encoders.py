@@ -42,7 +42,8 @@ class NetworkConfig:
     shared: bool = False
     """Let policy and value share one network instead of having one each."""
     critic_sees: Literal["same", "everything"] = "same"
-    """What the value network sees of a scene; the policy acts under its own visibility."""
+    """What the value sees of a scene; the policy acts under its own visibility. A shared
+    network then runs twice: once for each."""
     entity_dim: int = 64
     """Width of an entity's embedding, and of a candidate's."""
     entity_depth: int = 2
@@ -85,11 +86,6 @@ class NetworkConfig:
             raise ConfigError(
                 f"network.entity_heads: {self.entity_heads} heads do not divide entity_dim "
                 f"{self.entity_dim}"
-            )
-        if self.shared and self.critic_sees == "everything":
-            raise ConfigError(
-                "network: shared=True and critic_sees='everything' contradict each other: what "
-                "the value network sees would reach the policy. Choose shared=False."
             )
 
 

@@ -49,10 +49,13 @@ class ActorCritic(nn.Module):
         encoder: Replaces the actor's encoder: a module from the Dict observation to
             `[B, out_features]`, with the attribute `out_features`.
         critic_encoder: Likewise for the critic; without it the critic has one built from
-            `config`, or shares the actor's where `config.shared`.
+            `config`, or shares the actor's where `config.shared`. If it then sees everything,
+            the shared encoder runs twice, for the value with a `visibility` of all True.
 
     Attributes:
         normalizer: Statistics of the observations, or None.
+        runs_twice: Whether the value passes through the actor's encoder on its own, seeing
+            more than the actor does, so that nothing of it can reach the logits.
 
     Raises:
         NoMaskError: The observation has no mask.
@@ -107,6 +110,11 @@ class ActorCritic(nn.Module):
                 "everything" if config.critic_sees == "everything" else "observer"
             )
             self.critic = make_encoder(observation_space, config, see=see)
+        self.runs_twice = (
+            self.critic is None
+            and config.critic_sees == "everything"
+            and "visibility" in observation_space.spaces
+        )
         self.policy_head: PolicyHead | CandidateScorer
         if self.heads.kind == "candidates":
             features = (observation_space[CANDIDATES].shape or ())[-1]
@@ -129,6 +137,8 @@ class ActorCritic(nn.Module):
         """
         if type(self) is not ActorCritic:
             return None
+        if self.runs_twice and type(self.actor) is DictEncoder:
+            return tuple(key for key in self.actor.reads if key != "visibility")
         return self.critic.reads if type(self.critic) is DictEncoder else None
 
     @property
@@ -151,7 +161,7 @@ class ActorCritic(nn.Module):
 
         A subclass may compute anything else, and has none.
         """
-        if type(self) is not ActorCritic:
+        if type(self) is not ActorCritic or self.runs_twice:
             return None
         return towers_of(self.actor, self.critic, self.policy_head, self.value_head)
 
@@ -185,7 +195,7 @@ class ActorCritic(nn.Module):
 
     def value(self, obs: Mapping[str, Tensor]) -> Tensor:
         """Value of each observation: `[B]`."""
-        obs = self.normalized(obs)
+        obs = self._everything(self.normalized(obs))
         if self._critic_chain is not None:
             return self._critic_chain(obs).squeeze(-1)
         value: Tensor = self.value_head((self.critic or self.actor)(obs))
@@ -194,11 +204,20 @@ class ActorCritic(nn.Module):
     def logits_and_value(self, obs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Logits `[B, A]` and values `[B]`, computing shared parts once."""
         obs = self.normalized(obs)
+        seen = self._everything(obs)
         if self._actor_chain is not None and self._critic_chain is not None:
-            return self._actor_chain(obs), self._critic_chain(obs).squeeze(-1)
+            return self._actor_chain(obs), self._critic_chain(seen).squeeze(-1)
         features = self.actor(obs)
-        critic_features = features if self.critic is None else self.critic(obs)
+        critic_features = features
+        if self.critic is not None or self.runs_twice:
+            critic_features = (self.critic or self.actor)(seen)
         return self._logits(features, obs), self.value_head(critic_features)
+
+    def _everything(self, obs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The observation as the value reads it: nothing hidden, where that needs saying."""
+        if not self.runs_twice or "visibility" not in obs:
+            return obs
+        return {**obs, "visibility": torch.ones_like(obs["visibility"])}
 
     def _logits(self, features: Tensor, obs: Mapping[str, Tensor]) -> Tensor:
         if isinstance(self.policy_head, CandidateScorer):
@@ -329,9 +348,9 @@ def trusted(policy: nn.Module) -> Iterator[None]:
         yield
         return
     policy._trusted = True
-    if policy.critic is not None:
+    if policy.critic is not None or policy.runs_twice:
         policy._actor_chain = chain_of(policy.actor, policy.policy_head)
-        policy._critic_chain = chain_of(policy.critic, policy.value_head)
+        policy._critic_chain = chain_of(policy.critic or policy.actor, policy.value_head)
     try:
         yield
     finally:

@@ -219,7 +219,6 @@ def test_what_cannot_be_read_is_named(space, message):
         ({"entity_dim": 64, "entity_heads": 7}, "do not divide"),
         ({"activation": "sine"}, "network.activation"),
         ({"entity_pool": "sum"}, "network.entity_pool"),
-        ({"shared": True, "critic_sees": "everything"}, "contradict"),
     ],
 )
 def test_impossible_settings_are_refused(settings, message):
