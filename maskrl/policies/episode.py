@@ -54,6 +54,9 @@ class EpisodeStep:
         reward: What the action brought.
         entity_names: What is in each entity slot (None: nothing), or None without entities.
         entity_mask: bool `[E]`, or None.
+        entity_places: Where each entity slot stands in the picture, x and y in widths of the
+            picture from its top left corner (None: nowhere), or None where the environment has
+            no attribute `entity_places`.
         visibility: bool `[E, E]`, or None.
         attention: Per layer of the acting network `[heads, Q, E]`; the last layer may have
             the observer's row only. Empty without attention.
@@ -76,6 +79,7 @@ class EpisodeStep:
     attention: tuple[np.ndarray, ...] = ()
     relevant: np.ndarray | None = None
     illegal: bool = False
+    entity_places: tuple[tuple[float, float] | None, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ def record_episode(
         layout_id = info.get("layout_id")
         while not (terminated or truncated):
             frame, text = _picture(env, drawn)
-            names = _entity_names(env, obs)
+            names, places = _entity_names(env, obs), _entity_places(env, obs)
             seen = {key: np.array(value) for key, value in obs.items()}
             choice = _decide(policy, description, seen, device, deterministic, generator)
             done = choice["action"]
@@ -185,6 +189,7 @@ def record_episode(
                     observation=seen,
                     reward=float(reward),
                     entity_names=names,
+                    entity_places=places,
                     entity_mask=seen.get("entity_mask"),
                     visibility=seen.get("visibility"),
                     **choice,
@@ -366,6 +371,19 @@ def _entity_names(
     except AttributeError:
         there = np.asarray(obs["entity_mask"])
         return tuple(f"entity {i}" if used else None for i, used in enumerate(there))
+
+
+def _entity_places(
+    env: gymnasium.Env[Any, Any], obs: Mapping[str, Any]
+) -> tuple[tuple[float, float] | None, ...] | None:
+    """Where the entities stand in the picture; None where the environment does not tell."""
+    if "entity_mask" not in obs:
+        return None
+    try:
+        places = env.get_wrapper_attr("entity_places")
+    except AttributeError:
+        return None
+    return tuple(None if p is None else (float(p[0]), float(p[1])) for p in places)
 
 
 def _action_names(env: gymnasium.Env[Any, Any], known: tuple[str, ...]) -> Any:

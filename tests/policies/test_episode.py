@@ -148,6 +148,11 @@ def test_a_panda_attends_only_to_what_it_sees():
     for step in record.steps:
         assert step.frame.dtype == np.uint8 and step.frame.shape[2] == 3
         assert step.entity_names[0] == "panda"
+        there = [place is not None for place in step.entity_places]
+        assert there == step.entity_mask.tolist()
+        x, y = step.entity_places[0]
+        assert 2 * (7 * x - 0.5) / 6 - 1 == pytest.approx(step.observation["entities"][0, 6])
+        assert 2 * (7 * y - 0.5) / 6 - 1 == pytest.approx(step.observation["entities"][0, 7])
         slots = len(step.entity_names)
         assert [maps.shape[0] for maps in step.attention] == [2, 2]
         assert step.attention[-1].shape == (2, 1, slots)

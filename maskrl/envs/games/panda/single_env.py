@@ -96,6 +96,19 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
             names.append(f"tree {k + 1}" if k < state[S_TREES] else None)
         return names
 
+    @property
+    def entity_places(self) -> list[tuple[float, float] | None]:
+        """Where every entity slot stands in the picture, None for slots that hold nothing.
+
+        The middle of its cell, counted from the picture's top left corner, x to the right and y
+        downwards, both in widths of the picture: so it holds at any size.
+        """
+        width = self.settings.width
+        return [
+            None if cell < 0 else ((cell % width + 0.5) / width, (cell // width + 0.5) / width)
+            for cell in self._worlds._cells[0].tolist()
+        ]
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:

@@ -125,3 +125,19 @@ def test_every_throw_that_hits_shows_where() -> None:
             assert not stunned or after.thrown_at in (before.dragon, before.scorpion)
             hits += after.thrown_at is not None
     assert throws > hits > 20
+
+
+def test_entities_are_where_the_picture_shows_them() -> None:
+    env = PandaEnv(preset="trees", render_mode="rgb_array")
+    env.reset()
+    before = env.render()
+    places, names = env.entity_places, env.entity_names
+    assert [place is None for place in places] == [name is None for name in names]
+    assert places[0] == (3.5 / 7, 0.5 / 7) and places[2] == (6.5 / 7, 4.5 / 7)
+    env.step(1)
+    assert env.entity_places[0] == (3.5 / 7, 1.5 / 7)
+    # What changes in the picture where the panda was: its cell, x and y in widths of the picture.
+    cell = env.render().shape[1] // 7
+    x, y = (int(share * env.render().shape[1]) for share in places[0])
+    area = (slice(y - cell // 2, y + cell // 2), slice(x - cell // 2, x + cell // 2))
+    assert (before[area] != env.render()[area]).any()
