@@ -1,8 +1,9 @@
 """Which entities are asked for: an index, or several, of the entity axis.
 
 `queries` and `observer` are both such an index: one whole number for the whole
-batch, or a tensor [..., Q] of them. Checked once at the door; negative indices
-are refused, because with padding "the last one" is rarely what is meant.
+batch, or a tensor [..., Q] of them. Checked once at the door. Negative indices
+are refused, because with padding "the last one" is rarely what is meant, and so
+is a list [B] for B scenes, which could be B entities of each or one of each.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def check_index(operation: str, name: str, index: Any, entities: int, lead: Sequ
     Args:
         operation: How messages call the caller.
         name: How messages call the index.
-        index: int, integer tensor without dimensions, or integer tensor [..., Q].
+        index: int, integer tensor without dimensions, or integer tensor [..., Q]. Its leading
+            dimensions broadcast to `lead`: for scenes [B, E, D] it is [B, 1] for one entity of
+            each, [1, Q] for the same Q of all. A list [Q] alone is for a scene [E, D] alone.
         entities: Number of entity slots.
         lead: Leading dimensions of the scene.
 
@@ -33,8 +36,8 @@ def check_index(operation: str, name: str, index: Any, entities: int, lead: Sequ
         An int for one entity, otherwise the tensor, with as many dimensions as `lead` and one.
 
     Raises:
-        MaskShapeError: Not whole numbers, out of range, or leading dimensions that do not
-            broadcast.
+        MaskShapeError: Not whole numbers, out of range, leading dimensions that do not
+            broadcast, or a shape that has two meanings.
     """
     if isinstance(index, Tensor) and not (
         index.is_floating_point() or index.is_complex() or index.dtype is torch.bool
@@ -43,7 +46,8 @@ def check_index(operation: str, name: str, index: Any, entities: int, lead: Sequ
             index = int(index)
         else:
             _check_lead(operation, name, index, lead)
-            if index.device.type == "cpu":  # elsewhere looking would stall; gathering checks
+            # Elsewhere looking would stall, and a graph cannot look; gathering checks there.
+            if index.device.type == "cpu" and not torch.compiler.is_compiling():
                 outside = (index < 0) | (index >= entities)
                 if outside.any():
                     first = tuple(int(i) for i in outside.nonzero()[0])
@@ -70,13 +74,23 @@ def select_rows(x: Tensor, rows: Index | None) -> Tensor:
 
 
 def _check_lead(operation: str, name: str, index: Tensor, lead: Sequence[int]) -> None:
-    got = tuple(index.shape[:-1])
-    pairs = zip(reversed(got), reversed(tuple(lead)), strict=False)
+    shape, lead = tuple(index.shape), tuple(lead)
+    if len(shape) <= len(lead) and (len(shape) == 1 or shape == lead):
+        missing = len(lead) + 1 - len(shape)
+        raise MaskShapeError(
+            f"{operation}: {name} has shape {shape} for scenes with leading dimensions {lead}: it "
+            "may be meant as one entity of each scene, or as the same entities of every scene. "
+            f"Expected {name}[..., None], of shape {(*lead, 1)}, for the first; or "
+            f"{name}[{', '.join(['None'] * missing)}], of shape {(*(1,) * missing, *shape)}, for "
+            "the second."
+        )
+    got = shape[:-1]
+    pairs = zip(reversed(got), reversed(lead), strict=False)
     if len(got) > len(lead) or any(a not in (1, b) for a, b in pairs):
         raise MaskShapeError(
-            f"{operation}: {name} has shape {tuple(index.shape)}; expected [Q] or "
-            f"[{', '.join(map(str, lead))}, Q] for a scene with leading dimensions {tuple(lead)}. "
-            "For one entity per row of the batch use [..., 1]."
+            f"{operation}: {name} has shape {shape}; expected [{', '.join(map(str, lead))}"
+            f"{', ' if lead else ''}Q] for a scene with leading dimensions {lead}, of size 1 "
+            "where the same entities are meant. For one entity per row of the batch use [..., 1]."
         )
 
 

@@ -114,9 +114,9 @@ def test_rows_on_demand_equal_the_rows_of_all(entities):
     x, visibility = scene(entities=entities)
     present = torch.rand(4, entities) < 0.8
     whole = layer(x, present, visibility)
-    everyone = torch.arange(entities)
+    everyone = torch.arange(entities)[None]
     per_scene = torch.tensor([[1, 0], [0, 0], [1, 1], [0, 1]])
-    for queries in (1, torch.tensor(0), torch.tensor([1]), everyone, per_scene):
+    for queries in (1, torch.tensor(0), torch.tensor([[1]]), everyone, per_scene):
         index = torch.as_tensor(queries)
         index = index.expand(4, index.shape[-1] if index.ndim else 1).unsqueeze(-1)
         torch.testing.assert_close(
@@ -127,7 +127,7 @@ def test_rows_on_demand_equal_the_rows_of_all(entities):
         )
 
 
-@pytest.mark.parametrize("queries", [0, torch.tensor([2, 4])])
+@pytest.mark.parametrize("queries", [0, torch.tensor([[2, 4]])])
 def test_folded_projections_equal_plain_ones(monkeypatch, queries):
     """Values, gradients and maps, whichever order is cheaper."""
     layer = EntityAttention(8, 2).double()

@@ -33,11 +33,11 @@ def test_shapes_with_pooling(pool):
     assert encoder.out_features == 8
     assert encoder(x, PRESENT, visibility, observer=0).shape == (4, 8)
     assert encoder(x, PRESENT, visibility, observer=torch.tensor(1)).shape == (4, 8)
-    assert encoder(x, PRESENT, visibility, observer=torch.tensor([0, 3])).shape == (4, 2, 8)
+    assert encoder(x, PRESENT, visibility, observer=torch.tensor([[0, 3]])).shape == (4, 2, 8)
     assert encoder(x, PRESENT, observer=torch.zeros(4, 1).long()).shape == (4, 1, 8)
     assert encoder(x[0], PRESENT[0], visibility[0], observer=2).shape == (8,)
-    assert encoder(x, observer=torch.tensor([0, 3])).shape == (4, 2, 8)
-    assert encoder(x, None, visibility, observer=torch.tensor([0, 3])).shape == (4, 2, 8)
+    assert encoder(x, observer=torch.tensor([[0, 3]])).shape == (4, 2, 8)
+    assert encoder(x, None, visibility, observer=torch.tensor([[0, 3]])).shape == (4, 2, 8)
     if pool != "self":
         assert encoder(x).shape == (4, 8)
         assert encoder(x, PRESENT).shape == (4, 8)
@@ -49,7 +49,7 @@ def test_shapes_without_pooling():
     whole = encoder(x, PRESENT, visibility)
     assert whole.shape == (4, 5, 8)
     torch.testing.assert_close(encoder(x, PRESENT, visibility, queries=3), whole[:, 3:4])
-    chosen = encoder(x, PRESENT, visibility, queries=torch.tensor([4, 0]))
+    chosen = encoder(x, PRESENT, visibility, queries=torch.tensor([[4, 0]]))
     torch.testing.assert_close(chosen, whole[:, [4, 0]])
 
 
@@ -95,7 +95,7 @@ def test_the_last_layer_computes_only_what_is_asked_for():
     assert [m.shape[-2] for m in maps] == [5, 1]
     encoder = make()
     with record_attention(encoder) as maps:
-        encoder(x, PRESENT, visibility, queries=torch.tensor([1, 2]))
+        encoder(x, PRESENT, visibility, queries=torch.tensor([[1, 2]]))
     assert [m.shape[-2] for m in maps] == [5, 2]
 
 
@@ -106,7 +106,7 @@ def test_absent_entities_and_observers_are_exactly_zero(dtype, train, pool):
     x, visibility = scene(dtype)
     x.requires_grad_()
     encoder = make(pool, dtype).train(train)
-    index = torch.arange(5)
+    index = torch.arange(5)[None]
     for recorded in (False, True):
         if pool is None:
             inputs = {}
@@ -178,7 +178,7 @@ def test_entities_have_no_order(pool):
     encoder = make(pool, feed_forward=6)
     order = torch.tensor([3, 0, 4, 1, 2])
     turned_scene = x[:, order], PRESENT[:, order], visibility[:, order][:, :, order]
-    index = torch.arange(5)
+    index = torch.arange(5)[None]
     inputs = {"queries": index} if pool is None else {"observer": index}
     turned = encoder(*turned_scene, **inputs)
     torch.testing.assert_close(turned, encoder(x, PRESENT, visibility, **inputs)[:, order])

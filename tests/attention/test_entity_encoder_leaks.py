@@ -46,7 +46,8 @@ def outputs(encoder, x, present, visibility, cure):
     observers = torch.arange(ENTITIES)
     name = "queries" if encoder.pool is None else "observer"
     if cure != "observer_view":
-        return encoder(x, present, visibility, **{name: observers})
+        everybody = observers.view((1,) * (x.ndim - 2) + (-1,))
+        return encoder(x, present, visibility, **{name: everybody})
     views = observer_view(visibility)
     rows = encoder(x.unsqueeze(-3), present.unsqueeze(-2), views, **{name: observers.unsqueeze(-1)})
     return rows.squeeze(-2)

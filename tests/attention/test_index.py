@@ -15,10 +15,31 @@ def test_one_index_stays_a_whole_number():
 
 
 def test_several_get_the_dimensions_of_the_scene():
-    index = check_index("f", "queries", torch.tensor([0, 4], dtype=torch.int32), 5, (3, 2))
-    assert index.shape == (1, 1, 2)
+    index = check_index("f", "queries", torch.tensor([[0], [4]], dtype=torch.int32), 5, (3, 2))
+    assert index.shape == (1, 2, 1)
     assert index.dtype == torch.int64
     assert check_index("f", "queries", torch.zeros(3, 1, 2).long(), 5, (3, 2)).shape == (3, 1, 2)
+    assert check_index("f", "queries", torch.tensor([4, 0, 1]), 5, ()).shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("shape", "lead", "each", "every"),
+    [
+        ((3,), (3,), r"\[\.\.\., None\], of shape \(3, 1\)", r"\[None\], of shape \(1, 3\)"),
+        ((2,), (3,), r"\[\.\.\., None\], of shape \(3, 1\)", r"\[None\], of shape \(1, 2\)"),
+        ((1,), (1,), r"\[\.\.\., None\], of shape \(1, 1\)", r"\[None\], of shape \(1, 1\)"),
+        ((4,), (3, 4), r"of shape \(3, 4, 1\)", r"\[None, None\], of shape \(1, 1, 4\)"),
+        ((4, 4), (4, 4), r"of shape \(4, 4, 1\)", r"\[None\], of shape \(1, 4, 4\)"),
+    ],
+)
+def test_one_of_each_scene_and_the_same_of_every_scene_are_told_apart(shape, lead, each, every):
+    """Whatever the sizes: a call that is refused for one batch is refused for all."""
+    index = torch.zeros(shape, dtype=torch.int64)
+    for form in (each, every):
+        with pytest.raises(MaskShapeError, match=form):
+            check_index("f", "observer", index, 5, lead)
+    assert check_index("f", "observer", index[..., None], 5, shape).shape == (*shape, 1)
+    assert check_index("f", "observer", index[None], 5, (7, *shape[1:])).shape == (1, *shape)
 
 
 def test_rows_are_gathered():
@@ -41,8 +62,8 @@ def test_rows_are_gathered():
         (torch.tensor([0.0]), "queries has dtype torch.float32"),
         (torch.tensor([True]), "queries has dtype torch.bool"),
         (torch.tensor([[0, 1], [2, 7], [0, 0]]), r"queries\[1, 1\] is 7"),
-        (torch.tensor([-1]), r"queries\[0\] is -1"),
-        (torch.zeros(2, 1).long(), r"shape \(2, 1\); expected \[Q\] or \[3, Q\]"),
+        (torch.tensor([[-1]]), r"queries\[0, 0\] is -1"),
+        (torch.zeros(2, 1).long(), r"shape \(2, 1\); expected \[3, Q\] for a scene"),
         (torch.zeros(1, 3, 1).long(), r"For one entity per row of the batch use \[\.\.\., 1\]"),
     ],
 )

@@ -26,7 +26,7 @@ def test_one_map_per_layer_in_the_order_of_the_layers():
 def test_pooling_that_attends_comes_last():
     encoder = EntityEncoder(3, 8, depth=1, heads=2, pool="attention")
     with record_attention(encoder) as maps:
-        encoder(SCENE, observer=torch.tensor([0, 3]))
+        encoder(SCENE, observer=torch.tensor([[0, 3]]))
     assert maps.names == ["blocks.0.attention", "attention_pool"]
     assert maps[1].shape == (2, 2, 2, 4)
 

@@ -68,7 +68,7 @@ def test_views_of_several_observers():
     assert everybody.shape == (2, 3, 3, 3)
     for i in range(3):
         assert torch.equal(everybody[:, i], observer_view(batch, i))
-    assert torch.equal(observer_view(batch, torch.tensor([2, 0])), everybody[:, [2, 0]])
+    assert torch.equal(observer_view(batch, torch.tensor([[2, 0]])), everybody[:, [2, 0]])
     each = observer_view(batch, torch.tensor([[1], [2]]))
     assert torch.equal(each[:, 0], torch.stack([everybody[0, 1], everybody[1, 2]]))
     assert torch.equal(observer_view(batch, torch.tensor(1)), everybody[:, 1])
