@@ -7,6 +7,7 @@ can use them as they are.
 from __future__ import annotations
 
 from maskrl.objectives.advantages import generalized_advantages, successor_values
+from maskrl.objectives.agent_advantages import agent_advantages
 from maskrl.objectives.imitation import (
     count_disallowed,
     imitation_loss,
@@ -27,6 +28,7 @@ __all__ = [
     "Acted",
     "LossSettings",
     "PPOLoss",
+    "agent_advantages",
     "approximate_kl",
     "clip_fraction",
     "clipped_policy_loss",
