@@ -9,6 +9,7 @@ from __future__ import annotations
 from maskrl.attention.entity_attention import EntityAttention
 from maskrl.attention.entity_encoder import EntityBlock, EntityEncoder
 from maskrl.attention.pooling import AttentionPool
+from maskrl.attention.ragged import from_padded, to_padded
 from maskrl.attention.record import AttentionMaps, record_attention
 from maskrl.attention.visibility import (
     depth_safe,
@@ -25,9 +26,11 @@ __all__ = [
     "EntityBlock",
     "EntityEncoder",
     "depth_safe",
+    "from_padded",
     "from_padding",
     "hidden",
     "observer_view",
     "record_attention",
     "self_visible",
+    "to_padded",
 ]
