@@ -1,0 +1,90 @@
+"""The encoder-decoder over grids: any size, and logits of agents equal to those of the map."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from maskrl.distributions import GridwiseCategorical
+from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError
+from maskrl.networks.gridnet import GridNet
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 7), (16, 5), (33, 9)])
+@pytest.mark.parametrize("channels", [(8,), (8, 16), (8, 12, 16)])
+def test_grids_of_any_size_keep_it(size, channels):
+    torch.manual_seed(0)
+    network = GridNet(3, 6, channels=channels)
+    features = network(torch.randn(2, 3, *size))
+    assert features.cells.shape == (2, 8, *size)
+    assert features.whole.shape == (2, network.out_features) == (2, 2 * channels[-1])
+    assert network.logits(features.cells).shape == (2, 6, *size)
+
+
+def test_logits_of_agents_are_those_of_the_map():
+    torch.manual_seed(0)
+    network = GridNet(4, 6).double()
+    features = network(torch.randn(5, 4, 6, 7, dtype=torch.float64))
+    agent_mask = torch.rand(5, 6, 7) < 0.2
+    agent_mask[2] = False
+    packed, offsets = network.logits_at(features.cells, agent_mask)
+    everywhere = network.logits(features.cells)
+    torch.testing.assert_close(packed, everywhere.movedim(1, -1)[agent_mask])
+    assert offsets.tolist() == [0, *agent_mask.sum((1, 2)).cumsum(0).tolist()]
+    few = GridwiseCategorical.from_packed(packed, offsets)
+    many = GridwiseCategorical(everywhere, agent_mask)
+    torch.testing.assert_close(few.entropy(), many.entropy())
+    one, two = (
+        torch.autograd.grad(d.entropy().sum(), network.parameters(), retain_graph=True,
+                            allow_unused=True)
+        for d in (few, many)
+    )  # fmt: skip
+    for a, b in zip(one, two, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b)
+
+
+def test_a_cell_knows_far_away_and_the_critic_all():
+    """One changed cell reaches a cell beyond the reach of the first level, and the summary."""
+    torch.manual_seed(0)
+    network = GridNet(1, 2, channels=(8, 16, 16))
+    grid = torch.randn(1, 1, 16, 16)
+    moved = grid.clone()
+    moved[0, 0, 0, 0] += 5.0
+    before, after = network(grid), network(moved)
+    assert not torch.equal(before.cells[0, :, 7, 7], after.cells[0, :, 7, 7])
+    assert not torch.equal(before.whole, after.whole)
+
+
+def test_bytes_become_shares():
+    torch.manual_seed(0)
+    network = GridNet(2, 3, dtype=np.uint8)
+    grid = torch.randint(0, 256, (1, 2, 4, 4), dtype=torch.uint8)
+    plain = GridNet(2, 3)
+    plain.load_state_dict(network.state_dict())
+    torch.testing.assert_close(network(grid).cells, plain(grid / 255.0).cells)
+
+
+def test_no_agent_anywhere_is_no_logit():
+    network = GridNet(2, 3)
+    nobody = torch.zeros(2, 4, 4, dtype=torch.bool)
+    packed, offsets = network.logits_at(network(torch.zeros(2, 2, 4, 4)).cells, nobody)
+    assert packed.shape == (0, 3)
+    assert offsets.tolist() == [0, 0, 0]
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ConfigError, match=r"channels is \(\)"):
+        GridNet(2, 3, channels=())
+    with pytest.raises(ConfigError, match=r"planes is 0"):
+        GridNet(0, 3)
+    network = GridNet(2, 3)
+    with pytest.raises(MaskShapeError, match=r"grid has shape \(1, 3, 4, 4\); expected \[B, 2"):
+        network(torch.zeros(1, 3, 4, 4))
+    cells = network(torch.zeros(1, 2, 4, 4)).cells
+    with pytest.raises(MaskDtypeError, match="agent_mask"):
+        network.logits_at(cells, torch.zeros(1, 4, 4))
+    with pytest.raises(MaskShapeError, match="agent_mask"):
+        network.logits_at(cells, torch.zeros(1, 4, 5, dtype=torch.bool))
