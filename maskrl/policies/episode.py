@@ -23,6 +23,7 @@ from maskrl.envs.registry import find_entry, make
 from maskrl.errors import ConfigError, MaskrlError
 from maskrl.masks.heads import choices_of, masks_along, starts_of
 from maskrl.masks.tree import FLAT_MASK, ActionTree
+from maskrl.policies.actor_critic import ActorCritic
 from maskrl.policies.head_view import (
     HeadLabels,
     HeadView,
@@ -30,6 +31,7 @@ from maskrl.policies.head_view import (
     rows_along,
     split_heads,
 )
+from maskrl.policies.playing import Player
 from maskrl.policies.predict import obs_to_tensors
 from maskrl.runs.seeding import Seeds
 
@@ -48,7 +50,8 @@ class EpisodeStep:
         action_mask: bool `[A]`, None where the environment has no action mask. Of several
             heads one row after the other (A = sum of their sizes), each as it was after the
             choices before it; of a bit "may be 0", "may be 1".
-        logits: float32 `[A]`, before the mask, laid out likewise.
+        logits: float32 `[A]`, before the mask, laid out likewise. Of a policy of one's own with
+            memory, which has no other way to tell them, after it.
         probs: float32 `[A]`, after it: exactly 0 where disallowed.
         value: What the value network expected.
         reward: What the action brought.
@@ -146,7 +149,7 @@ def record_episode(
     """Let a policy play one episode and keep everything worth seeing.
 
     Args:
-        policy: As `maskrl.policies.Policy`; left as it was.
+        policy: As `maskrl.policies.Policy`, with memory or without; left as it was.
         env_id: In any form that `maskrl.make` takes.
         env_kwargs: Arguments of the environment, over those of its evaluation.
         seed: Of the environment and of sampled actions.
@@ -156,11 +159,13 @@ def record_episode(
             cannot, and nothing where it can neither, or for None.
 
     Raises:
-        ConfigError: `max_steps` is below 1, or the environment cannot be made so.
+        ConfigError: `max_steps` is below 1, the environment cannot be made so, or a policy with
+            memory lacks what that takes.
         NoAllowedActionError: A state allows no action.
     """
     if max_steps < 1:
         raise ConfigError(f"record_episode: max_steps must be at least 1, got {max_steps}")
+    player = Player(policy, 1)
     entry = find_entry(env_id)
     kwargs = entry.kwargs_for("evaluation", **(env_kwargs or {}))
     env, drawn = _make_drawing(env_id, kwargs, pictures)
@@ -178,7 +183,7 @@ def record_episode(
             frame, text = _picture(env, drawn)
             names, places = _entity_names(env, obs), _entity_places(env, obs)
             seen = {key: np.array(value) for key, value in obs.items()}
-            choice = _decide(policy, description, seen, device, deterministic, generator)
+            choice = _decide(policy, player, description, seen, device, deterministic, generator)
             done = choice["action"]
             given = done if isinstance(done, int) else done.reshape(env.action_space.shape)
             obs, reward, terminated, truncated, info = env.step(given)
@@ -220,6 +225,7 @@ def record_episode(
 @torch.no_grad()
 def _decide(
     policy: nn.Module,
+    player: Player,
     description: EnvDescription,
     seen: dict[str, np.ndarray],
     device: torch.device,
@@ -228,10 +234,15 @@ def _decide(
 ) -> dict[str, Any]:
     """Action, masks, logits, probs, value and attention for one observation."""
     batch = obs_to_tensors({key: value[None] for key, value in seen.items()}, device)
-    with _attention_maps(policy) as maps:
-        distribution = policy.distribution(batch)  # type: ignore[operator]
+    actor = getattr(policy, "actor", None) if player.remembers else None
+    acting = actor if isinstance(actor, nn.Module) else policy
+    with _attention_maps(acting, once=player.remembers) as maps, _outputs(policy) as outputs:
+        distribution, value = player.distribution_and_value(batch)
     chosen = distribution.mode if deterministic else distribution.sample(generator=generator)
-    raw = policy.logits(batch) if hasattr(policy, "logits") else distribution.logits  # type: ignore[operator]
+    if not player.remembers and hasattr(policy, "logits"):
+        raw = policy.logits(batch)  # type: ignore[operator]
+    else:
+        raw = outputs[0] if player.remembers and outputs else distribution.logits
     action = chosen[0].cpu().numpy()
     row = action.reshape(-1)
     masks = {key: seen[key] for key in seen if key.partition(":")[0] == FLAT_MASK}
@@ -243,7 +254,7 @@ def _decide(
         "action_mask": along.copy() if masks else None,
         "logits": logits.astype(np.float32),
         "probs": probs.astype(np.float32),
-        "value": float(policy.value(batch)[0]),  # type: ignore[operator]
+        "value": float(value()[0]),
         "attention": tuple(maps),
         "relevant": None if description.action_tree is None else judged.relevant,
         "illegal": bool(judged.illegal) and bool(masks),
@@ -313,18 +324,45 @@ def _row_of(batch: torch.Tensor) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _attention_maps(policy: nn.Module) -> Iterator[list[np.ndarray]]:
-    """Collect `[heads, Q, E]` of every attention layer that runs inside the block."""
+def _outputs(policy: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Collect what the policy's head gives inside the block: logits `[1, A]` before any mask."""
+    heard: list[torch.Tensor] = []
+    head = policy.policy_head if isinstance(policy, ActorCritic) else None
+    if head is None:
+        yield heard
+        return
+    handle = head.register_forward_hook(lambda _, __, output: heard.append(output))
+    try:
+        yield heard
+    finally:
+        handle.remove()
+
+
+@contextlib.contextmanager
+def _attention_maps(acting: nn.Module, *, once: bool) -> Iterator[list[np.ndarray]]:
+    """Collect `[heads, Q, E]` of every attention layer that runs inside the block.
+
+    Args:
+        acting: What the action comes from.
+        once: Whether to take its first pass alone: who decides and judges in one call may run
+            the same layers again for the value, which sees other things.
+    """
     from maskrl.attention.entity_attention import EntityAttention
     from maskrl.attention.record import record_attention
 
     collected: list[np.ndarray] = []
-    if not any(isinstance(layer, EntityAttention) for layer in policy.modules()):
+    if not any(isinstance(layer, EntityAttention) for layer in acting.modules()):
         yield collected
         return
-    with record_attention(policy) as maps:
-        yield collected
-    collected += [weights[0].float().cpu().numpy() for weights in maps]
+    ends: list[int] = []
+    with record_attention(acting) as maps:
+        handle = acting.register_forward_hook(lambda *_: ends.append(len(maps)))
+        try:
+            yield collected
+        finally:
+            handle.remove()
+    taken = maps[: ends[0]] if once and ends else maps
+    collected += [weights[0].float().cpu().numpy() for weights in taken]
 
 
 def _make_drawing(

@@ -4,7 +4,8 @@ Every sub-environment plays a quota of episodes fixed beforehand; taking the fir
 episodes to finish would favour short ones. Where an environment has a reference, every
 layout of a fixed list is played exactly once and the score puts the agent between
 random valid play (0) and the planner (1). Actions against the mask are counted. Actions
-may have any shape: one number, several heads, bits, the parts of a tree.
+may have any shape: one number, several heads, bits, the parts of a tree. A policy with
+memory remembers the episode that it plays, and nothing of the one before.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from maskrl.envs.contract import EnvDescription, action_tree_of, describe
 from maskrl.envs.registry import EnvEntry, Phase, find_entry, make_vec, refuse_reserved
 from maskrl.errors import ConfigError
 from maskrl.masks.heads import random_actions
+from maskrl.policies.playing import Player
 from maskrl.policies.predict import obs_to_tensors
 from maskrl.runs.seeding import Seeds
 from maskrl.trainers.mask_count import MaskCount
@@ -32,7 +34,8 @@ MOST_ENVS = 64
 _CHUNK = 20
 
 Observation = dict[str, np.ndarray]
-Choose = Callable[[Observation], np.ndarray]
+Choose = Callable[[Observation, np.ndarray], np.ndarray]
+"""Actions for observations `[B, ...]`, told which of them begin an episode: bool `[B]`."""
 Tell = Callable[[int, int], None]
 
 
@@ -167,7 +170,7 @@ def evaluate(
     """Play whole episodes with a policy, without changing it, and sum up.
 
     Args:
-        policy: As `maskrl.policies.Policy`.
+        policy: As `maskrl.policies.Policy`, with memory or without.
         env_id: In any form that `maskrl.make` takes.
         episodes: How many, at least 1.
         layouts: With a reference: play the first so many layouts of the phase's split, all
@@ -187,7 +190,8 @@ def evaluate(
 
     Raises:
         ConfigError: `policy` is none or `env_id` no id, a number is below 1, `episodes` is
-            no multiple of `layouts`, or the environment cannot be made with these arguments.
+            no multiple of `layouts`, the environment cannot be made with these arguments, or
+            a policy with memory lacks what that takes.
         UnknownEnvError, NoMaskError: No such environment, or it has no mask.
         NoAllowedActionError: A state allows no action and the policy does not take that as
             idling; names environment and step.
@@ -203,8 +207,12 @@ def evaluate(
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
     generator = torch.Generator(device).manual_seed(Seeds(seed).integer("evaluation.actions"))
 
-    def choose(obs: Observation) -> np.ndarray:
-        distribution = policy.distribution(obs_to_tensors(obs, device))  # type: ignore[operator]
+    plan = _Plan(env_id, episodes, layouts, env_kwargs, phase, seed, num_envs, max_steps)
+    player = Player(policy, plan.count)
+
+    def choose(obs: Observation, starts: np.ndarray) -> np.ndarray:
+        player.begin(starts)
+        distribution = player.distribution(obs_to_tensors(obs, device))
         actions = distribution.mode if deterministic else distribution.sample(generator=generator)
         chosen: np.ndarray = actions.cpu().numpy()
         return chosen
@@ -215,7 +223,7 @@ def evaluate(
         with torch.inference_mode():
             return _evaluate(
                 choose,
-                _Plan(env_id, episodes, layouts, env_kwargs, phase, seed, num_envs, max_steps),
+                plan,
                 deterministic=deterministic,
                 idles=getattr(policy, "empty", "raise") == "idle",
                 tell=tell,
@@ -247,8 +255,8 @@ def evaluate_random(
     rng = Seeds(seed).numpy("evaluation.random")
     plan = _Plan(env_id, episodes, layouts, env_kwargs, phase, seed, num_envs, max_steps)
 
-    def choose(obs: Observation) -> np.ndarray:
-        count = next(iter(obs.values())).shape[0]
+    def choose(obs: Observation, starts: np.ndarray) -> np.ndarray:
+        count = len(starts)
         one = plan.description.action_kind in ("discrete", "candidates")
         if one and "action_mask" not in obs:
             return np.asarray(rng.integers(0, plan.description.n_actions, size=count))
@@ -292,6 +300,11 @@ class _Plan:
         if self.entry.reference is not None:
             self.kwargs.setdefault("layout_seeds", self.layouts or self.episodes)
 
+    @property
+    def count(self) -> int:
+        """Environments side by side."""
+        return min(self.num_envs or MOST_ENVS, self.episodes)
+
 
 def _evaluate(
     choose: Choose,
@@ -302,7 +315,7 @@ def _evaluate(
     tell: Tell | None,
     with_reference: bool,
 ) -> Evaluation:
-    count = min(plan.num_envs or MOST_ENVS, plan.episodes)
+    count = plan.count
     venv = make_vec(plan.env_id, count, seed=plan.seed, **plan.kwargs)
     try:
         plan.description = describe(
@@ -353,9 +366,10 @@ def _play(venv: Any, choose: Choose, plan: _Plan, count: int, masks: MaskCount) 
     layouts = infos.get("layout_id")
     layouts = None if layouts is None else np.array(layouts, dtype=np.int64)
     tally = _Tally(plan.episodes, layouts is not None)
+    starts = np.ones(count, np.bool_)
     while (active := episode < quota).any():
         masks.require_choice(obs, active, length)
-        actions = choose(obs)
+        actions = choose(obs, starts)
         masks.add(obs, actions, active, length)
         actions = actions.reshape(count, *(venv.single_action_space.shape or ()))
         obs, rewards, terminated, truncated, infos = venv.step(actions)
@@ -375,9 +389,13 @@ def _play(venv: Any, choose: Choose, plan: _Plan, count: int, masks: MaskCount) 
         fresh = over | cut
         current[fresh] = 0.0
         length[fresh] = 0
+        # An episode that was cut off where nothing resets is the next one to those who count,
+        # and still the same to those who play it.
+        starts = over
         again = cut & (episode < quota)
         if again.any() and (begun := _begin_again(venv, again)) is not None:
             obs, infos = begun
+            starts = over | again
             if layouts is not None:
                 layouts = np.where(again, infos["layout_id"], layouts)
     return tally

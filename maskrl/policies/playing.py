@@ -1,0 +1,122 @@
+"""A policy that plays episodes side by side, and what it remembers of each of them.
+
+Evaluation, recorded episodes and whatever else lets a policy act step by step ask it through
+a `Player`: it carries the memory of a recurrent policy from step to step, row by row, and
+clears it where an episode begins. A policy without memory is asked as it always was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskrl.errors import ConfigError
+from maskrl.policies.action_heads import ActionDistribution
+
+
+def memory_size(policy: nn.Module) -> int:
+    """How many numbers a policy remembers from step to step; 0 of one without memory.
+
+    Raises:
+        ConfigError: `state_size` is no whole number from 0 on, or what a policy with memory
+            needs is missing.
+    """
+    size = getattr(policy, "state_size", 0)
+    name = type(policy).__name__
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise ConfigError(
+            f"policy: {name}.state_size is {size!r}; expected how many numbers it remembers from "
+            "step to step, 0 for none"
+        )
+    needed = ("initial_state", "act") if size else ()
+    for method in needed:
+        if not callable(getattr(policy, method, None)):
+            raise ConfigError(
+                f"policy: {name} has a memory of {size} numbers (state_size) and no method "
+                f"{method}. A policy with memory offers initial_state(batch) -> [B, S] and "
+                "act(obs, state, episode_start) -> (distribution, value [B], next state [B, S])."
+            )
+    return size
+
+
+class Player:
+    """A policy in the middle of B episodes, each remembered by itself.
+
+    Args:
+        policy: As `maskrl.policies.Policy`, with memory or without.
+        rows: B, how many episodes go on side by side.
+
+    Attributes:
+        remembers: Whether the policy has a memory.
+        state: What it remembers: `[B, S]`, as after the last step; None without memory.
+
+    Raises:
+        ConfigError: It says that it has a memory, and does not offer what that takes.
+    """
+
+    def __init__(self, policy: nn.Module, rows: int) -> None:
+        self._policy: Any = policy
+        self._rows = rows
+        self._device = next((p.device for p in policy.parameters()), torch.device("cpu"))
+        self._size = memory_size(policy)
+        self.remembers = self._size > 0
+        self.state: Tensor | None = None
+        self._starts = torch.ones(rows, dtype=torch.bool, device=self._device)
+        if self.remembers:
+            begin = policy.initial_state(rows)  # type: ignore[operator]
+            self.state = self._checked(begin, "initial_state")
+
+    def begin(self, rows: np.ndarray) -> None:
+        """Say where the next observation is the first of an episode.
+
+        Args:
+            rows: bool `[B]`; the others go on.
+        """
+        if self.remembers:
+            self._starts |= torch.from_numpy(np.asarray(rows, np.bool_)).to(self._device)
+
+    def distribution(self, obs: dict[str, Tensor]) -> ActionDistribution:
+        """The distribution over the next actions of all episodes, which are then a step on.
+
+        Args:
+            obs: What is seen now, `[B, ...]` each.
+        """
+        if not self.remembers:
+            distribution: ActionDistribution = self._policy.distribution(obs)
+            return distribution
+        return self._act(obs)[0]
+
+    def distribution_and_value(
+        self, obs: dict[str, Tensor]
+    ) -> tuple[ActionDistribution, Callable[[], Tensor]]:
+        """As `distribution`, and what gives the values `[B]`, which are computed if asked for."""
+        if not self.remembers:
+            return self._policy.distribution(obs), lambda: self._policy.value(obs)
+        distribution, value = self._act(obs)
+        return distribution, lambda: value
+
+    def _act(self, obs: dict[str, Tensor]) -> tuple[ActionDistribution, Tensor]:
+        answer = self._policy.act(obs, self.state, self._starts)
+        if not isinstance(answer, tuple) or len(answer) != 3:
+            raise ConfigError(
+                f"policy: {type(self._policy).__name__}.act gave {type(answer).__name__}; expected "
+                "(distribution, value [B], next state [B, S])"
+            )
+        distribution, value, state = answer
+        self.state = self._checked(state, "act")
+        self._starts = torch.zeros_like(self._starts)
+        return distribution, value
+
+    def _checked(self, state: Any, method: str) -> Tensor:
+        expected = (self._rows, self._size)
+        if not isinstance(state, Tensor) or tuple(state.shape) != expected:
+            got = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
+            raise ConfigError(
+                f"policy: {type(self._policy).__name__}.{method} gave a state of {got}; expected "
+                f"a tensor of shape {expected}: state_size is {self._size}"
+            )
+        return state
