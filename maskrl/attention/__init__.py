@@ -12,7 +12,9 @@ from maskrl.attention.pooling import AttentionPool
 from maskrl.attention.ragged import from_padded, to_padded
 from maskrl.attention.record import AttentionMaps, record_attention
 from maskrl.attention.visibility import (
+    Leak,
     depth_safe,
+    explain_leak,
     from_padding,
     hidden,
     observer_view,
@@ -25,7 +27,9 @@ __all__ = [
     "EntityAttention",
     "EntityBlock",
     "EntityEncoder",
+    "Leak",
     "depth_safe",
+    "explain_leak",
     "from_padded",
     "from_padding",
     "hidden",

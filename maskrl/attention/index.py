@@ -70,7 +70,8 @@ def select_rows(x: Tensor, rows: Index | None) -> Tensor:
         return x
     if isinstance(rows, int):
         return x[..., rows : rows + 1, :]
-    return torch.take_along_dim(x, rows.unsqueeze(-1), -2)
+    missing = rows.ndim + 1 - x.ndim  # a mask may have fewer leading dimensions than the scene
+    return torch.take_along_dim(x.reshape((1,) * missing + x.shape), rows.unsqueeze(-1), -2)
 
 
 def _check_lead(operation: str, name: str, index: Tensor, lead: Sequence[int]) -> None:

@@ -51,6 +51,13 @@ def test_rows_are_gathered():
     assert torch.equal(select_rows(x, rows), expected)
 
 
+def test_several_of_what_has_fewer_leading_dimensions():
+    """A visibility of all scenes [E, E] beside queries [B, Q] of each."""
+    rows = torch.tensor([[3, 0], [1, 1]])
+    x = torch.arange(8).view(4, 2)
+    assert torch.equal(select_rows(x, rows), x[rows])
+
+
 @pytest.mark.parametrize(
     ("index", "message"),
     [
