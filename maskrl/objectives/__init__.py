@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from maskrl.objectives.advantages import generalized_advantages, successor_values
 from maskrl.objectives.agent_advantages import agent_advantages
+from maskrl.objectives.distributional import (
+    categorical_loss,
+    categorical_targets,
+    distribution_means,
+    quantile_huber_loss,
+    take_actions,
+)
 from maskrl.objectives.imitation import (
     count_disallowed,
     imitation_loss,
@@ -22,6 +29,14 @@ from maskrl.objectives.policy_gradient import (
     normalize_advantages,
 )
 from maskrl.objectives.ppo_loss import Acted, LossSettings, PPOLoss, ppo_loss
+from maskrl.objectives.q_learning import (
+    dueling_values,
+    expected_next_values,
+    greedy_next_actions,
+    max_next_values,
+    n_step_rewards,
+    td_targets,
+)
 from maskrl.objectives.value import explained_variance, value_loss
 
 __all__ = [
@@ -30,17 +45,28 @@ __all__ = [
     "PPOLoss",
     "agent_advantages",
     "approximate_kl",
+    "categorical_loss",
+    "categorical_targets",
     "clip_fraction",
     "clipped_policy_loss",
     "count_disallowed",
+    "distribution_means",
+    "dueling_values",
+    "expected_next_values",
     "explained_variance",
     "generalized_advantages",
+    "greedy_next_actions",
     "imitation_loss",
     "log_ratio",
     "masked_cross_entropy",
+    "max_next_values",
     "mean_over",
+    "n_step_rewards",
     "normalize_advantages",
     "ppo_loss",
+    "quantile_huber_loss",
     "successor_values",
+    "take_actions",
+    "td_targets",
     "value_loss",
 ]
