@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import maskrl
-from maskrl.reports.png import png_bytes
+from maskrl.figures.png import png_bytes
 
 GAP = 24
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from maskrl.figures.action_bits import action_bits_figure
 from maskrl.figures.action_head import action_head_figure
+from maskrl.figures.attention_arrows import attention_arrows_figure
 from maskrl.figures.attention_map import attention_map_figure
 from maskrl.figures.bench_ratios import bench_ratio_figure
 from maskrl.figures.learning_curves import ReferenceLine, learning_curve
 from maskrl.figures.mask_statistics import disallowed_mass_figure, share_figure
 from maskrl.figures.theme import DARK, LIGHT, PALETTE, figure_template
+from maskrl.figures.visibility_map import visibility_figure
 
 __all__ = [
     "DARK",
@@ -23,10 +25,12 @@ __all__ = [
     "ReferenceLine",
     "action_bits_figure",
     "action_head_figure",
+    "attention_arrows_figure",
     "attention_map_figure",
     "bench_ratio_figure",
     "disallowed_mass_figure",
     "figure_template",
     "learning_curve",
     "share_figure",
+    "visibility_figure",
 ]

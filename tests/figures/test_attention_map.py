@@ -40,7 +40,44 @@ def test_nothing_and_little_never_look_alike():
     w = np.zeros((1, 1, 3, 3))
     w[..., 0] = 1.0
     text = attention_map_figure(w, NAMES, permitted=SEES).data[0].text
-    assert text[0] == ["1", "<b>×</b>", ".00"]
+    assert text[0] == ["1", "<b>×</b>", "0"]
+    w[..., 2] = 1e-6
+    trace = attention_map_figure(w, NAMES, permitted=SEES).data[0]
+    assert trace.text[0] == ["1", "<b>×</b>", "&lt;.01"]
+    # what is forbidden has no colour at all, what is little has one
+    assert trace.z[0] == [1.0, None, 0.0]
+    assert "less than 0.1%" in trace.hovertext[0][2] and "exactly 0" in trace.hovertext[0][1]
+
+
+def test_layers_may_differ_in_heads_and_leave_rows_out():
+    first, second = weights(1, 3)[0], weights(1, 1)[0].copy()
+    second[:, 1:] = np.nan
+    figure = attention_map_figure([first, second], NAMES, permitted=SEES)
+    assert [trace.meta["head"] for trace in figure.data] == [-1, 0, 1, 2, -1, 0]
+    last = figure.data[-1]
+    assert list(last.z[1]) == [None] * 3 and list(last.text[1]) == [""] * 3
+    assert "not computed in this layer" in last.hovertext[1][0]
+
+
+def test_many_entities_have_cells_without_numbers():
+    names = [f"entity {k}" for k in range(12)]
+    text = attention_map_figure(np.full((1, 1, 12, 12), 1 / 12), names).data[0].text
+    assert {cell for row in text for cell in row} == {""}
+
+
+def test_visibility_stands_beside_the_attention():
+    figure = attention_map_figure(weights(), NAMES, permitted=SEES, visibility=SEES, menu=True)
+    beside = figure.data[-1]
+    assert (beside.xaxis, beside.yaxis) == ("x2", "y2") and beside.z[0][1] is None
+    assert figure.layout.xaxis2.domain[1] < figure.layout.xaxis.domain[0]
+    assert [a.text for a in figure.layout.annotations] == [
+        "<b>who sees whom</b>",
+        "<b>who attends to whom</b>",
+    ]
+    # whatever is chosen, one map and the visibility are shown
+    buttons = figure.layout.updatemenus[0].buttons
+    assert [b.args[0]["visible"][-1] for b in buttons] == [True] * 6
+    assert [sum(b.args[0]["visible"]) for b in buttons] == [2] * 6
 
 
 def test_only_some_may_look():

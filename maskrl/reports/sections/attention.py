@@ -14,9 +14,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from maskrl.figures import attention_map_figure
+from maskrl.figures.png import png_data_uri, with_few_colours
 from maskrl.reports import wording
 from maskrl.reports.attention_scenes import AttentionView, SceneMaps
-from maskrl.reports.png import png_data_uri, with_few_colours
 from maskrl.reports.section import Section, figure_place, paragraph
 
 _VIEWS = (("sight", "each one's own sight"), ("observer", "the panda's view"))

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from maskrl.figures.action_bits import WORDS
+from maskrl.figures.png import png_data_uri, with_few_colours
 from maskrl.policies.episode import EpisodeRecord, EpisodeStep
 from maskrl.policies.head_view import HeadView, action_text
 from maskrl.reports import wording
 from maskrl.reports.ansi_html import ansi_to_html
-from maskrl.reports.png import png_data_uri, with_few_colours
 from maskrl.reports.section import Section, paragraph
 
 MAX_ACTIONS = 16

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from maskrl.figures.png import png_data_uri, with_few_colours
 from maskrl.reports import wording
-from maskrl.reports.png import png_data_uri, with_few_colours
 from maskrl.reports.run_data import RunData
 from maskrl.reports.section import paragraph, tiles
 

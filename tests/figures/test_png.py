@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from maskrl.reports.png import png_bytes, png_data_uri, with_few_colours
+from maskrl.figures.png import png_bytes, png_data_uri, with_few_colours
 
 
 def read_png(data: bytes) -> np.ndarray:
