@@ -60,6 +60,12 @@ class NetworkConfig:
     """Where a picture has its channels; auto judges by the shape."""
     embedding_dim: int = 64
     """Width of the embedding of a whole number with more than 32 values."""
+    memory: Literal["none", "gru", "lstm"] = "none"
+    """What remembers the episode so far, after the encoder: nothing, a GRU or an LSTM."""
+    memory_size: int = 128
+    """Width of the memory."""
+    memory_layers: int = 1
+    """Layers of the memory upon each other."""
 
     def __post_init__(self) -> None:
         for name in ("hidden", "channels"):
@@ -68,6 +74,7 @@ class NetworkConfig:
             if any(isinstance(x, bool) or not isinstance(x, int) or x < 1 for x in value):
                 raise ConfigError(f"network.{name}: expected positive whole numbers, got {value}")
         sizes = {"entity_dim": 1, "entity_depth": 1, "entity_heads": 1, "embedding_dim": 1}
+        sizes |= {"memory_size": 1, "memory_layers": 1}
         for name, least in {**sizes, "entity_feed_forward": 0}.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -94,6 +101,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "critic_sees": ("same", "everything"),
     "entity_pool": ("self", "mean", "max", "attention"),
     "image_layout": ("auto", "channels_last", "channels_first"),
+    "memory": ("none", "gru", "lstm"),
 }
 
 

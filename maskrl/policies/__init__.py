@@ -13,9 +13,11 @@ _HOME = {
     "ActorCritic": "actor_critic",
     "EpisodeRecord": "episode",
     "Policy": "protocol",
+    "RecurrentPolicy": "protocol",
     "load_policy": "load",
     "obs_to_tensors": "predict",
     "predict_action": "predict",
+    "predict_and_remember": "predict",
     "record_episode": "episode",
 }
 

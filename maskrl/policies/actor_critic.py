@@ -2,9 +2,10 @@
 
 Encoders read the observation, one head gives logits, the other a value. The logits meet
 the action masks in the distribution of the action space; candidates are scored by one
-network; scenes of entities are read through the eyes of entity 0. Everything that an
-action depends on, normaliser statistics included, is in the state dict, and a policy can
-be rebuilt from its JSON description without running code.
+network; scenes of entities are read through the eyes of entity 0. Between encoders and
+heads may lie a memory: then `act` takes and gives a state, and `unroll` runs through whole
+sequences. Everything that an action depends on is in the state dict or in that state, and
+a policy can be rebuilt from its JSON description without running code.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from maskrl.masks.tree import FLAT_MASK, ActionTree
 from maskrl.networks.chain import Chain, chain_of
 from maskrl.networks.encoders import DictEncoder, NetworkConfig, make_encoder
 from maskrl.networks.heads import PolicyHead, ValueHead
+from maskrl.networks.memory import Memory
 from maskrl.networks.normalize import ObservationNormalizer
 from maskrl.networks.pointer import CandidateScorer
+from maskrl.networks.segments import Segments, segments_of
 from maskrl.networks.towers import Towers, towers_of
 from maskrl.policies.action_heads import ActionDistribution, ActionHeads
-from maskrl.policies.predict import obs_to_tensors, predict_action
+from maskrl.policies.own_parts import require_own_methods, width_of
+from maskrl.policies.predict import obs_to_tensors, predict_and_remember
 
 __all__ = ["ActorCritic", "obs_to_tensors"]
 
@@ -56,10 +60,12 @@ class ActorCritic(nn.Module):
         normalizer: Statistics of the observations, or None.
         runs_twice: Whether the value passes through the actor's encoder on its own, seeing
             more than the actor does, so that nothing of it can reach the logits.
+        memory: What it remembers by, or None.
 
     Raises:
         NoMaskError: The observation has no mask.
-        ConfigError: Spaces that cannot be read, or settings that contradict.
+        ConfigError: Spaces that cannot be read, settings that contradict, or a subclass whose
+            methods its memory would pass by.
     """
 
     def __init__(
@@ -115,16 +121,30 @@ class ActorCritic(nn.Module):
             and config.critic_sees == "everything"
             and "visibility" in observation_space.spaces
         )
+        self.memory: Memory | None = None
+        if config.memory != "none":
+            require_own_methods(type(self), ActorCritic)
+            self.memory = Memory(
+                width_of(self.actor),
+                None if self.critic is None else width_of(self.critic),
+                cell=config.memory,
+                size=config.memory_size,
+                layers=config.memory_layers,
+                twice=self.runs_twice,
+            )
         self.policy_head: PolicyHead | CandidateScorer
         if self.heads.kind == "candidates":
             features = (observation_space[CANDIDATES].shape or ())[-1]
             hidden = config.hidden or (config.entity_dim,)
             self.policy_head = CandidateScorer(
-                features, _width(self.actor), hidden, activation=config.activation
+                features,
+                width_of(self.memory or self.actor),
+                hidden,
+                activation=config.activation,
             )
         else:
-            self.policy_head = PolicyHead(_width(self.actor), self.heads.n_logits)
-        self.value_head = ValueHead(_width(self.critic or self.actor))
+            self.policy_head = PolicyHead(width_of(self.memory or self.actor), self.heads.n_logits)
+        self.value_head = ValueHead(width_of(self.memory or self.critic or self.actor))
 
     one_pass = True
 
@@ -135,7 +155,7 @@ class ActorCritic(nn.Module):
         Such values may be computed later, and for any number of rows at once. A subclass may
         read anything else, and says so itself.
         """
-        if type(self) is not ActorCritic:
+        if type(self) is not ActorCritic or self.memory is not None:
             return None
         if self.runs_twice and type(self.actor) is DictEncoder:
             return tuple(key for key in self.actor.reads if key != "visibility")
@@ -161,7 +181,7 @@ class ActorCritic(nn.Module):
 
         A subclass may compute anything else, and has none.
         """
-        if type(self) is not ActorCritic or self.runs_twice:
+        if type(self) is not ActorCritic or self.runs_twice or self.memory is not None:
             return None
         return towers_of(self.actor, self.critic, self.policy_head, self.value_head)
 
@@ -188,6 +208,8 @@ class ActorCritic(nn.Module):
 
     def logits(self, obs: Mapping[str, Tensor]) -> Tensor:
         """Logits `[B, A]` before any mask, laid out as `ActionHeads.n_logits` says."""
+        if self.memory is not None:
+            return self.logits_and_value(obs)[0]
         obs = self.normalized(obs)
         if self._actor_chain is not None:
             return self._actor_chain(obs)
@@ -195,6 +217,8 @@ class ActorCritic(nn.Module):
 
     def value(self, obs: Mapping[str, Tensor]) -> Tensor:
         """Value of each observation: `[B]`."""
+        if self.memory is not None:
+            return self.logits_and_value(obs)[1]
         obs = self._everything(self.normalized(obs))
         if self._critic_chain is not None:
             return self._critic_chain(obs).squeeze(-1)
@@ -202,16 +226,107 @@ class ActorCritic(nn.Module):
         return value
 
     def logits_and_value(self, obs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits `[B, A]` and values `[B]`, computing shared parts once."""
+        """Logits `[B, A]` and values `[B]`, computing shared parts once.
+
+        With a memory: of observations that episodes begin with.
+        """
+        if self.memory is not None:
+            return self.recall(obs, self.initial_state(len(next(iter(obs.values())))))[:2]
         obs = self.normalized(obs)
-        seen = self._everything(obs)
         if self._actor_chain is not None and self._critic_chain is not None:
+            seen = self._everything(obs)
             return self._actor_chain(obs), self._critic_chain(seen).squeeze(-1)
-        features = self.actor(obs)
-        critic_features = features
-        if self.critic is not None or self.runs_twice:
-            critic_features = (self.critic or self.actor)(seen)
+        features, critic_features = self._encoded(obs)
         return self._logits(features, obs), self.value_head(critic_features)
+
+    def _encoded(self, obs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """What the encoders of actor and critic make of a normalised observation."""
+        features: Tensor = self.actor(obs)
+        if self.critic is None and not self.runs_twice:
+            return features, features
+        return features, (self.critic or self.actor)(self._everything(obs))
+
+    @property
+    def state_size(self) -> int:
+        """Numbers that it remembers for a row; 0 without a memory."""
+        return 0 if self.memory is None else self.memory.state_size
+
+    def initial_state(self, batch: int) -> Tensor:
+        """Nothing remembered: zeros `[B, S]`."""
+        if self.memory is not None:
+            return self.memory.initial_state(batch)
+        return self.value_head.linear.weight.new_zeros(batch, 0)
+
+    def recall(
+        self, obs: Mapping[str, Tensor], state: Tensor, episode_start: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits `[B, A]` before any mask, values `[B]` and the next state; args as of `act`."""
+        if self.memory is None:
+            return (*self.logits_and_value(obs), state)
+        obs = self.normalized(obs)
+        actor, critic, state = self.memory.step(*self._encoded(obs), state, episode_start)
+        return self._logits(actor, obs), self.value_head(critic), state
+
+    def act(
+        self, obs: Mapping[str, Tensor], state: Tensor, episode_start: Tensor | None = None
+    ) -> tuple[ActionDistribution, Tensor, Tensor]:
+        """One step of B episodes.
+
+        Args:
+            obs: Per key `[B, ...]`.
+            state: `[B, S]`, from the step before or from `initial_state`.
+            episode_start: `[B]` bool: rows that begin with nothing remembered. None for none.
+
+        Returns:
+            The distribution over actions, values `[B]`, and the state `[B, S]` for the next step.
+        """
+        logits, value, state = self.recall(obs, state, episode_start)
+        return self.masked(logits, obs), value, state
+
+    def unroll(
+        self,
+        obs: Mapping[str, Tensor],
+        state: Tensor,
+        episode_start: Tensor,
+        valid: Tensor | None = None,
+    ) -> tuple[ActionDistribution, Tensor]:
+        """Whole sequences at once: what `act` answers step by step.
+
+        Args:
+            obs: Per key `[L, B, ...]`; what stands where `valid` is False is not read.
+            state: `[B, S]`, before the first step.
+            episode_start: `[L, B]` bool.
+            valid: `[L, B]` bool: False for padding. None where all steps are valid.
+
+        Returns:
+            The distribution over actions and the values of the R valid steps, step after step:
+            row `l * B + b` is step `l` of sequence `b` where all are valid.
+        """
+        seen = None if valid is None or bool(valid.all()) else valid
+        device = state.device
+        segments = segments_of(
+            episode_start.cpu().numpy(), None if seen is None else seen.cpu().numpy(), device=device
+        )
+        # Chosen row by row: nothing of the padding is there any more.
+        rows = {key: x.flatten(0, 1) if seen is None else x[seen] for key, x in obs.items()}
+        logits, values = self.unroll_rows(rows, state, segments)
+        return self.masked(logits, rows), values
+
+    def unroll_rows(
+        self, obs: Mapping[str, Tensor], state: Tensor, segments: Segments
+    ) -> tuple[Tensor, Tensor]:
+        """Logits `[R, A]` before any mask and values `[R]` of the valid steps of sequences.
+
+        Args:
+            obs: Per key `[R, ...]`: the valid steps.
+            state: `[B, S]`, before the first step of each sequence.
+            segments: How the sequences are cut.
+        """
+        if self.memory is None:
+            return self.logits_and_value(obs)
+        obs = self.normalized(obs)
+        actor, critic, _ = self.memory.run(*self._encoded(obs), state, segments)
+        return self._logits(actor, obs), self.value_head(critic)
 
     def _everything(self, obs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The observation as the value reads it: nothing hidden, where that needs saying."""
@@ -237,7 +352,10 @@ class ActorCritic(nn.Module):
         )
 
     def distribution(self, obs: Mapping[str, Tensor]) -> ActionDistribution:
-        """The distribution over actions for a batch of B observations."""
+        """The distribution over actions for a batch of B observations.
+
+        With a memory: of observations that episodes begin with; others are asked by `act`.
+        """
         return self.masked(self.logits(obs), obs)
 
     def forward(self, obs: Mapping[str, Tensor]) -> tuple[ActionDistribution, Tensor]:
@@ -269,30 +387,35 @@ class ActorCritic(nn.Module):
         Args:
             obs: As the environment gives it; see `maskrl.policies.predict.predict_action`.
             action_mask: Boolean mask that takes the place of the observation's own.
-            state: Handed back as it is: this policy has no memory.
-            episode_start: Of no effect, for the same reason.
+            state: With a memory: what the step before handed back, `[B, S]` or `[S]`; None
+                begins afresh. Without one it is handed back as it is.
+            episode_start: With a memory: bool `[B]`, rows that begin afresh whatever `state`
+                holds.
             deterministic: The most probable action; otherwise a sample.
             generator: Of the samples.
 
         Returns:
-            Actions as `maskrl.policies.predict.predict_action` gives them, and `state`.
+            Actions as `maskrl.policies.predict.predict_action` gives them, and the state for
+            the next step, an array or tensor as `state` was.
 
         Raises:
             NoMaskError: The space has an action mask and none was given.
+            ConfigError: `state` or `episode_start` does not fit the observation.
 
         Empty rows:
             By `empty`: an error, or `idle_action`.
         """
-        action = predict_action(
+        return predict_and_remember(
             self,
             self.observation_space,
             obs,
             action_space=self.action_space,
             action_mask=action_mask,
+            state=state,
+            episode_start=episode_start,
             deterministic=deterministic,
             generator=generator,
         )
-        return action, state
 
     def to_json(self) -> dict[str, Any]:
         """What is needed, beside the state dict, to build this policy again."""
@@ -348,7 +471,7 @@ def trusted(policy: nn.Module) -> Iterator[None]:
         yield
         return
     policy._trusted = True
-    if policy.critic is not None or policy.runs_twice:
+    if policy.memory is None and (policy.critic is not None or policy.runs_twice):
         policy._actor_chain = chain_of(policy.actor, policy.policy_head)
         policy._critic_chain = chain_of(policy.critic or policy.actor, policy.value_head)
     try:
@@ -356,13 +479,3 @@ def trusted(policy: nn.Module) -> Iterator[None]:
     finally:
         policy._trusted = False
         policy._actor_chain = policy._critic_chain = None
-
-
-def _width(encoder: nn.Module) -> int:
-    width = getattr(encoder, "out_features", None)
-    if not isinstance(width, int):
-        raise ConfigError(
-            f"encoder: {type(encoder).__name__} has no attribute out_features (a whole number: "
-            "the width of what it returns)"
-        )
-    return width

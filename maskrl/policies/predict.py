@@ -3,7 +3,8 @@
 Takes what environments give (numpy, one observation or a batch, masks in the
 observation or beside it) and gives back what they take. Nothing is learned here: no
 gradient, no statistic moves. A masked space without a mask is an error, because an
-agent that quietly acts unmasked is the mistake this package exists to prevent.
+agent that quietly acts unmasked is the mistake this package exists to prevent. What a policy
+with memory remembers goes in and comes out beside the action.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from maskrl.envs.contract import TABLE_PREFIX, is_mask_key
 from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError, NoMaskError
 from maskrl.masks import PackedMask
+from maskrl.policies.protocol import has_memory
 
 
 def obs_to_tensors(obs: Mapping[str, Any], device: torch.device | str = "cpu") -> dict[str, Tensor]:
@@ -38,7 +40,6 @@ def obs_to_tensors(obs: Mapping[str, Any], device: torch.device | str = "cpu") -
     return out
 
 
-@torch.no_grad()
 def predict_action(
     policy: nn.Module,
     observation_space: spaces.Dict,
@@ -61,6 +62,9 @@ def predict_action(
         deterministic: The most probable action; otherwise a sample.
         generator: Of the samples.
 
+    A policy with memory takes these for the first observations of episodes; to go on, see
+    `predict_and_remember`.
+
     Returns:
         int64, `[B]`, or a scalar for a single observation; `[B, K]` and `[K]` for actions of
         several heads, as int8 for a MultiBinary space.
@@ -71,12 +75,92 @@ def predict_action(
         MaskShapeError: A mask does not fit the observation.
         ConfigError: An entry is missing or its shape fits neither one observation nor a batch.
     """
+    return predict_and_remember(
+        policy,
+        observation_space,
+        obs,
+        action_space=action_space,
+        action_mask=action_mask,
+        deterministic=deterministic,
+        generator=generator,
+    )[0]
+
+
+@torch.no_grad()
+def predict_and_remember(
+    policy: nn.Module,
+    observation_space: spaces.Dict,
+    obs: Any,
+    *,
+    action_space: spaces.Space[Any] | None = None,
+    action_mask: Any = None,
+    state: Any = None,
+    episode_start: Any = None,
+    deterministic: bool = True,
+    generator: torch.Generator | None = None,
+) -> tuple[np.ndarray, Any]:
+    """Actions of a policy with or without memory, and the state for the next step.
+
+    Args:
+        policy, observation_space, obs, action_space, action_mask, deterministic, generator: As
+            of `predict_action`.
+        state: What was handed back after the step before, an array or tensor: `[B, S]`, or
+            `[S]` for a single observation. None begins afresh. It is not changed.
+        episode_start: bool `[B]`, or one for a single observation: rows that begin afresh
+            whatever `state` holds.
+
+    Returns:
+        Actions as `predict_action` gives them; and the state, as an array unless a tensor came.
+        A policy without memory hands `state` back as it came.
+
+    Raises:
+        ConfigError: `state` or `episode_start` does not fit policy and observation, beside what
+            `predict_action` raises.
+    """
     entries, single = _batched(observation_space, obs, action_mask)
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
-    distribution = policy.distribution(obs_to_tensors(entries, device))  # type: ignore[operator]
+    tensors = obs_to_tensors(entries, device)
+    if not has_memory(policy):
+        distribution = policy.distribution(tensors)  # type: ignore[operator]
+        after = state
+    else:
+        batch = len(next(iter(entries.values())))
+        before, start = _remembered(policy, state, episode_start, batch, single, device)
+        distribution, _, following = policy.act(tensors, before, start)  # type: ignore[operator]
+        after = following[0] if single else following
+        after = after if isinstance(state, Tensor) else after.cpu().numpy()
     action = distribution.mode if deterministic else distribution.sample(generator=generator)
     chosen = env_actions(action.cpu().numpy(), action_space)
-    return chosen[0] if single else chosen
+    return (chosen[0] if single else chosen), after
+
+
+def _remembered(
+    policy: Any, state: Any, episode_start: Any, batch: int, single: bool, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """State `[B, S]` and episode starts `[B]` as a policy with memory takes them, checked."""
+    begin: Tensor = policy.initial_state(batch)
+    lead = () if single else (batch,)
+    start = torch.ones(batch, dtype=torch.bool, device=device)
+    if state is not None:
+        given = torch.as_tensor(state)
+        shape = (*lead, begin.shape[-1])
+        if tuple(given.shape) != shape or not given.is_floating_point():
+            kind = given.dtype if tuple(given.shape) == shape else f"shape {tuple(given.shape)}"
+            raise ConfigError(
+                f"predict: state has {kind}, expected real numbers of shape {shape}: what predict "
+                "handed back after the step before. None begins afresh"
+            )
+        begin = given.to(begin).reshape(begin.shape)
+        start.fill_(False)
+    if episode_start is not None:
+        flags = torch.as_tensor(episode_start)
+        if flags.dtype != torch.bool or tuple(flags.shape) not in (lead, (batch,)):
+            raise ConfigError(
+                f"predict: episode_start has shape {tuple(flags.shape)} and dtype {flags.dtype}, "
+                f"expected bool of shape {lead}: True where an episode begins"
+            )
+        start |= flags.to(device)
+    return begin, start
 
 
 def env_actions(actions: np.ndarray, action_space: spaces.Space[Any] | None) -> np.ndarray:

@@ -3,14 +3,15 @@
 Any `torch.nn.Module` with these two methods will do; nothing is inherited. Both get the
 observation as a dict of tensors with a leading batch dimension, masks as bool, and the
 distribution must carry the action mask, as all of `maskrl.distributions` do: which of
-them is free, if its actions have the shape that the environment's have.
+them is free, if its actions have the shape that the environment's have. A policy that
+remembers earlier steps offers the methods of `RecurrentPolicy` instead.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -45,6 +46,59 @@ class Policy(Protocol):
         ...
 
 
+class RecurrentPolicy(Protocol):
+    """A policy with memory: the first three to act, and `unroll` to be trained.
+
+    What it remembers of an episode is one float tensor row, and is 0 or whatever
+    `initial_state` says before the first step. Rows are independent of each other. A number
+    that is not finite must not get from one episode into the next, nor out of padding:
+    select with `torch.where`, do not multiply. `maskrl.networks.recurrent.RecurrentCore` does
+    all of this for a GRU or an LSTM.
+
+    More is used where it is there: `packed_masks` and `normalizer`, as of `Policy`.
+    """
+
+    state_size: int
+    """Numbers that are remembered for a row, S, at least 1."""
+
+    def initial_state(self, batch: int) -> Tensor:
+        """What is remembered before the first step: `[B, S]`."""
+        ...
+
+    def act(
+        self, obs: dict[str, Tensor], state: Tensor, episode_start: Tensor
+    ) -> tuple[ActionDistribution, Tensor, Tensor]:
+        """Distribution, value `[B]` and the next state `[B, S]` of B observations.
+
+        Where `episode_start` `[B]` is True, `state` is not read. The value of an episode's
+        final observation is asked by this too; if its mask allows nothing, because the episode
+        is over, it comes as one that allows everything.
+        """
+        ...
+
+    def unroll(
+        self,
+        obs: dict[str, Tensor],
+        state: Tensor,
+        episode_start: Tensor,
+        valid: Tensor | None,
+    ) -> tuple[ActionDistribution, Tensor]:
+        """What `act` says step by step, for whole sequences: observations `[L, B, ...]`.
+
+        `state` `[B, S]` is that before the first step, `episode_start` `[L, B]`. Where `valid`
+        `[L, B]` is False lies padding, which nothing may depend on; None says that there is
+        none. Answers for the R valid steps only, step after step (`features[valid]`): the
+        distribution, and the values `[R]`.
+        """
+        ...
+
+
+def has_memory(policy: nn.Module) -> bool:
+    """Whether a policy remembers earlier steps, by its attribute `state_size`."""
+    size: Any = getattr(policy, "state_size", 0)
+    return size is not None and size != 0
+
+
 def distribution_and_value(
     policy: nn.Module, obs: dict[str, Tensor]
 ) -> tuple[ActionDistribution, Tensor]:
@@ -58,26 +112,58 @@ def distribution_and_value(
     return policy.distribution(obs), policy.value(obs)  # type: ignore[operator]
 
 
+_METHODS = ("distribution", "value")
+_RECURRENT = ("initial_state", "act", "unroll")
+
+
 def require_policy(policy: object) -> nn.Module:
-    """Return the policy if it is one.
+    """Return the policy if it is one that can be trained.
 
     Raises:
-        ConfigError: It is no module, or one of the two methods is missing.
+        ConfigError: It is no module, a method is missing, or `state_size` is no whole number.
     """
-    missing = [
-        name for name in ("distribution", "value") if not callable(getattr(policy, name, None))
-    ]
     if not isinstance(policy, nn.Module):
         raise ConfigError(
             f"policy: expected a torch.nn.Module, got {type(policy).__name__}; see "
             "maskrl.policies.Policy for what one needs"
         )
+    name, remembers = type(policy).__name__, has_memory(policy)
+    size = getattr(policy, "state_size", 0)
+    if remembers and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise ConfigError(
+            f"policy: {name}.state_size is {size!r}, expected how many numbers it remembers of an "
+            "episode, a whole number; 0 for none"
+        )
+    needed = _RECURRENT if remembers else _METHODS
+    missing = [method for method in needed if not callable(getattr(policy, method, None))]
+    if missing and remembers:
+        raise ConfigError(
+            f"policy: {name} remembers {size} numbers and has no method {missing[0]}. A policy "
+            "with memory offers initial_state(batch), act(obs, state, episode_start) and "
+            "unroll(obs, state, episode_start, valid); see maskrl.policies.RecurrentPolicy"
+        )
     if missing:
         raise ConfigError(
-            f"policy: {type(policy).__name__} has no method {missing[0]}(obs). A policy of one's "
+            f"policy: {name} has no method {missing[0]}(obs). A policy of one's "
             "own offers distribution(obs) -> MaskedCategorical and value(obs) -> [B]."
         )
     return policy
+
+
+def require_state(policy: nn.Module, state: object, batch: int) -> None:
+    """Refuse what a policy with memory wants remembered if it is not `[B, state_size]`.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    expected = (batch, policy.state_size)
+    shape = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
+    if shape != expected or not isinstance(state, Tensor) or not state.is_floating_point():
+        kind = f" of {state.dtype}" if isinstance(state, Tensor) else ""
+        raise ConfigError(
+            f"policy: {type(policy).__name__} gave the state {shape}{kind}, expected real numbers "
+            f"{expected}: state_size of them for every observation"
+        )
 
 
 def require_answer(
