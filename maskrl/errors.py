@@ -50,6 +50,10 @@ class NoMaskError(UsageError):
     """An environment offers none of action, entity and agent mask."""
 
 
+class NoReferenceError(UsageError):
+    """An environment's planner cannot plan it, so there is no score."""
+
+
 class ConfigError(UsageError, ValueError):
     """A setting has a value that it cannot have, or settings contradict."""
 

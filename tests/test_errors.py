@@ -19,6 +19,7 @@ USAGE_ERRORS = [
     errors.UnknownEnvError,
     errors.NoMaskError,
     errors.ConfigError,
+    errors.NoReferenceError,
     errors.RunFolderError,
 ]
 

@@ -124,6 +124,8 @@ def print_table(result: FinalEvaluation) -> None:
         )
     console = Console(highlight=False)
     console.print(table)
+    if greedy.no_reference:
+        console.print(greedy.no_reference)
     if result.training_illegal_actions is not None:
         count = result.training_illegal_actions
         console.print(f"illegal actions executed in training: {count:,}")

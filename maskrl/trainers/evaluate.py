@@ -21,7 +21,7 @@ from torch import nn
 
 from maskrl.envs.contract import EnvDescription, action_tree_of, describe
 from maskrl.envs.registry import EnvEntry, Phase, find_entry, make_vec, refuse_reserved
-from maskrl.errors import ConfigError
+from maskrl.errors import ConfigError, NoReferenceError
 from maskrl.masks.heads import random_actions
 from maskrl.policies.playing import Player
 from maskrl.policies.predict import obs_to_tensors
@@ -59,6 +59,8 @@ class Evaluation:
             without action mask.
         forced_share: Share of steps with exactly one allowed action.
         cut_episodes: Episodes ended by `MOST_STEPS`, not by the environment.
+        no_reference: Why the environment's planner cannot plan these layouts; empty where it
+            can, and where there is none.
     """
 
     env: str
@@ -74,6 +76,7 @@ class Evaluation:
     allowed_share: float = 1.0
     forced_share: float = 0.0
     cut_episodes: int = 0
+    no_reference: str = ""
 
     @property
     def episodes(self) -> int:
@@ -125,6 +128,7 @@ class Evaluation:
             "allowed_share": self.allowed_share,
             "forced_share": self.forced_share,
             "cut_episodes": self.cut_episodes,
+            "no_reference": self.no_reference or None,
         }
         return {k: v for k, v in figures.items() if v is not None and v == v}
 
@@ -327,9 +331,13 @@ def _evaluate(
     finally:
         venv.close()
     references: Mapping[str, np.ndarray] = {}
+    no_reference = ""
     ask = plan.entry.reference
     if with_reference and ask is not None and tally.layout_ids is not None:
-        references = ask_reference(ask, plan.kwargs, tally.layout_ids, tell)
+        try:
+            references = ask_reference(ask, plan.kwargs, tally.layout_ids, tell)
+        except NoReferenceError as error:
+            no_reference = str(error)
     return Evaluation(
         env=plan.env_id,
         env_kwargs=plan.kwargs,
@@ -344,6 +352,7 @@ def _evaluate(
         allowed_share=masks.allowed_share,
         forced_share=masks.forced_share,
         cut_episodes=tally.cut,
+        no_reference=no_reference,
     )
 
 

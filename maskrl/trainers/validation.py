@@ -13,6 +13,7 @@ import numpy as np
 from torch import nn
 
 from maskrl.envs.registry import Phase, find_entry, make_vec
+from maskrl.errors import NoReferenceError
 from maskrl.runs.seeding import Seeds
 from maskrl.trainers.evaluate import Evaluation, Tell, ask_reference, evaluate
 
@@ -99,7 +100,8 @@ def reference_returns(
         tell: Called with (planned layouts, all layouts).
 
     Returns:
-        "planner" and "random", `[layouts]` float64 each; None without a reference.
+        "planner" and "random", `[layouts]` float64 each; None without a reference, or where it
+        cannot plan this environment.
     """
     entry = find_entry(env_id)
     if entry.reference is None:
@@ -110,4 +112,7 @@ def reference_returns(
         _, infos = venv.reset(seed=0)
     finally:
         venv.close()
-    return ask_reference(entry.reference, kwargs, np.asarray(infos["layout_id"]), tell)
+    try:
+        return ask_reference(entry.reference, kwargs, np.asarray(infos["layout_id"]), tell)
+    except NoReferenceError:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import numpy as np
@@ -80,3 +81,14 @@ def test_planning_is_only_mentioned_when_it_takes_time(monkeypatch, capsys, mome
     err = capsys.readouterr().err
     assert ("planning test layouts: 40" in err) == said
     assert err.count("planning") == said
+
+
+def test_a_world_without_a_planner_says_why_there_is_no_score(capsys):
+    results = [
+        dataclasses.replace(played(0.5, reference=False), no_reference="no planner: too large")
+        for _ in range(4)
+    ]
+    print_table(FinalEvaluation(*results, "last", 10, 0))
+    table, out = rows(capsys)
+    assert "no planner: too large" in out
+    assert table["agent"][1] == "9.5"  # steps: there is no column of scores

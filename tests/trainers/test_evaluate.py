@@ -186,6 +186,13 @@ def test_random_play_is_near_its_exact_value():
     assert result.score == pytest.approx(0.0, abs=0.06)
 
 
+def test_a_world_beyond_the_planner_has_a_mean_return_and_no_score():
+    result = evaluate(Always(4), "panda?max_dragons=3&step_limit=3", episodes=4)
+    assert result.score is None and result.planner is None and result.episodes == 4
+    assert "3 dragons, and the planner plans for at most one" in result.no_reference
+    assert result.summary()["no_reference"] == result.no_reference
+
+
 def test_score():
     assert score(0.5, 1.0, -1.0) == 0.75
     assert score(0.5, None, None) is None

@@ -83,3 +83,11 @@ def test_layouts_of_test_and_validation_differ():
 
     test = evaluate(policy, "panda", episodes=5)
     assert not set(validation.layout_ids.tolist()) & set(test.layout_ids.tolist())
+
+
+def test_without_a_planner_for_the_world_there_are_no_reference_returns(monkeypatch):
+    monkeypatch.undo()  # the real planner, which refuses at once
+    assert reference_returns("panda?max_scorpions=2", 3, phase="validation") is None
+    validator = Validator("panda?max_scorpions=2&step_limit=3", episodes=4)
+    validator.prepare()
+    assert validator.planner is None and validator(Indifferent()).score is None

@@ -21,6 +21,7 @@ EMOJI = {
 # Colours as numbers of the 256-colour table: text, then background.
 INKS = {"panda": 231, "watermelon": 218, "scorpion": 222, "dragon": 189, "banana": 227}
 LEGEND_WIDTH = 48
+GAZES = {"up": "^", "down": "v", "left": "<", "right": ">"}
 GRASS, SHADED, TREE, QUIET = (22, 28), (236, 238), (120, 29), 248
 ENDINGS = {"won": (227, "won!"), "caught": (203, "caught"), "timeout": (153, "time is up")}
 
@@ -40,7 +41,7 @@ def scene_text(scene: Scene, colour: bool = True, *, emoji: bool = False) -> str
     In a cell, `P`, `W`, `S`, `D`, `b` and `###` are panda, watermelon, scorpion,
     dragon, banana and tree; `Pb` is a panda that carries a banana, `S*` a stunned
     scorpion, `(S)` a scorpion that the panda cannot see, and `~` the path of a thrown
-    banana.
+    banana. Where it matters, `^`, `v`, `<` or `>` before the letter is where it looks.
 
     >>> scene = Scene(width=3, height=2, panda=(0, 0), watermelon=(2, 1), trees=((1, 0),))
     >>> print(scene_text(scene, colour=False).split("step")[0].rstrip())
@@ -73,7 +74,7 @@ def _cell(scene: Scene, at: Cell, shaded: bool, flown: bool, colour: bool, emoji
         return _ink(" ~ " if flown else "   " if colour else " . ", 229, ground, colour)
     first, count = names[0], len(names)
     kind = first.split()[0]
-    hidden, stunned = first in scene.hidden, getattr(scene, f"{first}_stunned", False)
+    hidden, stunned = first in scene.hidden, scene.is_stunned(first)
     if emoji:
         mark = "?" if hidden else "*" if stunned else "+" if count > 1 else " "
         if first == "panda" and scene.carrying:
@@ -86,14 +87,16 @@ def _cell(scene: Scene, at: Cell, shaded: bool, flown: bool, colour: bool, emoji
         text = f"({LETTERS[kind]}*" if stunned else f"({LETTERS[kind]})"
     else:
         carried = kind == "panda" and scene.carrying
-        text = f" {LETTERS[kind]}{'b' if carried else '*' if stunned else ' '}"
+        gaze = GAZES.get(dict(scene.facing).get(first, ""), " ")
+        text = f"{gaze}{LETTERS[kind]}{'b' if carried else '*' if stunned else ' '}"
     return _ink(text, QUIET if hidden else INKS[kind], ground, colour, bold=not hidden)
 
 
 def _occupants(scene: Scene, at: Cell) -> list[str]:
     """Who stands in a cell, the most important first."""
-    things: list[tuple[str, Cell | None]] = [("panda", scene.panda), ("dragon", scene.dragon)]
-    things += [("scorpion", scene.scorpion), ("watermelon", scene.watermelon)]
+    things: list[tuple[str, Cell]] = [("panda", scene.panda)]
+    things += reversed(scene.creatures.items())
+    things.append(("watermelon", scene.watermelon))
     things += [(f"banana {i + 1}", cell) for i, cell in enumerate(scene.bananas)]
     return [name for name, cell in things if cell == at]
 
@@ -124,7 +127,8 @@ def _status(scene: Scene, colour: bool) -> str:
 def _legend(scene: Scene, colour: bool, emoji: bool) -> str:
     """What the signs mean, only those that this scene shows."""
     present = ["panda", "watermelon"]
-    present += [name for name in ("scorpion", "dragon") if getattr(scene, name) is not None]
+    kinds = {name.split()[0] for name in scene.creatures}
+    present += [kind for kind in ("scorpion", "dragon") if kind in kinds]
     present += ["banana"] if scene.bananas or scene.carrying else []
     signs = EMOJI if emoji else LETTERS
     entries = [(signs[name], INKS[name], name) for name in present]
@@ -132,7 +136,9 @@ def _legend(scene: Scene, colour: bool, emoji: bool) -> str:
         entries.append((EMOJI["tree"] if emoji else "###", TREE[0], "tree"))
     if scene.hidden:
         entries.append(("?" if emoji else "( )", QUIET, "out of sight"))
-    if scene.scorpion_stunned or scene.dragon_stunned:
+    if scene.facing and not emoji:
+        entries.append(("^v<>", QUIET, "looks there"))
+    if any(scene.is_stunned(name) for name in scene.creatures):
         entries.append(("*", INKS["banana"], "stunned"))
     lines, used = [""], 0
     for sign, ink, meaning in entries:

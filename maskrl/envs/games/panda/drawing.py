@@ -104,27 +104,27 @@ def _scatter(x: int, y: int) -> int:
 def _occupants(scene: Scene) -> dict[Cell, list[str]]:
     """Who stands in which cell, from back to front."""
     cells: dict[Cell, list[str]] = {}
-    things: list[tuple[str, Cell | None]] = [
+    things: list[tuple[str, Cell]] = [
         (f"banana {i + 1}", place) for i, place in enumerate(scene.bananas)
     ]
-    things += [("watermelon", scene.watermelon), ("scorpion", scene.scorpion)]
-    things += [("dragon", scene.dragon), ("panda", scene.panda)]
+    things += [("watermelon", scene.watermelon), *scene.creatures.items()]
+    things.append(("panda", scene.panda))
     for name, place in things:
-        if place is not None:
-            cells.setdefault(place, []).append(name)
+        cells.setdefault(place, []).append(name)
     return cells
 
 
 def _draw_cell(board: Picture, scene: Scene, place: Cell, names: list[str], cell: int) -> None:
     """Everybody in one cell, with what each carries or suffers."""
     share, spots = PLACES[min(len(names), 4)]
+    facing = dict(scene.facing)
     stands = [(name, share, spot) for name, spot in zip(names[-4:], spots, strict=True)]
     if scene.outcome == "won" and "panda" in names:
         stands = [("panda", 0.86, (-0.05, -0.07)), ("watermelon", 0.56, (0.2, 0.27))]
     for name, share, (dx, dy) in stands:
         at, size = (place[0] + dx, place[1] + dy), round(cell * share)
         ghost = name in scene.hidden
-        stunned = getattr(scene, f"{name}_stunned", False)
+        stunned = scene.is_stunned(name)
         mood = "dizzy" if stunned else "calm"
         if name == "panda":
             mood = {"won": "happy", "caught": "dizzy"}.get(scene.outcome or "", "calm")
@@ -134,6 +134,9 @@ def _draw_cell(board: Picture, scene: Scene, place: Cell, names: list[str], cell
         if ghost and cell >= 32:
             badge = sprite("unseen", round(size * 0.34))
             _put(board, badge, (at[0] + share * 0.32, at[1] - share * 0.32), cell)
+        if name in facing:
+            turned = np.rot90(sprite("gaze", size), list(MOVES).index(facing[name]))
+            _put(board, turned, at, cell)
         if name == "panda":
             _draw_belongings(board, scene, at, size, cell)
 

@@ -1,8 +1,9 @@
-"""The empty grid as tables: neighbours, distances, greedy steps, sight lines.
+"""The empty grid as tables: neighbours, distances, greedy steps, sight lines, limits of view.
 
-They depend on width and height alone and are filled once by what `rules` defines.
-A step then looks up instead of computing: dividing by the width, over and over, was
-most of its time. Cells are `y * width + x`; `OUTSIDE` is no cell.
+They depend on the settings alone and are filled once by what `rules` defines. A step
+then looks up instead of computing: dividing by the width, over and over, was most of
+its time. Cells are `y * width + x`; `OUTSIDE` is no cell. How far and how wide somebody
+sees depends on the offset between two cells, so it is kept by offset.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ import numpy.typing as npt
 from numba import njit
 
 from maskrl.envs.games.panda.rules import distance, greedy_steps, neighbour
+from maskrl.envs.games.panda.settings import (
+    ALL_AROUND,
+    DIRECTIONS,
+    ENTITY_TYPES,
+    WITH_EYES,
+    PandaSettings,
+)
 from maskrl.geometry import cell_bits, cells_between
 
 
@@ -32,6 +40,12 @@ class Grid(NamedTuple):
         all_cells: uint64 [words], a bit for every cell.
         has_left: uint64 [words], a bit for every cell but those of the first column.
         has_right: uint64 [words], a bit for every cell but those of the last column.
+        offsets: int64 [cells], number of a cell as an offset: of b minus that of a, plus
+            `middle`, is the number of the way from a to b.
+        middle: Number of the way from a cell to itself.
+        limited: Whether anybody's view is limited at all.
+        in_view: bool [types, 4, ways], whether an entity of this type that faces this way
+            looks as far and as wide as that; trees are another matter.
     """
 
     width: int
@@ -43,6 +57,10 @@ class Grid(NamedTuple):
     all_cells: npt.NDArray[np.uint64]
     has_left: npt.NDArray[np.uint64]
     has_right: npt.NDArray[np.uint64]
+    offsets: npt.NDArray[np.int64]
+    middle: int
+    limited: bool
+    in_view: npt.NDArray[np.bool_]
 
 
 @njit(cache=True)
@@ -71,6 +89,42 @@ def grid_tables(width: int, height: int) -> Grid:
     _fill(ahead, steps, towards, width, height)
     column = np.arange(cells) % width
     sets = (cell_bits(column >= 0), cell_bits(column > 0), cell_bits(column < width - 1))
-    for table in (ahead, steps, towards, *sets):
+    offsets = (np.arange(cells) // width) * (2 * width - 1) + column
+    middle = (height - 1) * (2 * width - 1) + width - 1
+    ways = (2 * width - 1) * (2 * height - 1)
+    in_view = np.ones((len(ENTITY_TYPES), len(DIRECTIONS), ways), np.bool_)
+    for table in (ahead, steps, towards, *sets, offsets, in_view):
         table.setflags(write=False)
-    return Grid(width, height, ahead, steps, towards, cells_between(width, height), *sets)
+    between = cells_between(width, height)
+    return Grid(
+        width, height, ahead, steps, towards, between, *sets, offsets, middle, False, in_view
+    )
+
+
+@lru_cache(maxsize=16)
+def world_grid(settings: PandaSettings) -> Grid:
+    """The tables of a world: those of its size, and how far and wide everybody sees.
+
+    >>> grid = world_grid(PandaSettings(width=5, height=5, panda_view_radius=1))
+    >>> int(grid.in_view[0, 0].sum())  # the panda's own cell and those beside it
+    5
+    """
+    grid = grid_tables(settings.width, settings.height)
+    limits = [(settings.view_radius(who), settings.field_of_view(who)) for who in WITH_EYES]
+    if all(limit == (None, ALL_AROUND) for limit in limits):
+        return grid
+    in_view = grid.in_view.copy()
+    way = np.arange(in_view.shape[-1])
+    span = 2 * settings.width - 1
+    x, y = way % span - (settings.width - 1), way // span - (settings.height - 1)
+    for who, (radius, degrees) in zip(WITH_EYES, limits, strict=True):
+        for facing, (ahead_x, ahead_y) in enumerate(((0, -1), (0, 1), (-1, 0), (1, 0))):
+            # The angle between where it faces and the way there, 0 on its own cell.
+            turned = np.arctan2(np.abs(ahead_x * y - ahead_y * x), ahead_x * x + ahead_y * y)
+            seen = np.degrees(turned) <= degrees / 2 + 1e-9
+            seen[grid.middle] = True
+            if radius is not None:
+                seen &= np.abs(x) + np.abs(y) <= radius
+            in_view[ENTITY_TYPES.index(who), facing] = seen
+    in_view.setflags(write=False)
+    return grid._replace(limited=True, in_view=in_view)

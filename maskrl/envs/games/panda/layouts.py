@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from maskrl.envs.games.panda.cast import make_cast, state_columns
 from maskrl.envs.games.panda.compiling import KERNEL, PART
-from maskrl.envs.games.panda.grid import grid_tables
+from maskrl.envs.games.panda.grid import world_grid
 from maskrl.envs.games.panda.random_stream import below, mix
 from maskrl.envs.games.panda.settings import (
     ARTICLE_CELLS,
     ARTICLE_TREES,
     CREATURES_ABSENT,
+    FIRST_FACING,
     S_BANANAS,
     S_CARRYING,
     S_DRAGON,
@@ -27,6 +29,7 @@ from maskrl.envs.games.panda.settings import (
     S_SCORPION,
     S_TREES,
     S_WATERMELON,
+    SCORPION,
     START_DISTANCE,
     PandaSettings,
     Split,
@@ -105,7 +108,7 @@ def flood(start, free, reached, grid):
 
 
 @njit(**KERNEL)
-def write_layout(layout_seed, state, tree_at, trees, limits, grid, scratch):
+def write_layout(layout_seed, state, tree_at, trees, limits, cast, grid, scratch):
     """Write the random layout of one seed into one environment's rows.
 
     Args:
@@ -113,15 +116,17 @@ def write_layout(layout_seed, state, tree_at, trees, limits, grid, scratch):
         state: int32 [S], overwritten.
         tree_at: bool [cells], True on trees, overwritten.
         trees: uint64 [words], the same as bits, overwritten.
-        limits: Fewest and most trees, fewest and most bananas, as a tuple; there are as
-            many tree and banana columns as at most trees and bananas.
-        grid: Tables of `grid_tables`.
+        limits: Fewest and most trees, bananas, scorpions and dragons, as a tuple; there are as
+            many columns of each as there are at most.
+        cast: Columns of the creatures, of `make_cast`.
+        grid: Tables of `world_grid`.
         scratch: uint64 [2, words], working space.
 
     Returns:
         Whether a layout was found; False only for settings that leave no room.
     """
-    min_trees, max_trees, min_bananas, max_bananas = limits
+    min_trees, max_trees, min_bananas, max_bananas = limits[:4]
+    min_scorpions, max_scorpions, min_dragons, max_dragons = limits[4:]
     key = mix(np.uint64(layout_seed) ^ _LAYOUT_STREAM)
     counter = np.uint64(0)
     cells = tree_at.shape[0]
@@ -137,6 +142,14 @@ def write_layout(layout_seed, state, tree_at, trees, limits, grid, scratch):
             key, counter + np.uint64(1), max_bananas - min_bananas + 1
         )
         counter += np.uint64(2)
+        scorpion_count, dragon_count = max_scorpions, max_dragons
+        if min_scorpions < max_scorpions:
+            scorpion_count = min_scorpions + below(key, counter, max_scorpions - min_scorpions + 1)
+            counter += np.uint64(1)
+        if min_dragons < max_dragons:
+            dragon_count = min_dragons + below(key, counter, max_dragons - min_dragons + 1)
+            counter += np.uint64(1)
+        state[S_SCORPION] = state[S_DRAGON] = CREATURES_ABSENT
         state[S_TREES] = tree_count
         fine = True
         for k in range(tree_count):
@@ -154,17 +167,23 @@ def write_layout(layout_seed, state, tree_at, trees, limits, grid, scratch):
             continue
         flood(panda, free, reached, grid)
         watermelon, counter = _take_cell(key, counter, cells, free, reached)
-        scorpion, counter = _take_cell(key, counter, cells, free, free)
-        dragon, counter = _take_cell(key, counter, cells, free, free)
-        if watermelon < 0 or scorpion < 0 or dragon < 0:
+        nearest = grid.steps[panda, watermelon] if watermelon >= 0 else np.int32(0)
+        for creature in range(cast.cells.shape[0]):
+            state[cast.stuns[creature]] = 0
+            scorpion = cast.kinds[creature] == SCORPION
+            number = creature if scorpion else creature - max_scorpions
+            if number < (scorpion_count if scorpion else dragon_count):
+                cell, counter = _take_cell(key, counter, cells, free, free)
+                fine &= cell >= 0
+                state[cast.cells[creature]] = cell
+                nearest = min(nearest, grid.steps[panda, max(cell, 0)])
+        if not fine or nearest < START_DISTANCE:
             continue
-        nearest = min(grid.steps[panda, watermelon], grid.steps[panda, scorpion])
-        if min(nearest, grid.steps[panda, dragon]) < START_DISTANCE:
-            continue
+        if cast.faces:
+            for column in cast.facings:
+                state[column] = FIRST_FACING
         state[S_PANDA] = panda
         state[S_WATERMELON] = watermelon
-        state[S_SCORPION] = scorpion
-        state[S_DRAGON] = dragon
         for k in range(banana_count):
             cell, counter = _take_cell(key, counter, cells, free, reached)
             if cell < 0:
@@ -183,9 +202,8 @@ def empty_rows(
     settings: PandaSettings, count: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
     """Room for `count` layouts: state [count, S], tree_at [count, cells], trees [count, W]."""
-    columns = S_BANANAS + settings.banana_slots + settings.tree_slots
     return (
-        np.zeros((count, columns), np.int32),
+        np.zeros((count, state_columns(settings)), np.int32),
         np.zeros((count, settings.cells), np.bool_),
         np.zeros((count, words_for(settings.cells)), np.uint64),
     )
@@ -201,6 +219,8 @@ def article_layout(
     for name, (x, y) in ARTICLE_CELLS.items():
         state[0, columns[name]] = y * settings.width + x
     state[0, S_CARRYING] = 0
+    if settings.facing_matters:
+        state[0, make_cast(settings).facings] = FIRST_FACING
     if settings.preset == "trees":
         state[0, S_TREES] = len(ARTICLE_TREES)
         for k, (x, y) in enumerate(ARTICLE_TREES):
@@ -211,11 +231,19 @@ def article_layout(
     return state[0], tree_at[0], trees[0]
 
 
-def layout_limits(settings: PandaSettings) -> tuple[int, int, int, int]:
-    """Fewest and most trees, fewest and most bananas of a random layout."""
+def layout_limits(settings: PandaSettings) -> tuple[int, int, int, int, int, int, int, int]:
+    """Fewest and most trees, bananas, scorpions and dragons of a random layout."""
     bananas = settings.banana_slots
-    fewest = min(settings.min_bananas, bananas)
-    return settings.min_trees, settings.max_trees, fewest, bananas
+    return (
+        settings.min_trees,
+        settings.max_trees,
+        min(settings.min_bananas, bananas),
+        bananas,
+        settings.min_scorpions,
+        settings.max_scorpions,
+        settings.min_dragons,
+        settings.max_dragons,
+    )
 
 
 def layout(
@@ -229,20 +257,20 @@ def layout(
     if settings.preset != "random":
         return article_layout(settings)
     state, tree_at, trees = empty_rows(settings, 1)
-    grid = grid_tables(settings.width, settings.height)
     found = write_layout(
         layout_seed,
         state[0],
         tree_at[0],
         trees[0],
         layout_limits(settings),
-        grid,
+        make_cast(settings),
+        world_grid(settings),
         np.empty((2, trees.shape[1]), np.uint64),
     )
     if not found:
         raise ConfigError(
-            f"panda: found no layout for seed {layout_seed} with {settings.max_trees} trees and "
-            f"{settings.max_bananas} bananas on {settings.width} x {settings.height} cells; "
-            "make the grid larger or ask for fewer trees"
+            f"panda: found no layout for seed {layout_seed} with {settings.max_trees} trees, "
+            f"{settings.max_bananas} bananas and {settings.creatures} creatures on "
+            f"{settings.width} x {settings.height} cells; make the grid larger or ask for less"
         )
     return state[0], tree_at[0], trees[0]

@@ -1,6 +1,6 @@
 """What the panda is told: entities, who is there, who sees whom, what is allowed.
 
-Entity slots are, in order: panda, watermelon, scorpion, dragon, bananas, trees. A
+Entity slots are, in order: panda, watermelon, scorpions, dragons, bananas, trees. A
 slot that holds nothing (a banana that was taken, a tree fewer) is padding: all
 zero, `entity_mask` False. Hidden entities stay in `entities`: it is `visibility`
 that keeps them from an observer, so a critic may be omniscient. Features that
@@ -16,25 +16,24 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from maskrl.envs.games.panda.cast import FIRST_CREATURE, Cast, facing_of, make_cast
 from maskrl.envs.games.panda.compiling import KERNEL, PART, copy_block
-from maskrl.envs.games.panda.grid import Grid, grid_tables
+from maskrl.envs.games.panda.grid import Grid, world_grid
 from maskrl.envs.games.panda.rules import action_allowed
 from maskrl.envs.games.panda.settings import (
     ACTIONS,
     BANANA,
     DEFAULT_FEATURES,
-    DRAGON,
     NEAR_STEPS,
     PANDA,
     S_BANANAS,
     S_CARRYING,
-    S_DRAGON_STUNNED,
     S_PANDA,
-    S_SCORPION_STUNNED,
     S_STEP,
     S_TREES,
-    SCORPION,
+    S_WATERMELON,
     TREE,
+    WATERMELON,
     PandaSettings,
 )
 
@@ -49,6 +48,7 @@ class View(NamedTuple):
 
     Attributes:
         grid: Tables of the empty grid.
+        cast: Columns of the creatures.
         kinds: int64 [E], the type of each slot.
         places: float32 [P, F], feature rows by offset from the panda, x and y left 0;
             the last row, of padding, is all zero.
@@ -57,6 +57,7 @@ class View(NamedTuple):
             `middle`, is a row of `places`. The last entry, of padding, is beyond all rows.
         spots: float32 [cells + 1, 3], 1 and features x and y of every cell; the last row,
             of padding, is all zero.
+        first_banana: Entity slot behind that of the last creature.
         banana_slots: Banana columns of the state.
         shown_bananas: Entity slots for bananas.
         step_limit: Steps of an episode.
@@ -65,11 +66,13 @@ class View(NamedTuple):
     """
 
     grid: Grid
+    cast: Cast
     kinds: npt.NDArray[np.int64]
     places: npt.NDArray[np.float32]
     middle: int
     offsets: npt.NDArray[np.int64]
     spots: npt.NDArray[np.float32]
+    first_banana: int
     banana_slots: int
     shown_bananas: int
     step_limit: int
@@ -81,9 +84,11 @@ def make_view(settings: PandaSettings) -> View:
     """The tables of one world's observations."""
     width, height, plain = settings.width, settings.height, settings.features == "xyt"
     shown_bananas = 0 if plain else settings.max_bananas
+    cast = make_cast(settings)
+    first_banana = FIRST_CREATURE + len(cast.kinds)
     kinds = np.full(settings.entity_slots, TREE, np.int64)
-    kinds[: DRAGON + 1] = range(DRAGON + 1)
-    kinds[DRAGON + 1 : DRAGON + 1 + shown_bananas] = BANANA
+    kinds[:first_banana] = (PANDA, WATERMELON, *cast.kinds)
+    kinds[first_banana : first_banana + shown_bananas] = BANANA
     x, y = np.arange(settings.cells) % width, np.arange(settings.cells) // width
     scale = (1.0 / np.array([width - 1, height - 1])).astype(np.float32)
     spots = np.zeros((settings.cells + 1, 3), np.float32)
@@ -97,12 +102,14 @@ def make_view(settings: PandaSettings) -> View:
         near = np.clip(steps, -NEAR_STEPS, NEAR_STEPS) + NEAR_STEPS
         place[[_X_STEPS + near[0], _Y_STEPS + near[1]]] = 1.0
     return View(
-        grid=grid_tables(width, height),
+        grid=world_grid(settings),
+        cast=cast,
         kinds=kinds,
         places=places,
         middle=(height - 1) * span + width - 1,
         offsets=np.append(y * span + x, 2 * len(places)).astype(np.int64),
         spots=spots,
+        first_banana=first_banana,
         banana_slots=settings.banana_slots,
         shown_bananas=shown_bananas,
         step_limit=settings.step_limit,
@@ -112,22 +119,38 @@ def make_view(settings: PandaSettings) -> View:
 
 
 @njit(**KERNEL)
-def locate(state, view, cells):
+def locate(state, view, cells, moved):
     """Write the cell of what every entity slot shows, -1 for padding: int32 [E]."""
-    first_tree = DRAGON + 1 + view.shown_bananas
-    relocate(state, view, cells)
+    first_tree = view.first_banana + view.shown_bananas
+    relocate(state, view, cells, moved)
     for k in range(cells.shape[0] - first_tree):
         there = k < state[S_TREES]
         cells[first_tree + k] = state[S_BANANAS + view.banana_slots + k] if there else -1
 
 
+@njit(inline="always", **KERNEL)
+def _relocate_one(slot, cell, cells, moved):
+    moved[slot] = cells[slot] != cell
+    cells[slot] = cell
+
+
 @njit(**PART)
-def relocate(state, view, cells):
-    """Bring the cells of the step before up to date: trees stay where they are."""
-    for slot in range(DRAGON + 1):
-        cells[slot] = state[slot]
+def relocate(state, view, cells, moved):
+    """Bring the cells of the step before up to date: trees stay where they are.
+
+    Args:
+        state: int32 [S].
+        view: Tables of `make_view`.
+        cells: int32 [E], the cell of every entity, brought up to date.
+        moved: bool [E], written for panda, watermelon and creatures: it stands elsewhere.
+    """
+    _relocate_one(PANDA, state[S_PANDA], cells, moved)
+    _relocate_one(WATERMELON, state[S_WATERMELON], cells, moved)
+    for creature in range(view.cast.cells.shape[0]):
+        cell = state[view.cast.cells[creature]]
+        _relocate_one(FIRST_CREATURE + creature, cell, cells, moved)
     for k in range(view.shown_bananas):
-        cells[DRAGON + 1 + k] = state[S_BANANAS + k] if k < view.banana_slots else -1
+        cells[view.first_banana + k] = state[S_BANANAS + k] if k < view.banana_slots else -1
 
 
 @njit(**PART)
@@ -145,22 +168,24 @@ def _write_plain(cells, view, i, entities, entity_mask):
     width = view.grid.width
     for slot in range(cells.shape[0]):
         cell = cells[slot]
-        entity_mask[i, slot] = cell >= 0
-        entities[i, slot, 0] = cell % width
-        entities[i, slot, 1] = cell // width
-        entities[i, slot, 2] = view.kinds[slot]
+        there = cell >= 0
+        entity_mask[i, slot] = there
+        entities[i, slot, 0] = cell % width if there else 0
+        entities[i, slot, 1] = cell // width if there else 0
+        entities[i, slot, 2] = view.kinds[slot] if there else 0
 
 
 @njit(**PART)
 def _write_features(cells, state, view, i, entities, entity_mask):
     """Write the default features of every entity."""
     count = cells.shape[0]
+    columns = entities.shape[2]
     nowhere = view.places.shape[0] - 1
     origin = view.middle - view.offsets[state[S_PANDA]]
     for slot in range(count):
         cell = cells[slot]  # of padding -1, and so the last entry of a table
         place = min(view.offsets[cell] + origin, nowhere)
-        copy_block(entities, (i * count + slot) * _COLUMNS, view.places, place * _COLUMNS, _COLUMNS)
+        copy_block(entities, (i * count + slot) * columns, view.places, place * _COLUMNS, _COLUMNS)
         entities[i, slot, view.kinds[slot]] = view.spots[cell, 0]
         entities[i, slot, _X] = view.spots[cell, 1]
         entities[i, slot, _Y] = view.spots[cell, 2]
@@ -169,8 +194,15 @@ def _write_features(cells, state, view, i, entities, entity_mask):
     entities[i, PANDA, _TIME_LEFT] = np.float32(view.step_limit - state[S_STEP]) / np.float32(
         view.step_limit
     )
-    entities[i, SCORPION, _STUNNED] = state[S_SCORPION_STUNNED]
-    entities[i, DRAGON, _STUNNED] = state[S_DRAGON_STUNNED]
+    for creature in range(view.cast.stuns.shape[0]):
+        stunned = state[view.cast.stuns[creature]]
+        entities[i, FIRST_CREATURE + creature, _STUNNED] = stunned
+    if view.cast.faces:
+        for slot in range(count):
+            entities[i, slot, _COLUMNS:] = 0.0
+            moves = slot == PANDA or FIRST_CREATURE <= slot < view.first_banana
+            if moves and cells[slot] >= 0:
+                entities[i, slot, _COLUMNS + facing_of(slot, state, view.cast)] = 1.0
 
 
 @njit(**PART)

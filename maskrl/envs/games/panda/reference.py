@@ -23,7 +23,9 @@ import numpy.typing as npt
 
 from maskrl.envs.games.panda import settings as constants
 from maskrl.envs.games.panda.planner import plan
+from maskrl.envs.games.panda.planner_states import why_not
 from maskrl.envs.games.panda.settings import RULES_VERSION, PandaSettings
+from maskrl.errors import NoReferenceError
 
 CACHE_VARIABLE = "MASKRL_CACHE_DIR"
 _RULE_CONSTANTS = (
@@ -37,6 +39,12 @@ _RULE_CONSTANTS = (
 )
 # What the planner's world does not depend on.
 _BESIDES_THE_RULES = ("sight", "split")
+# Settings that came later: at their defaults a world is the one that it was without them.
+_LATER = tuple(
+    name
+    for name in PandaSettings.__dataclass_fields__
+    if name.endswith(("scorpions", "dragons", "view_radius", "field_of_view"))
+)
 
 
 def cache_folder() -> Path:
@@ -63,9 +71,15 @@ def reference(
 
     Returns:
         `planner` and `random`, float64 [n] each.
+
+    Raises:
+        NoReferenceError: The world cannot be planned exactly; the message says why.
     """
     known = PandaSettings.__dataclass_fields__
     settings = PandaSettings(**{k: v for k, v in env_kwargs.items() if k in known})
+    reason = why_not(settings)
+    if reason is not None:
+        raise NoReferenceError(f"panda: no planner for this world, and so no score: {reason}")
     wanted = np.asarray(layout_ids, dtype=np.int64)
     if settings.preset != "random":
         wanted = np.zeros_like(wanted)
@@ -91,7 +105,9 @@ def reference(
 
 def _cache_path(settings: PandaSettings) -> Path:
     """One file per world: a hash of everything that planned values depend on."""
+    default = asdict(PandaSettings())
     world = {k: v for k, v in asdict(settings).items() if k not in _BESIDES_THE_RULES}
+    world = {k: v for k, v in world.items() if k not in _LATER or v != default[k]}
     world["banana_slots"] = settings.banana_slots
     world["rules_version"] = RULES_VERSION
     world |= {name: getattr(constants, name) for name in _RULE_CONSTANTS}

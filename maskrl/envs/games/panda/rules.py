@@ -2,19 +2,24 @@
 
 The panda (one per world) wants the watermelon and must not be caught. In one
 step: the panda acts; it picks up a banana that it stands on if its paws are
-free; then the dragon and the scorpion move. A creature that shares the panda's
+free; then the dragons and the scorpions move. A creature that shares the panda's
 cell while awake has caught it. The environment and the planner call the same
 functions, so they cannot disagree about the rules.
 
-- The dragon chases what it sees: with a clear sight line to the panda it makes,
-  with probability `DRAGON_CHASE`, one step towards it. Otherwise it stays.
-- The scorpion wanders: half of the time it stays, else it steps in a random
-  direction. When the panda comes within `SCORPION_REACH` steps it creeps
+- A dragon chases what it sees: with the panda in view it makes, with probability
+  `DRAGON_CHASE`, one step towards it. Otherwise it stays.
+- A scorpion wanders: half of the time it stays, else it steps in a random
+  direction. When the panda is in its view and within `SCORPION_REACH` steps it creeps
   towards it with probability `SCORPION_CREEP`. Trees do not blind it.
-- A thrown banana hits the nearest creature that is awake, in the panda's sight
-  and at most `THROW_RANGE` steps away (the dragon, on ties), and stuns it.
+- A thrown banana hits the nearest creature that is awake, in the panda's view
+  and at most `THROW_RANGE` steps away, and stuns it. Of those equally near it hits a
+  dragon before a scorpion, and of one kind the one with the lower number.
   A stunned creature does nothing and wakes with probability `WAKE` per step.
-- Trees block moves and sight; creatures never step on the watermelon.
+- In view is what no tree stands before, not farther than one's view radius and within
+  one's field of view, whose middle is the direction of one's last move (down before the
+  first). Radius and field are unlimited unless the settings say otherwise.
+- Trees block moves and sight; creatures never step on the watermelon, and pass each
+  other.
 """
 
 from __future__ import annotations
@@ -28,8 +33,11 @@ from maskrl.envs.games.panda.settings import (
     DOWN,
     DRAGON,
     DRAGON_CHASE,
+    FIRST_FACING,
     LEFT,
+    PANDA,
     RIGHT,
+    S_PANDA,
     SCORPION,
     SCORPION_CREEP,
     SCORPION_REACH,
@@ -88,6 +96,30 @@ def sees(a, b, trees, grid):
 
 
 @njit(inline="always", **KERNEL)
+def looks_at(kind, facing, a, b, grid):
+    """Whether cell b is as near and as far in front of a as who stands there can see."""
+    return grid.in_view[kind, facing, grid.offsets[b] - grid.offsets[a] + grid.middle]
+
+
+@njit(inline="always", **KERNEL)
+def in_view(kind, facing, a, b, trees, grid):
+    """Whether an entity of this kind on cell a, that faces there, sees what is on cell b."""
+    clear = sees(a, b, trees, grid)
+    if grid.limited:
+        clear &= looks_at(kind, facing, a, b, grid)
+    return clear
+
+
+@njit(inline="always", **KERNEL)
+def _in_reach(facing, scorpion, panda, grid):
+    """Whether the panda is so near that the scorpion creeps towards it."""
+    near = grid.steps[scorpion, panda] <= SCORPION_REACH
+    if grid.limited:
+        near &= looks_at(SCORPION, facing, scorpion, panda, grid)
+    return near
+
+
+@njit(inline="always", **KERNEL)
 def action_allowed(action, panda, carrying, tree_at, grid):
     """Whether the panda may take this action: no tree or border ahead; a banana to use."""
     if action == WAIT:
@@ -121,22 +153,24 @@ def move_number(u, stay, moves):
 
 
 @njit(**PART)
-def dragon_step(u, dragon, panda, watermelon, tree_at, trees, grid):
+def dragon_step(u, dragon, facing, panda, watermelon, tree_at, trees, grid):
     """Where uniform u makes the dragon go: towards a panda that it sees, or nowhere."""
-    if move_number(u, 1.0 - DRAGON_CHASE, 1) == 0 or not sees(dragon, panda, trees, grid):
+    if move_number(u, 1.0 - DRAGON_CHASE, 1) == 0:
+        return dragon
+    if not in_view(DRAGON, facing, dragon, panda, trees, grid):
         return dragon
     return step_towards(dragon, panda, watermelon, tree_at, grid)
 
 
 @njit(**KERNEL)
-def dragon_moves(cells, chances, dragon, panda, watermelon, tree_at, trees, grid):
+def dragon_moves(cells, chances, dragon, facing, panda, watermelon, tree_at, trees, grid):
     """Write where the dragon may be after its move, and how likely; return the count.
 
     `cells` and `chances` have room for 5 outcomes.
     """
     cells[0] = dragon
     chances[0] = 1.0
-    if not sees(dragon, panda, trees, grid):
+    if not in_view(DRAGON, facing, dragon, panda, trees, grid):
         return 1
     cells[1] = step_towards(dragon, panda, watermelon, tree_at, grid)
     chances[0] = 1.0 - DRAGON_CHASE
@@ -152,9 +186,9 @@ def _wandered(direction, scorpion, watermelon, tree_at, grid):
 
 
 @njit(**PART)
-def scorpion_step(u, scorpion, panda, watermelon, tree_at, grid):
+def scorpion_step(u, scorpion, facing, panda, watermelon, tree_at, grid):
     """Where uniform u makes the scorpion go: it creeps near the panda, and wanders elsewhere."""
-    if grid.steps[scorpion, panda] <= SCORPION_REACH:
+    if _in_reach(facing, scorpion, panda, grid):
         if move_number(u, 1.0 - SCORPION_CREEP, 1) == 0:
             return scorpion
         return step_towards(scorpion, panda, watermelon, tree_at, grid)
@@ -163,13 +197,13 @@ def scorpion_step(u, scorpion, panda, watermelon, tree_at, grid):
 
 
 @njit(**KERNEL)
-def scorpion_moves(cells, chances, scorpion, panda, watermelon, tree_at, grid):
+def scorpion_moves(cells, chances, scorpion, facing, panda, watermelon, tree_at, grid):
     """Write where the scorpion may be after its move, and how likely; return the count.
 
     `cells` and `chances` have room for 5 outcomes.
     """
     cells[0] = scorpion
-    if grid.steps[scorpion, panda] <= SCORPION_REACH:
+    if _in_reach(facing, scorpion, panda, grid):
         cells[1] = step_towards(scorpion, panda, watermelon, tree_at, grid)
         chances[0] = 1.0 - SCORPION_CREEP
         chances[1] = SCORPION_CREEP
@@ -182,17 +216,24 @@ def scorpion_moves(cells, chances, scorpion, panda, watermelon, tree_at, grid):
 
 
 @njit(**PART)
-def throw_target(panda, scorpion, dragon, scorpion_stunned, dragon_stunned, trees, grid):
-    """Whom a banana thrown from the panda's cell hits: `DRAGON`, `SCORPION` or `NO_TARGET`."""
+def throw_target(state, trees, cast, grid):
+    """Number of the creature that a banana thrown now hits, or `NO_TARGET`.
+
+    Args:
+        state: int32 [S].
+        trees: uint64 [words].
+        cast: Columns of the creatures, of `make_cast`.
+        grid: Tables of `world_grid`.
+    """
+    panda = state[S_PANDA]
+    facing = np.int64(state[cast.facings[0]]) if cast.faces else FIRST_FACING
     target = NO_TARGET
     nearest = THROW_RANGE + 1
-    if dragon != CREATURES_ABSENT and not dragon_stunned:
-        away = grid.steps[panda, dragon]
-        if away < nearest and sees(panda, dragon, trees, grid):
-            nearest = away
-            target = DRAGON
-    if scorpion != CREATURES_ABSENT and not scorpion_stunned:
-        away = grid.steps[panda, scorpion]
-        if away < nearest and sees(panda, scorpion, trees, grid):
-            target = SCORPION
+    for creature in cast.order:
+        cell = state[cast.cells[creature]]
+        if cell != CREATURES_ABSENT and not state[cast.stuns[creature]]:
+            away = grid.steps[panda, cell]
+            if away < nearest and in_view(PANDA, facing, panda, cell, trees, grid):
+                nearest = away
+                target = creature
     return target

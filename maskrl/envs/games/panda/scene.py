@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from maskrl.envs.games.panda.settings import ACTION_NAMES
+from maskrl.envs.games.panda.settings import ACTION_NAMES, DIRECTIONS
 from maskrl.errors import ConfigError
 
 Cell = tuple[int, int]
@@ -31,13 +31,18 @@ class Scene:
         watermelon: Cell of the watermelon.
         scorpion: Cell of the scorpion, or None when there is none.
         dragon: Cell of the dragon, or None when there is none.
+        more_scorpions: Cells of the scorpions after the first, "scorpion 2" and so on.
+        more_dragons: Cells of the dragons after the first, "dragon 2" and so on.
         bananas: Cells of the bananas that lie on the ground.
         trees: Cells of the trees.
         carrying: The panda carries a banana.
         scorpion_stunned: A banana hit the scorpion and it cannot move yet.
         dragon_stunned: The same of the dragon.
-        hidden: What the panda cannot see: "watermelon", "scorpion", "dragon", and
-            "banana 1", "banana 2", ... in the order of `bananas`.
+        more_stunned: Names of the others that are stunned: "scorpion 2", "dragon 3", ...
+        facing: (name, direction) of everybody of whom it matters where it looks; "panda", a
+            creature's name, and a direction as of the moves.
+        hidden: What the panda cannot see: "watermelon", creatures, and "banana 1",
+            "banana 2", ... in the order of `bananas`.
         unseen_cells: Cells out of the panda's sight; pictures lay a shade over them.
         last_action: What the panda did to get here, None at the start.
         thrown_at: Cell where the banana that was just thrown came down.
@@ -56,11 +61,15 @@ class Scene:
     watermelon: Cell
     scorpion: Cell | None = None
     dragon: Cell | None = None
+    more_scorpions: tuple[Cell, ...] = ()
+    more_dragons: tuple[Cell, ...] = ()
     bananas: tuple[Cell, ...] = ()
     trees: tuple[Cell, ...] = ()
     carrying: bool = False
     scorpion_stunned: bool = False
     dragon_stunned: bool = False
+    more_stunned: frozenset[str] = frozenset()
+    facing: tuple[tuple[str, str], ...] = ()
     hidden: frozenset[str] = frozenset()
     unseen_cells: tuple[Cell, ...] = ()
     last_action: str | None = None
@@ -81,7 +90,7 @@ class Scene:
         for name in ("scorpion", "dragon", "thrown_at"):
             cell = getattr(self, name)
             object.__setattr__(self, name, None if cell is None else self._cell(name, cell))
-        for name in ("bananas", "trees", "unseen_cells"):
+        for name in ("bananas", "trees", "unseen_cells", "more_scorpions", "more_dragons"):
             cells = tuple(
                 self._cell(f"{name}[{i}]", cell) for i, cell in enumerate(getattr(self, name))
             )
@@ -108,14 +117,25 @@ class Scene:
         if len(set(self.trees)) != len(self.trees):
             twice = next(cell for cell in self.trees if self.trees.count(cell) > 1)
             raise ConfigError(f"Scene: trees names the cell {twice} more than once")
-        object.__setattr__(self, "hidden", frozenset(self.hidden))
-        known = {"watermelon", "scorpion", "dragon"}
-        known |= {f"banana {number}" for number in range(1, len(self.bananas) + 1)}
-        if self.hidden - known:
-            raise ConfigError(
-                f"Scene: hidden names {sorted(self.hidden - known)}, "
-                f"expected any of {sorted(known)}"
-            )
+        creatures = set(self.creatures)
+        bananas = {f"banana {number}" for number in range(1, len(self.bananas) + 1)}
+        for name, known in (
+            ("hidden", creatures | bananas | {"watermelon"}),
+            ("more_stunned", creatures - {"scorpion", "dragon"}),
+        ):
+            named = frozenset(getattr(self, name))
+            object.__setattr__(self, name, named)
+            if named - known:
+                raise ConfigError(
+                    f"Scene: {name} names {sorted(named - known)}, expected any of {sorted(known)}"
+                )
+        object.__setattr__(self, "facing", tuple((str(a), str(b)) for a, b in self.facing))
+        for name, direction in self.facing:
+            if name not in creatures | {"panda"} or direction not in DIRECTIONS:
+                raise ConfigError(
+                    f"Scene: facing says {(name, direction)}, expected one of "
+                    f"{sorted(creatures | {'panda'})} and one of {DIRECTIONS}"
+                )
         if self.last_action is not None and self.last_action not in ACTION_NAMES:
             raise ConfigError(
                 f"Scene: last_action is {self.last_action!r}, "
@@ -133,8 +153,26 @@ class Scene:
             if self.step_limit < 1:
                 raise ConfigError(f"Scene: step_limit must be at least 1, got {self.step_limit}")
 
+    @property
+    def creatures(self) -> dict[str, Cell]:
+        """Scorpions and then dragons by name: "scorpion", "scorpion 2", ..., "dragon", ..."""
+        cells: dict[str, Cell] = {}
+        for kind, first, more in (
+            ("scorpion", self.scorpion, self.more_scorpions),
+            ("dragon", self.dragon, self.more_dragons),
+        ):
+            cells |= {} if first is None else {kind: first}
+            cells |= {f"{kind} {number}": cell for number, cell in enumerate(more, start=2)}
+        return cells
+
+    def is_stunned(self, name: str) -> bool:
+        """Whether a creature is stunned; nothing else ever is."""
+        first = {"scorpion": self.scorpion_stunned, "dragon": self.dragon_stunned}
+        return first.get(name, name in self.more_stunned)
+
     def as_dict(self) -> dict[str, object]:
-        """Every field by name, ready for JSON: tuples for cells, a sorted list for `hidden`."""
+        """Every field by name, ready for JSON: tuples for cells, sorted lists for names."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["hidden"] = sorted(self.hidden)
+        values["more_stunned"] = sorted(self.more_stunned)
         return values

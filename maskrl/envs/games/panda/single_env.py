@@ -12,23 +12,20 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from maskrl.envs.games.panda.rules import action_allowed, throw_target
+from maskrl.envs.games.panda.rules import NO_TARGET, action_allowed, in_view, throw_target
 from maskrl.envs.games.panda.scene import Scene
 from maskrl.envs.games.panda.settings import (
     ACTION_NAMES,
     ACTIONS,
-    DRAGON,
+    DIRECTIONS,
+    FIRST_FACING,
+    PANDA,
     S_BANANAS,
     S_CARRYING,
-    S_DRAGON,
-    S_DRAGON_STUNNED,
     S_PANDA,
-    S_SCORPION,
-    S_SCORPION_STUNNED,
     S_STEP,
     S_TREES,
     S_WATERMELON,
-    SCORPION,
     TREE,
     USE_ITEM,
 )
@@ -40,7 +37,7 @@ _OUTCOME_NAMES = {GOES_ON: None, WON: "won", CAUGHT: "caught", OUT_OF_TIME: "tim
 
 
 class PandaEnv(gymnasium.Env[Observation, np.int64]):
-    """One panda, its watermelon, a scorpion and a dragon.
+    """One panda, its watermelon, scorpions and dragons.
 
     Args:
         render_mode: `"rgb_array"`, `"ansi"` or None.
@@ -87,8 +84,12 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
     def entity_names(self) -> list[str | None]:
         """Name of every entity slot, None for slots that hold nothing at the moment."""
         settings, state = self.settings, self._worlds._state[0]
-        names: list[str | None] = ["panda", "watermelon", "scorpion", "dragon"]
         view = self._worlds._view
+        names: list[str | None] = ["panda", "watermelon"]
+        names += [
+            name if state[column] >= 0 else None
+            for name, column in zip(self._creature_names(), view.cast.cells, strict=True)
+        ]
         for k in range(view.shown_bananas):
             there = k < settings.banana_slots and state[S_BANANAS + k] >= 0
             names.append(f"banana {k + 1}" if there else None)
@@ -162,18 +163,24 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
 
     def _throw_cell(self) -> tuple[int, int] | None:
         """Cell of the creature that a banana thrown now hits, None when it hits nobody."""
-        state = self._worlds._state[0]
-        target = throw_target(
-            state[S_PANDA],
-            state[S_SCORPION],
-            state[S_DRAGON],
-            state[S_SCORPION_STUNNED],
-            state[S_DRAGON_STUNNED],
-            self._worlds._trees[0],
-            self._worlds._view.grid,
-        )
-        columns = {SCORPION: S_SCORPION, DRAGON: S_DRAGON}
-        return self._cell(int(state[columns[target]])) if target in columns else None
+        worlds = self._worlds
+        cast = worlds._view.cast
+        target = throw_target(worlds._state[0], worlds._trees[0], cast, worlds._view.grid)
+        if target == NO_TARGET:
+            return None
+        return self._cell(int(worlds._state[0, cast.cells[target]]))
+
+    def _creature_names(self) -> list[str]:
+        """Names of the scorpions and dragons that there may be, in the order of their slots."""
+        settings = self.settings
+        return [
+            kind if number == 0 else f"{kind} {number + 1}"
+            for kind, count in (
+                ("scorpion", settings.max_scorpions),
+                ("dragon", settings.max_dragons),
+            )
+            for number in range(count)
+        ]
 
     def _cell(self, cell: int) -> tuple[int, int]:
         return cell % self.settings.width, cell // self.settings.width
@@ -189,23 +196,51 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
         first_tree = S_BANANAS + settings.banana_slots
         standing = state[first_tree : first_tree + state[S_TREES]]
         seen = self._sight()
-        named = {
-            "watermelon": int(state[S_WATERMELON]),
-            "scorpion": int(state[S_SCORPION]),
-            "dragon": int(state[S_DRAGON]),
-        } | {f"banana {k + 1}": cell for k, cell in enumerate(lying)}
+        cast = self._worlds._view.cast
+        creatures = {
+            name: int(state[column])
+            for name, column in zip(self._creature_names(), cast.cells, strict=True)
+            if state[column] >= 0
+        }
+        stunned = {
+            name
+            for name, column in zip(self._creature_names(), cast.stuns, strict=True)
+            if state[column]
+        }
+        named = {"watermelon": int(state[S_WATERMELON])} | creatures
+        named |= {f"banana {k + 1}": cell for k, cell in enumerate(lying)}
+        looking: dict[str, str] = {}
+        if cast.faces:
+            facings = [DIRECTIONS[int(state[column])] for column in cast.facings]
+            everybody = ["panda", *self._creature_names()]
+            looking = {
+                name: facing
+                for name, facing in zip(everybody, facings, strict=True)
+                if name == "panda" or name in creatures
+            }
+
+        def cells_of(kind: str) -> tuple[tuple[int, int], ...]:
+            return tuple(
+                self._cell(cell) for name, cell in creatures.items() if name.split()[0] == kind
+            )
+
+        scorpions, dragons = cells_of("scorpion"), cells_of("dragon")
         return Scene(
             width=settings.width,
             height=settings.height,
             panda=self._cell(int(state[S_PANDA])),
             watermelon=self._cell(int(state[S_WATERMELON])),
-            scorpion=self._cell(int(state[S_SCORPION])),
-            dragon=self._cell(int(state[S_DRAGON])),
+            scorpion=scorpions[0] if scorpions else None,
+            dragon=dragons[0] if dragons else None,
+            more_scorpions=scorpions[1:],
+            more_dragons=dragons[1:],
             bananas=tuple(self._cell(cell) for cell in lying),
             trees=tuple(self._cell(int(cell)) for cell in standing),
             carrying=bool(state[S_CARRYING]),
-            scorpion_stunned=bool(state[S_SCORPION_STUNNED]),
-            dragon_stunned=bool(state[S_DRAGON_STUNNED]),
+            scorpion_stunned="scorpion" in stunned,
+            dragon_stunned="dragon" in stunned,
+            more_stunned=frozenset(stunned - {"scorpion", "dragon"}),
+            facing=tuple(sorted(looking.items())),
             hidden=frozenset(name for name, cell in named.items() if not seen[cell]),
             unseen_cells=tuple(self._cell(int(cell)) for cell in np.flatnonzero(~seen)),
             last_action=None if self._last_action is None else ACTION_NAMES[self._last_action],
@@ -219,8 +254,14 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
         """Cells that the panda sees: bool [cells]."""
         if self.settings.sight == "full":
             return np.ones(self.settings.cells, np.bool_)
-        between = self._worlds._view.grid.between[self._worlds._state[0, S_PANDA]]
-        return np.asarray((between & self._worlds._trees[0]).max(axis=-1) == 0)
+        state, trees, view = self._worlds._state[0], self._worlds._trees[0], self._worlds._view
+        facing = int(state[view.cast.facings[0]]) if view.cast.faces else FIRST_FACING
+        return np.array(
+            [
+                in_view(PANDA, facing, int(state[S_PANDA]), cell, trees, view.grid)
+                for cell in range(self.settings.cells)
+            ]
+        )
 
     def render(self) -> Any:
         """A picture: uint8 [h, w, 3] for `rgb_array`, text for `ansi`, None without a mode."""

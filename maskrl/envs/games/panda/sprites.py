@@ -362,6 +362,12 @@ def unseen(c: Canvas, mood: str = "calm") -> None:
     c.fill(stroke(c.x, c.y, (-0.52, 0.52), (0.52, -0.52), 0.09), (206, 48, 62))
 
 
+def gaze(c: Canvas, mood: str = "calm") -> None:
+    """A small arrow head at the upper edge: who stands there looks up."""
+    tip = polygon(c.x, c.y, [(-0.24, -0.76), (0, -0.98), (0.24, -0.76)])
+    c.figure([(tip, (255, 248, 214))], INK, 0.05)
+
+
 PAINTERS: dict[str, Callable[[Canvas, str], None]] = {
     "panda": panda,
     "watermelon": watermelon,
@@ -377,6 +383,7 @@ PAINTERS: dict[str, Callable[[Canvas, str], None]] = {
     "dot": dot,
     "heart": heart,
     "unseen": unseen,
+    "gaze": gaze,
 }
 
 

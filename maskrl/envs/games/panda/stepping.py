@@ -11,11 +11,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from maskrl.envs.games.panda.cast import facing_after
 from maskrl.envs.games.panda.compiling import KERNEL, PART
 from maskrl.envs.games.panda.layouts import write_layout
 from maskrl.envs.games.panda.observation import locate, relocate, write_observation
 from maskrl.envs.games.panda.random_stream import draw, uniform
 from maskrl.envs.games.panda.rules import (
+    NO_TARGET,
     action_allowed,
     dragon_step,
     scorpion_step,
@@ -28,14 +30,9 @@ from maskrl.envs.games.panda.settings import (
     RIGHT,
     S_BANANAS,
     S_CARRYING,
-    S_DRAGON,
-    S_DRAGON_STUNNED,
     S_PANDA,
-    S_SCORPION,
-    S_SCORPION_STUNNED,
     S_STEP,
     S_WATERMELON,
-    SCORPION,
     USE_ITEM,
     WAIT,
     WAKE,
@@ -44,38 +41,31 @@ from maskrl.envs.games.panda.sight import update_sight, write_sight
 
 # What happened in a step, per environment.
 GOES_ON, WON, CAUGHT, OUT_OF_TIME = range(4)
-DRAWS_PER_STEP = np.uint64(2)
 
 
 @njit(**PART)
-def caught(state):
+def caught(state, cast):
     """Whether an awake creature shares the panda's cell."""
     panda = state[S_PANDA]
-    return (state[S_SCORPION] == panda and not state[S_SCORPION_STUNNED]) or (
-        state[S_DRAGON] == panda and not state[S_DRAGON_STUNNED]
-    )
+    by = 0
+    for creature in range(cast.cells.shape[0]):
+        awake = state[cast.stuns[creature]] == 0
+        by |= (state[cast.cells[creature]] == panda) & awake
+    return by != 0
 
 
 @njit(**PART)
-def act(state, action, trees, banana_slots, grid):
+def act(state, action, trees, banana_slots, cast, grid):
     """Apply one allowed action of the panda, then pick up a banana if its paws are free."""
     if action <= RIGHT:
         state[S_PANDA] = grid.ahead[state[S_PANDA], action]
+        if cast.faces:
+            state[cast.facings[0]] = action
     elif action == USE_ITEM:
         state[S_CARRYING] = 0
-        target = throw_target(
-            state[S_PANDA],
-            state[S_SCORPION],
-            state[S_DRAGON],
-            state[S_SCORPION_STUNNED],
-            state[S_DRAGON_STUNNED],
-            trees,
-            grid,
-        )
-        if target == DRAGON:
-            state[S_DRAGON_STUNNED] = 1
-        elif target == SCORPION:
-            state[S_SCORPION_STUNNED] = 1
+        target = throw_target(state, trees, cast, grid)
+        if target != NO_TARGET:
+            state[cast.stuns[target]] = 1
     if not state[S_CARRYING]:
         for k in range(banana_slots):
             if state[S_BANANAS + k] == state[S_PANDA]:
@@ -85,39 +75,41 @@ def act(state, action, trees, banana_slots, grid):
 
 
 @njit(**PART)
-def creatures_move(state, tree_at, trees, u_dragon, u_scorpion, grid):
-    """Move the dragon and the scorpion, each by one uniform number."""
+def creatures_move(state, tree_at, trees, uniforms, cast, grid):
+    """Move the dragons and then the scorpions, each by one uniform number: float64 [C]."""
     panda = state[S_PANDA]
     watermelon = state[S_WATERMELON]
-    if state[S_DRAGON] != CREATURES_ABSENT:
-        if state[S_DRAGON_STUNNED]:
-            if u_dragon < WAKE:
-                state[S_DRAGON_STUNNED] = 0
+    for turn in range(cast.order.shape[0]):
+        u = uniforms[turn]
+        creature = cast.order[turn]
+        cell = state[cast.cells[creature]]
+        if cell == CREATURES_ABSENT:
+            continue
+        if state[cast.stuns[creature]]:
+            if u < WAKE:
+                state[cast.stuns[creature]] = 0
+            continue
+        facing = np.int64(state[cast.facings[1 + creature]]) if cast.faces else 0
+        if cast.kinds[creature] == DRAGON:
+            after = dragon_step(u, cell, facing, panda, watermelon, tree_at, trees, grid)
         else:
-            state[S_DRAGON] = dragon_step(
-                u_dragon, state[S_DRAGON], panda, watermelon, tree_at, trees, grid
-            )
-    if state[S_SCORPION] != CREATURES_ABSENT:
-        if state[S_SCORPION_STUNNED]:
-            if u_scorpion < WAKE:
-                state[S_SCORPION_STUNNED] = 0
-        else:
-            state[S_SCORPION] = scorpion_step(
-                u_scorpion, state[S_SCORPION], panda, watermelon, tree_at, grid
-            )
+            after = scorpion_step(u, cell, facing, panda, watermelon, tree_at, grid)
+        state[cast.cells[creature]] = after
+        if cast.faces:
+            state[cast.facings[1 + creature]] = facing_after(cell, after, facing, grid)
 
 
 @njit(**PART)
-def advance(state, action, tree_at, trees, u_dragon, u_scorpion, banana_slots, step_limit, grid):
+def advance(state, action, tree_at, trees, uniforms, banana_slots, step_limit, cast, grid):
     """One step of one world by an allowed action: what happened (`GOES_ON` ... `OUT_OF_TIME`)."""
     state[S_STEP] += 1
-    act(state, action, trees, banana_slots, grid)
+    act(state, action, trees, banana_slots, cast, grid)
     if state[S_PANDA] == state[S_WATERMELON]:
         return WON
-    if caught(state):
+    if caught(state, cast):
         return CAUGHT
-    creatures_move(state, tree_at, trees, u_dragon, u_scorpion, grid)
-    if caught(state):
+    creatures_move(state, tree_at, trees, uniforms, cast, grid)
+    if caught(state, cast):
         return CAUGHT
     if state[S_STEP] >= step_limit:
         return OUT_OF_TIME
@@ -125,7 +117,7 @@ def advance(state, action, tree_at, trees, u_dragon, u_scorpion, banana_slots, s
 
 
 @njit(**KERNEL)
-def begin_episode(index, world, source, scene, limits, grid, scratch):
+def begin_episode(index, world, source, scene, limits, view, scratch):
     """Put environment `index` at the start of its next episode; False when no layout fits."""
     state, tree_at, trees, keys, counters, layout_ids, episodes = world
     layout_list, first_seed, seed_bits, fixed_scene = source
@@ -147,17 +139,24 @@ def begin_episode(index, world, source, scene, limits, grid, scratch):
         counters[index] += np.uint64(1)
         layout_ids[index] = first_seed + np.int64(fresh)
     return write_layout(
-        layout_ids[index], state[index], tree_at[index], trees[index], limits, grid, scratch
+        layout_ids[index],
+        state[index],
+        tree_at[index],
+        trees[index],
+        limits,
+        view.cast,
+        view.grid,
+        scratch,
     )
 
 
 @njit(nogil=True, **KERNEL)
-def observe_all(world, cells, sight, view, observation):
+def observe_all(world, cells, moved, sight, view, observation):
     """Write where everything is, who sees whom, and every observation, from the state alone."""
     state, tree_at, trees = world[0], world[1], world[2]
     for i in range(state.shape[0]):
-        locate(state[i], view, cells[i])
-        write_sight(cells[i], trees[i], view.grid, view.full_sight, sight[i])
+        locate(state[i], view, cells[i], moved)
+        write_sight(cells[i], state[i], trees[i], view, sight[i])
         write_observation(i, state, tree_at, cells, sight, view, observation)
 
 
@@ -170,8 +169,10 @@ def step_all(
     limits,
     view,
     cells,
+    moved,
     sight,
     scratch,
+    uniforms,
     autoreset,
     observation,
     final,
@@ -188,11 +189,14 @@ def step_all(
             keys [N], counters [N], layout_ids [N], episodes [N].
         source: Where layouts come from: layout_list, first_seed, seed_bits, fixed_scene.
         scene: The fixed scene's state, tree_at and trees rows.
-        limits: min_trees, max_trees, min_bananas, banana columns, as a tuple.
+        limits: Of `layout_limits`, as a tuple.
         view: Tables of `make_view`.
-        cells: int32 [N, E], the cell of every entity, -1 for padding, and
+        cells: int32 [N, E], the cell of every entity, -1 for padding: of the step before,
+            brought up to date.
+        moved: bool [E], working space.
         sight: bool [N, E, E], who sees whom: of the step before, brought up to date.
         scratch: Working space of `write_layout`.
+        uniforms: float64 [C], working space.
         autoreset: Whether the next episode begins in the step that ends one.
         observation: entities, entity_mask, visibility, action_mask, written.
         final: The same, written only where an episode ends and the next one begins.
@@ -206,8 +210,8 @@ def step_all(
     """
     state, tree_at, trees, keys, counters, layout_ids, _ = world
     rewards, terminated, truncated, outcomes, final_layouts = results
-    grid = view.grid
-    bananas_end = DRAGON + 1 + view.shown_bananas
+    grid, cast = view.grid, view.cast
+    draws = cast.cells.shape[0]
     illegal = 0
     ended = 0
     failed = -1
@@ -219,38 +223,34 @@ def step_all(
         if not action_allowed(action, state[i, S_PANDA], state[i, S_CARRYING], tree_at[i], grid):
             illegal += 1
             action = WAIT
-        panda, scorpion, dragon = state[i, S_PANDA], state[i, S_SCORPION], state[i, S_DRAGON]
+        for turn in range(draws):
+            uniforms[turn] = uniform(keys[i], counters[i] + np.uint64(turn))
         outcome = advance(
             state[i],
             action,
             tree_at[i],
             trees[i],
-            uniform(keys[i], counters[i]),
-            uniform(keys[i], counters[i] + np.uint64(1)),
+            uniforms,
             view.banana_slots,
             view.step_limit,
+            cast,
             grid,
         )
-        counters[i] += DRAWS_PER_STEP
+        counters[i] += np.uint64(draws)
         outcomes[i] = outcome
         rewards[i] = 1.0 if outcome == WON else (-1.0 if outcome == CAUGHT else 0.0)
         terminated[i] = outcome in (WON, CAUGHT)
         truncated[i] = outcome == OUT_OF_TIME
-        relocate(state[i], view, cells[i])
-        moved = (
-            state[i, S_PANDA] != panda,
-            state[i, S_SCORPION] != scorpion,
-            state[i, S_DRAGON] != dragon,
-        )
-        update_sight(cells[i], trees[i], grid, moved, bananas_end, view.full_sight, sight[i])
+        relocate(state[i], view, cells[i], moved)
+        update_sight(cells[i], state[i], trees[i], view, moved, sight[i])
         if outcome != GOES_ON:
             ended += 1
             if autoreset:
                 write_observation(i, state, tree_at, cells, sight, view, final)
                 final_layouts[i] = layout_ids[i]
-                if not begin_episode(i, world, source, scene, limits, grid, scratch):
+                if not begin_episode(i, world, source, scene, limits, view, scratch):
                     failed = i
-                locate(state[i], view, cells[i])
-                write_sight(cells[i], trees[i], grid, view.full_sight, sight[i])
+                locate(state[i], view, cells[i], moved)
+                write_sight(cells[i], state[i], trees[i], view, sight[i])
         write_observation(i, state, tree_at, cells, sight, view, observation)
     return illegal, ended, failed, -1

@@ -33,10 +33,14 @@ from maskrl.envs.games.panda.settings import (
     ACTION_NAMES,
     ACTIONS,
     CREATURES_ABSENT,
+    DIRECTIONS,
+    DRAGON,
     RULES_VERSION,
     S_BANANAS,
-    S_CARRYING,
+    S_PANDA,
     S_TREES,
+    S_WATERMELON,
+    SCORPION,
     TREE,
     PandaSettings,
 )
@@ -148,6 +152,8 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         self._scratch = np.zeros((2, self._trees.shape[1]), np.uint64)
         slots, columns = settings.entity_slots, settings.feature_count
         self._cells = np.zeros((count, slots), np.int32)
+        self._moved = np.zeros(slots, np.bool_)
+        self._uniforms = np.zeros(settings.creatures, np.float64)
         self._sight = np.zeros((count, slots, slots), np.bool_)
         # What callers read: with copies an array of the same kind is taken for each step.
         self._observation: tuple[npt.NDArray[Any], ...] = (
@@ -197,7 +203,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
                 self._source,
                 self._scene,
                 self._limits,
-                self._view.grid,
+                self._view,
                 self._scratch,
             )
             self._require_layout(-1 if found else index)
@@ -287,8 +293,10 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
             self._limits,
             self._view,
             self._cells,
+            self._moved,
             self._sight,
             self._scratch,
+            self._uniforms,
             self._autoreset,
             observation,
             final,
@@ -349,14 +357,27 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
 
     def _require_cells(self, saved: npt.NDArray[Any]) -> None:
         """Refuse a state table with places off the grid: compiled code would follow them."""
-        cells = np.concatenate((saved[:, :S_CARRYING], saved[:, S_BANANAS:]), axis=1)
-        low = np.where(np.arange(cells.shape[1]) < S_CARRYING, 0, CREATURES_ABSENT)
-        wrong = (cells < low) | (cells >= self.settings.cells)
+        cast, width = self._view.cast, saved.shape[1]
+        standing = np.zeros(width, np.bool_)
+        standing[[S_PANDA, S_WATERMELON, *cast.cells]] = True
+        trees_end = S_BANANAS + self.settings.banana_slots + self.settings.tree_slots
+        standing[S_BANANAS:trees_end] = True
+        low = np.full(width, CREATURES_ABSENT)
+        low[[S_PANDA, S_WATERMELON]] = 0
+        for kind, fewest in ((SCORPION, "min_scorpions"), (DRAGON, "min_dragons")):
+            low[cast.cells[cast.kinds == kind][: getattr(self.settings, fewest)]] = 0
+        wrong = ((saved < low) | (saved >= self.settings.cells)) & standing
         if wrong.any():
             index = int(np.flatnonzero(wrong.any(axis=1))[0])
             raise ConfigError(
                 f"panda: the saved state is damaged: in world {index} something stands on cell "
-                f"{cells[index][wrong[index]][0]} of a grid of {self.settings.cells}"
+                f"{saved[index][wrong[index]][0]} of a grid of {self.settings.cells}"
+            )
+        facing = saved[:, cast.facings] if cast.faces else np.zeros((1, 1), np.int32)
+        if ((facing < 0) | (facing >= len(DIRECTIONS))).any():
+            raise ConfigError(
+                f"panda: the saved state is damaged: somebody faces direction "
+                f"{facing[(facing < 0) | (facing >= len(DIRECTIONS))][0]} of {len(DIRECTIONS)}"
             )
         trees = saved[:, S_TREES]
         if ((trees < 0) | (trees > self.settings.tree_slots)).any():
@@ -368,7 +389,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
     def observation(self) -> Observation:
         """The current observation, as after the last `reset`, `step` or `set_state`."""
         observation = self._to_fill(self._observation)
-        observe_all(self._world(), self._cells, self._sight, self._view, observation)
+        observe_all(self._world(), self._cells, self._moved, self._sight, self._view, observation)
         return self._as_dict(observation)
 
 

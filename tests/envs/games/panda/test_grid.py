@@ -51,6 +51,6 @@ def test_sets_of_cells_are_bits() -> None:
 def test_tables_are_shared_and_cannot_be_written_to() -> None:
     grid = grid_tables(7, 7)
     assert grid_tables(7, 7) is grid
-    for table in grid[2:]:
+    for table in (entry for entry in grid if isinstance(entry, np.ndarray)):
         with pytest.raises(ValueError, match="read-only"):
             table[:] = 0

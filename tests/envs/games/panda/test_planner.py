@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from maskrl.envs.games.panda.layouts import layout, split_seeds
-from maskrl.envs.games.panda.planner import NO_ACTION, Plan, item_modes, plan
+from maskrl.envs.games.panda.planner import NO_ACTION, Plan, plan
+from maskrl.envs.games.panda.planner_states import item_modes
 from maskrl.envs.games.panda.settings import (
     S_BANANAS,
     S_CARRYING,

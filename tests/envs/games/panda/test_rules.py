@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskrl.envs.games.panda.grid import grid_tables
+from maskrl.envs.games.panda.cast import make_cast
+from maskrl.envs.games.panda.grid import grid_tables, world_grid
 from maskrl.envs.games.panda.rules import (
     NO_TARGET,
     OUTSIDE,
@@ -27,14 +28,21 @@ from maskrl.envs.games.panda.settings import (
     DRAGON,
     LEFT,
     RIGHT,
+    S_DRAGON,
+    S_DRAGON_STUNNED,
+    S_PANDA,
+    S_SCORPION,
+    S_SCORPION_STUNNED,
     SCORPION,
     UP,
     USE_ITEM,
     WAIT,
+    PandaSettings,
 )
 from maskrl.geometry import cell_bits
 
 GRID = grid_tables(5, 5)
+CAST = make_cast(PandaSettings())
 
 
 def _trees(*cells: int) -> tuple[np.ndarray, np.ndarray]:
@@ -70,26 +78,26 @@ def test_trees_borders_and_empty_paws_disallow_actions() -> None:
 
 def test_the_dragon_chases_only_what_it_sees() -> None:
     tree_at, bits = _trees()
-    assert _moves(dragon_moves, 10, 14, 24, tree_at, bits, GRID) == {10: 0.5, 11: 0.5}
+    assert _moves(dragon_moves, 10, DOWN, 14, 24, tree_at, bits, GRID) == {10: 0.5, 11: 0.5}
     tree_at, bits = _trees(12)
-    assert _moves(dragon_moves, 10, 14, 24, tree_at, bits, GRID) == {10: 1.0}
+    assert _moves(dragon_moves, 10, DOWN, 14, 24, tree_at, bits, GRID) == {10: 1.0}
 
 
 def test_the_scorpion_creeps_when_near_and_trees_do_not_blind_it() -> None:
     tree_at, _ = _trees(11)
     # Two steps away with the tree between: it is aware, but the tree is in its way.
-    assert _moves(scorpion_moves, 10, 12, 24, tree_at, GRID) == {10: 1.0}
+    assert _moves(scorpion_moves, 10, DOWN, 12, 24, tree_at, GRID) == {10: 1.0}
     tree_at, _ = _trees()
-    assert _moves(scorpion_moves, 10, 12, 24, tree_at, GRID) == {10: 0.5, 11: 0.5}
+    assert _moves(scorpion_moves, 10, DOWN, 12, 24, tree_at, GRID) == {10: 0.5, 11: 0.5}
 
 
 def test_the_scorpion_wanders_when_far_and_stays_where_it_cannot_go() -> None:
     tree_at, _ = _trees(5)
     # In the corner (0, 0): up and left leave the grid, down is a tree, right is free.
-    far = _moves(scorpion_moves, 0, 24, 20, tree_at, GRID)
+    far = _moves(scorpion_moves, 0, DOWN, 24, 20, tree_at, GRID)
     assert far == {0: 0.875, 1: 0.125}
     # Nor does it step on the watermelon.
-    assert _moves(scorpion_moves, 0, 24, 1, tree_at, GRID) == {0: 1.0}
+    assert _moves(scorpion_moves, 0, DOWN, 24, 1, tree_at, GRID) == {0: 1.0}
 
 
 def test_greedy_steps_prefer_the_longer_side_and_then_the_other() -> None:
@@ -102,17 +110,28 @@ def test_greedy_steps_prefer_the_longer_side_and_then_the_other() -> None:
     assert step_towards(7, 7, 24, tree_at, GRID) == 7
 
 
+def _target(panda, scorpion, dragon, scorpion_stunned, dragon_stunned, bits, grid=GRID) -> str:
+    """Whom a throw hits in a world with one creature of each kind."""
+    state = np.zeros(9, np.int32)
+    state[[S_PANDA, S_SCORPION, S_DRAGON]] = panda, scorpion, dragon
+    state[[S_SCORPION_STUNNED, S_DRAGON_STUNNED]] = scorpion_stunned, dragon_stunned
+    hit = throw_target(state, bits, CAST, grid)
+    return (
+        "nobody" if hit == NO_TARGET else {SCORPION: "scorpion", DRAGON: "dragon"}[CAST.kinds[hit]]
+    )
+
+
 def test_a_banana_hits_the_nearest_awake_creature_in_sight() -> None:
     _, bits = _trees()
-    assert throw_target(12, 14, 13, False, False, bits, GRID) == DRAGON
-    assert throw_target(12, 13, 14, False, False, bits, GRID) == SCORPION
-    assert throw_target(12, 11, 13, False, False, bits, GRID) == DRAGON  # a tie
-    assert throw_target(12, 13, 14, True, False, bits, GRID) == DRAGON  # one sleeps
-    assert throw_target(12, 13, 14, True, True, bits, GRID) == NO_TARGET
-    assert throw_target(0, 24, 23, False, False, bits, GRID) == NO_TARGET  # too far
+    assert _target(12, 14, 13, False, False, bits) == "dragon"
+    assert _target(12, 13, 14, False, False, bits) == "scorpion"
+    assert _target(12, 11, 13, False, False, bits) == "dragon"  # a tie
+    assert _target(12, 13, 14, True, False, bits) == "dragon"  # one sleeps
+    assert _target(12, 13, 14, True, True, bits) == "nobody"
+    assert _target(0, 24, 23, False, False, bits) == "nobody"  # too far
     _, bits = _trees(13)
-    assert throw_target(12, 14, 24, False, False, bits, GRID) == DRAGON  # tree hides it
-    assert throw_target(12, 14, -1, False, False, bits, GRID) == NO_TARGET
+    assert _target(12, 14, 24, False, False, bits) == "dragon"  # tree hides it
+    assert _target(12, 14, -1, False, False, bits) == "nobody"
 
 
 def test_sight_and_distance() -> None:
@@ -148,7 +167,7 @@ def test_steps_are_drawn_with_the_chances_that_the_planner_is_told(cells: tuple)
                 (dragon_moves, dragon_step, (tree_at, bits, GRID)),
                 (scorpion_moves, scorpion_step, (tree_at, GRID)),
             ):
-                drawn = [step(u, creature, panda, 24, *rest) for u in spread]
+                drawn = [step(u, creature, DOWN, panda, 24, *rest) for u in spread]
                 shares = {int(c): drawn.count(c) / 256 for c in drawn}
-                told = _moves(moves, creature, panda, 24, *rest)
+                told = _moves(moves, creature, DOWN, panda, 24, *rest)
                 assert shares == {cell: chance for cell, chance in told.items() if chance}

@@ -13,9 +13,9 @@ from maskrl.errors import ConfigError
     [
         ({"sight": "fog"}, "sight must be one of trees, full; got 'fog'"),
         ({"preset": "forest"}, "preset must be one of random, open, trees; got 'forest'"),
-        ({"width": 0}, "width must be a whole number from 5 to 16; got 0"),
+        ({"width": 0}, "width must be a whole number from 5 to 32; got 0"),
         ({"step_limit": 0}, "step_limit must be a whole number from 1 to 10000; got 0"),
-        ({"max_bananas": 3}, "max_bananas must be a whole number from 0 to 2; got 3"),
+        ({"max_bananas": 17}, "max_bananas must be a whole number from 0 to 16; got 17"),
         ({"min_trees": 7}, "min_trees must be a whole number from 0 to 6; got 7"),
         ({"max_trees": True}, "max_trees must be a whole number; got True"),
         ({"width": "abc"}, "width must be a whole number; got 'abc'"),

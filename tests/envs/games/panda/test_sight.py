@@ -7,13 +7,14 @@ import itertools
 import numpy as np
 import pytest
 
-from maskrl.envs.games.panda.grid import grid_tables
-from maskrl.envs.games.panda.settings import DRAGON, PANDA, SCORPION
+from maskrl.envs.games.panda.observation import make_view
+from maskrl.envs.games.panda.settings import DRAGON, PANDA, SCORPION, PandaSettings
 from maskrl.envs.games.panda.sight import update_sight, write_sight
 from maskrl.geometry import cell_bits, line_of_sight
 
 WIDTH, HEIGHT = 9, 8  # 72 cells: two words
-GRID = grid_tables(WIDTH, HEIGHT)
+VIEW = make_view(PandaSettings(width=WIDTH, height=HEIGHT))
+STATE = np.zeros(17, np.int32)
 TREES = [20, 30, 40, 50, 60]
 MOVERS = (PANDA, SCORPION, DRAGON)
 
@@ -41,23 +42,27 @@ def _expected(cells: np.ndarray, tree_at: np.ndarray, full_sight: bool) -> np.nd
 def test_updating_equals_writing_anew(moved: tuple[bool, ...], full_sight: bool) -> None:
     cells, tree_at, trees = _world()
     generator = np.random.default_rng(0)
+    view = VIEW._replace(full_sight=full_sight)
     sight = np.ones((12, 12), bool)
-    write_sight(cells, trees, GRID, full_sight, sight)
+    write_sight(cells, STATE, trees, view, sight)
     np.testing.assert_array_equal(sight, _expected(cells, tree_at, full_sight))
     for turn in range(40):
+        who_moved = np.zeros(12, bool)
         for mover, moves in zip(MOVERS, moved, strict=True):
             if moves:
                 cells[mover] = generator.choice(np.flatnonzero(~tree_at))
+                who_moved[mover] = True
         if turn in (10, 20):
             cells[turn // 10 + 3] = -1  # a banana is taken
-        update_sight(cells, trees, GRID, moved, 6, full_sight, sight)
+        update_sight(cells, STATE, trees, view, who_moved, sight)
         np.testing.assert_array_equal(sight, _expected(cells, tree_at, full_sight))
 
 
 def test_who_did_not_move_is_not_traced_again() -> None:
     cells, _, trees = _world()
     sight = np.zeros((12, 12), bool)
-    update_sight(cells, trees, GRID, (False, False, True), 6, False, sight)
+    who_moved = np.arange(12) == DRAGON
+    update_sight(cells, STATE, trees, VIEW, who_moved, sight)
     touched = np.flatnonzero(sight.any(axis=1) | sight.any(axis=0))
     assert sight[DRAGON].any() or sight[:, DRAGON].any()
     others = [i for i in touched if i != DRAGON]

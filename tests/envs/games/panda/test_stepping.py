@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from maskrl.envs.games.panda.cast import make_cast
 from maskrl.envs.games.panda.grid import grid_tables
 from maskrl.envs.games.panda.settings import (
     DOWN,
@@ -21,11 +22,13 @@ from maskrl.envs.games.panda.settings import (
     S_WATERMELON,
     USE_ITEM,
     WAIT,
+    PandaSettings,
 )
 from maskrl.envs.games.panda.stepping import CAUGHT, GOES_ON, OUT_OF_TIME, WON, advance
 from maskrl.geometry import cell_bits
 
 GRID = grid_tables(5, 5)
+CAST = make_cast(PandaSettings())
 COLUMN = {
     "panda": S_PANDA,
     "scorpion": S_SCORPION,
@@ -53,7 +56,8 @@ def _world(**columns: int) -> np.ndarray:
 
 def _advance(state: np.ndarray, action: int, u_dragon: float = 0.0, u_scorpion: float = 0.0) -> int:
     trees = cell_bits(FREE)
-    return int(advance(state, action, FREE, trees, u_dragon, u_scorpion, 2, 40, GRID))
+    uniforms = np.array([u_dragon, u_scorpion])
+    return int(advance(state, action, FREE, trees, uniforms, 2, 40, CAST, GRID))
 
 
 def test_reaching_the_watermelon_wins_before_anyone_moves() -> None:
