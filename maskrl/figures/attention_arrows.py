@@ -283,10 +283,10 @@ def _points(
                 f"{percent(weight)} of its attention"
             )
             data.append([i, j, weight])
-    spots = np.array(at).reshape(-1, 2)
+    points = np.array(at).reshape(-1, 2)
     return go.Scatter(
-        x=spots[:, 0].tolist(),
-        y=spots[:, 1].tolist(),
+        x=points[:, 0].tolist(),
+        y=points[:, 1].tolist(),
         mode="markers",
         marker={"size": 18, "opacity": 0, "color": ARROW},
         hovertext=words,

@@ -39,6 +39,7 @@ def test_parts_of_a_module_can_be_told_apart():
         assert maps.names == ["critic", "actor", "actor"]
         assert len(maps.of("actor")) == 2
         assert maps.of("act") == []
+        assert maps.of("actor").names == ["actor", "actor"]
         maps.clear()
         assert maps == []
         both["critic"](SCENE)
