@@ -149,7 +149,7 @@ def record_episode(
     """Let a policy play one episode and keep everything worth seeing.
 
     Args:
-        policy: As `maskrl.policies.Policy`, with memory or without; left as it was.
+        policy: As `maskrl.policies.Policy` or `maskrl.policies.RecurrentPolicy`; left as it was.
         env_id: In any form that `maskrl.make` takes.
         env_kwargs: Arguments of the environment, over those of its evaluation.
         seed: Of the environment and of sampled actions.

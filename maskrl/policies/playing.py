@@ -16,29 +16,31 @@ from torch import Tensor, nn
 
 from maskrl.errors import ConfigError
 from maskrl.policies.action_heads import ActionDistribution
+from maskrl.policies.protocol import has_memory, require_state
 
 
 def memory_size(policy: nn.Module) -> int:
     """How many numbers a policy remembers from step to step; 0 of one without memory.
 
     Raises:
-        ConfigError: `state_size` is no whole number from 0 on, or what a policy with memory
-            needs is missing.
+        ConfigError: `state_size` is no whole number from 0 on, or what it takes to play with a
+            memory is missing.
     """
-    size = getattr(policy, "state_size", 0)
-    name = type(policy).__name__
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+    if not has_memory(policy):
+        return 0
+    name, size = type(policy).__name__, policy.state_size
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ConfigError(
             f"policy: {name}.state_size is {size!r}; expected how many numbers it remembers from "
             "step to step, 0 for none"
         )
-    needed = ("initial_state", "act") if size else ()
-    for method in needed:
+    for method in ("initial_state", "act"):
         if not callable(getattr(policy, method, None)):
             raise ConfigError(
-                f"policy: {name} has a memory of {size} numbers (state_size) and no method "
-                f"{method}. A policy with memory offers initial_state(batch) -> [B, S] and "
-                "act(obs, state, episode_start) -> (distribution, value [B], next state [B, S])."
+                f"policy: {name} remembers {size} numbers (state_size) and has no method {method}. "
+                "To be played, a policy with memory offers initial_state(batch) -> [B, S] and "
+                "act(obs, state, episode_start) -> (distribution, value [B], next state [B, S]); "
+                "see maskrl.policies.RecurrentPolicy"
             )
     return size
 
@@ -47,7 +49,7 @@ class Player:
     """A policy in the middle of B episodes, each remembered by itself.
 
     Args:
-        policy: As `maskrl.policies.Policy`, with memory or without.
+        policy: As `maskrl.policies.Policy` or `maskrl.policies.RecurrentPolicy`.
         rows: B, how many episodes go on side by side.
 
     Attributes:
@@ -62,13 +64,12 @@ class Player:
         self._policy: Any = policy
         self._rows = rows
         self._device = next((p.device for p in policy.parameters()), torch.device("cpu"))
-        self._size = memory_size(policy)
-        self.remembers = self._size > 0
+        self.remembers = memory_size(policy) > 0
         self.state: Tensor | None = None
         self._starts = torch.ones(rows, dtype=torch.bool, device=self._device)
         if self.remembers:
-            begin = policy.initial_state(rows)  # type: ignore[operator]
-            self.state = self._checked(begin, "initial_state")
+            self.state = policy.initial_state(rows)  # type: ignore[operator]
+            require_state(policy, self.state, rows)
 
     def begin(self, rows: np.ndarray) -> None:
         """Say where the next observation is the first of an episode.
@@ -106,17 +107,7 @@ class Player:
                 f"policy: {type(self._policy).__name__}.act gave {type(answer).__name__}; expected "
                 "(distribution, value [B], next state [B, S])"
             )
-        distribution, value, state = answer
-        self.state = self._checked(state, "act")
+        distribution, value, self.state = answer
+        require_state(self._policy, self.state, self._rows)
         self._starts = torch.zeros_like(self._starts)
         return distribution, value
-
-    def _checked(self, state: Any, method: str) -> Tensor:
-        expected = (self._rows, self._size)
-        if not isinstance(state, Tensor) or tuple(state.shape) != expected:
-            got = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
-            raise ConfigError(
-                f"policy: {type(self._policy).__name__}.{method} gave a state of {got}; expected "
-                f"a tensor of shape {expected}: state_size is {self._size}"
-            )
-        return state

@@ -89,10 +89,13 @@ def changed(**methods):
         (changed(state_size=-1), r"Other.state_size is -1; expected how many numbers"),
         (changed(state_size=2.0), r"Other.state_size is 2.0"),
         (changed(state_size=True), r"Other.state_size is True"),
-        (changed(act=None), r"memory of 2 numbers .* no method act\. A policy with memory offers"),
+        (changed(act=None), r"Other remembers 2 numbers .* no method act\. To be played, a policy"),
         (changed(initial_state=None), r"no method initial_state"),
-        (changed(state_size=3), r"initial_state gave a state of \(4, 2\); expected .* \(4, 3\)"),
-        (changed(initial_state=lambda self, batch: np.zeros((batch, 2))), r"of ndarray; expected"),
+        (changed(state_size=3), r"Other gave the state \(4, 2\) .* expected real numbers \(4, 3\)"),
+        (
+            changed(initial_state=lambda self, batch: np.zeros((batch, 2))),
+            r"the state ndarray, exp",
+        ),
     ],
 )
 def test_what_is_no_policy_with_memory_is_named(policy, message):
@@ -106,7 +109,7 @@ def test_what_is_no_policy_with_memory_is_named(policy, message):
         (lambda self, obs, state, start: state, r"Other.act gave Tensor; expected \(distribution"),
         (
             lambda self, obs, state, start: (None, None, state[:1]),
-            r"act gave a state of \(1, 2\); expected a tensor of shape \(2, 2\)",
+            r"Other gave the state \(1, 2\) of torch.float32, expected real numbers \(2, 2\)",
         ),
     ],
 )
@@ -119,3 +122,4 @@ def test_size_of_a_memory():
     assert memory_size(Summing()) == 2
     assert memory_size(Plain()) == 0
     assert memory_size(changed(state_size=0, act=None)) == 0
+    assert memory_size(changed(state_size=None, act=None)) == 0

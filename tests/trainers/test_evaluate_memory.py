@@ -165,7 +165,7 @@ def test_validation_during_training_remembers_too():
 def test_a_policy_that_only_says_that_it_remembers_is_refused():
     policy = Remembering()
     policy.act = None
-    with pytest.raises(ConfigError, match="has a memory of 1 numbers .* no method act"):
+    with pytest.raises(ConfigError, match="remembers 1 numbers .* no method act"):
         evaluate(policy, "recall")
 
 
