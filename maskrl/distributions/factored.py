@@ -328,15 +328,22 @@ class FactoredDistribution(Distribution):
         validate = self._validate_args and not is_traced(actions)
         if validate and not actions.is_cpu:
             self._check_range(actions)
+        # Sums over heads come from the kernel; an idle head has to be looked at on its own.
+        of_whole: Any = None
+        if reduce == "joint" and self._sizes is not None and rows.empty is None:
+            of_whole = getattr(rows, "whole", None)
         try:
-            picked = rows.chosen(actions)
+            picked = rows.chosen(actions) if of_whole is None else of_whole(actions)
         except (RuntimeError, IndexError):
             self._check_range(actions)
             raise
         if rows.empty is not None:
             picked = torch.where(rows.empty & (actions == self._idle_action), 0.0, picked)
         if validate and not rows.is_possible(picked):
-            self._check_allowed(actions, picked.detach())
+            by_head = picked if of_whole is None else rows.chosen(actions)
+            self._check_allowed(actions, by_head.detach())
+        if of_whole is not None:
+            return picked
         return picked.sum(-1) if reduce == "joint" and self._event_shape else picked
 
     def _as_actions(self, value: Tensor) -> Tensor:
@@ -419,7 +426,14 @@ class FactoredDistribution(Distribution):
         """
         if reduce != "sum":
             check_reduce(f"{self._own_name}.entropy", reduce, ("sum", "mean", "none"))
-        entropy = (self._rows or self._prepared()).entropy()
+        rows = self._rows or self._prepared()
+        if reduce == "sum" and self._sizes is not None:
+            of_whole: Any = getattr(rows, "whole_entropy", None)
+            if of_whole is not None:
+                entropy = of_whole()
+                same = entropy.shape == self._batch_shape
+                return entropy if same else entropy.expand(self._batch_shape)
+        entropy = rows.entropy()
         if entropy.ndim != len(self._factors) or entropy.shape != self._factors:
             entropy = entropy.expand(self._factors)
         if reduce == "none" or not self._event_shape:

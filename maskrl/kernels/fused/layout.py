@@ -161,13 +161,21 @@ def _mask_rows(mask: Tensor, batch: torch.Size, width: int) -> tuple[Tensor, int
     return mask, spacing
 
 
-def strides_of(upstream: Tensor | None, heads: int) -> tuple[Tensor | None, int, int]:
-    """An upstream gradient with its strides from row to row and from head to head."""
+def strides_of(
+    upstream: Tensor | None, heads: int, step: int = 1
+) -> tuple[Tensor | None, int, int]:
+    """An upstream gradient with its strides from row to row and from head to head.
+
+    Args:
+        upstream: Of statistics of every head (`step` 1), or of sums over the heads (0).
+        heads: Of a row.
+        step: Elements from head to head.
+    """
     if upstream is None:
         return None, 0, 0
     if not any(upstream.stride()):
         return upstream, 0, 0
-    return upstream.contiguous(), heads, 1
+    return upstream.contiguous(), heads if step else 1, step
 
 
 def watched(given: Tensor | None) -> Tensor | None:

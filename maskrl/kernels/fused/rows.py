@@ -8,26 +8,24 @@ differentiated again is left to the reference.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from maskrl.kernels import reference
 from maskrl.kernels.fused.choices import draws32, draws64, modes32, modes64
-from maskrl.kernels.fused.dense import dense32, dense64, dense_gradient32, dense_gradient64
+from maskrl.kernels.fused.dense import dense32, dense64
 from maskrl.kernels.fused.drawn import Drawn
 from maskrl.kernels.fused.forward import pass32, pass64
-from maskrl.kernels.fused.gradient import gradient32, gradient64
+from maskrl.kernels.fused.graph import Dense, Score, apply, plain
 from maskrl.kernels.fused.layout import (
     Layout,
     check_on_cpu,
     check_same,
     lay_out,
-    strides_of,
-    watched,
 )
-from maskrl.kernels.fused.room import rooms
+from maskrl.kernels.fused.room import pattern, rooms
 from maskrl.kernels.fused.scoring import (
     EMPTY,
     IMPOSSIBLE,
@@ -35,8 +33,12 @@ from maskrl.kernels.fused.scoring import (
     UNSOUND,
     pick32,
     pick64,
+    pick_whole32,
+    pick_whole64,
+    sum_heads32,
+    sum_heads64,
 )
-from maskrl.kernels.fused.segments import is_batched, is_transformed
+from maskrl.kernels.fused.segments import is_transformed
 from maskrl.kernels.fused.threads import run
 from maskrl.kernels.fused.tiles import LINE
 from maskrl.masks.packed import PackedMask
@@ -55,7 +57,6 @@ class FusedRows:
         "_blocks",
         "_drawn",
         "_entropy",
-        "_entropy_version",
         "_impossible",
         "_layout",
         "_like",
@@ -65,6 +66,7 @@ class FusedRows:
         "_shape",
         "_sizes",
         "_status",
+        "_whole_entropy",
     )
 
     def __init__(
@@ -85,8 +87,9 @@ class FusedRows:
         self._plain_entropy: Tensor | None = None
         self._blocks: Tensor | None = None
         self._status = 0
-        self._entropy: Tensor | None = None
-        self._entropy_version = 0
+        # Entropies of the graph, and how often they had been written into when handed out.
+        self._entropy: tuple[Tensor, int] | None = None
+        self._whole_entropy: tuple[Tensor, int] | None = None
         self._drawn: Drawn | None = None
         self._impossible: bool | None = None
 
@@ -225,7 +228,7 @@ class FusedRows:
 
     def _dense(self, logs: bool) -> Tensor:
         if self._is_trained():
-            result: Tensor = _apply(_Dense, self._logits, self, logs)
+            result: Tensor = apply(Dense, self._logits, self, logs)
             return result
         return self._write(logs)
 
@@ -256,18 +259,38 @@ class FusedRows:
     def entropy(self) -> Tensor:
         """Entropy in nats."""
         if self._is_trained():
-            kept = self._entropy  # unless somebody wrote into it
-            if kept is None or not kept.requires_grad or kept._version != self._entropy_version:
-                scored: tuple[Tensor, Tensor] = _apply(_Score, self._logits, self, None)
-                kept = self._hand_out(scored[1])
-            return kept
+            kept = self._entropy
+            if not _is_untouched(kept):
+                scored: tuple[Tensor, Tensor] = apply(Score, self._logits, self, None, False)
+                kept = self._entropy = scored[1], scored[1]._version
+            assert kept is not None
+            return kept[0]
         entropy = self.untouched_entropy()
         return entropy.clone() if entropy.is_inference() else entropy
 
-    def _hand_out(self, entropy: Tensor) -> Tensor:
-        """Keep an entropy of the graph as long as nobody writes into it."""
-        self._entropy, self._entropy_version = entropy, entropy._version
-        return entropy
+    def whole_entropy(self) -> Tensor:
+        """Entropy of whole actions, the sum over the heads `[*batch]`."""
+        if is_transformed():
+            return self.entropy().sum(-1)
+        if not self._is_trained():
+            return self._sum_of_heads(self.untouched_entropy())
+        kept = self._whole_entropy
+        if not _is_untouched(kept):
+            scored: tuple[Tensor, Tensor] = apply(Score, self._logits, self, None, True)
+            kept = self._whole_entropy = scored[1], scored[1]._version
+        assert kept is not None
+        return kept[0]
+
+    def _sum_of_heads(self, values: Tensor) -> Tensor:
+        out = torch.empty_like(self._whole_like())
+        add = sum_heads32 if values.dtype == torch.float32 else sum_heads64
+        heads = self._shape[-1]
+        add(values.data_ptr(), self._shape.numel() // heads, heads, out.data_ptr())
+        return out
+
+    def _whole_like(self) -> Tensor:
+        """A pattern of one number for each whole action."""
+        return pattern(self._shape[:-1], self._logits.dtype)
 
     def untouched_entropy(self) -> Tensor:
         """Entropies as a pass wrote them: anew if somebody wrote into those handed out."""
@@ -295,9 +318,47 @@ class FusedRows:
             actions = actions.contiguous()
         if not self._is_trained():
             return self._forward(None, actions)
-        scored: tuple[Tensor, Tensor] = _apply(_Score, self._logits, self, actions)
-        self._hand_out(scored[1])
+        scored: tuple[Tensor, Tensor] = apply(Score, self._logits, self, actions, False)
+        self._entropy = scored[1], scored[1]._version
         return scored[0]
+
+    def whole(self, actions: Tensor) -> Tensor:
+        """Log-probabilities of whole actions `[*batch, K]`, sums over the heads `[*batch]`."""
+        if actions.shape != self._shape or is_transformed():
+            return self.chosen(actions).sum(-1)
+        if not self._is_trained():
+            drawn = self._drawn
+            if drawn is not None and actions is drawn.actions and drawn.is_unchanged():
+                self._impossible = False
+                return self._sum_of_heads(drawn.log_probs)
+            check_on_cpu("actions are", actions)
+            return self._pick_whole(actions.contiguous())[0]
+        check_on_cpu("actions are", actions)
+        scored: tuple[Tensor, Tensor] = apply(Score, self._logits, self, actions.contiguous(), True)
+        self._whole_entropy = scored[1], scored[1]._version
+        return scored[0]
+
+    def _pick_whole(self, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies of whole actions, from a pass that is known."""
+        entropy = self.untouched_entropy()
+        normalizer = self._known()
+        layout = self._layout or self.layout
+        logits = layout.logits
+        like = self._whole_like()
+        log_probs, entropies = torch.empty_like(like), torch.empty_like(like)
+        status = run(
+            pick_whole32 if logits.dtype == torch.float32 else pick_whole64,
+            layout.plan,
+            logits.data_ptr(),
+            layout.mask_address,
+            normalizer.data_ptr(),
+            entropy.data_ptr(),
+            actions.data_ptr(),
+            log_probs.data_ptr(),
+            entropies.data_ptr(),
+        )
+        self._settle(status | (self._status & (EMPTY | UNSOUND)), True)
+        return log_probs, entropies
 
     def _chosen_more(self, actions: Tensor) -> Tensor:
         """Score actions with further leading dimensions, or inside a functional transform."""
@@ -371,128 +432,9 @@ class FusedRows:
 
     def _reference(self) -> Rows:
         """The same rows in plain torch."""
-        return _plain(self._logits, self._action_mask, self._sizes)
+        return plain(self._logits, self._action_mask, self._sizes)
 
 
-def _plain(
-    logits: Tensor, action_mask: Tensor | PackedMask | None, sizes: tuple[int, ...] | None
-) -> Rows:
-    """Rows in plain torch."""
-    plain = action_mask.unpack() if isinstance(action_mask, PackedMask) else action_mask
-    return reference.ReferenceBackend().rows(logits, plain, look=True, sizes=sizes)
-
-
-def _apply(function: Any, *arguments: Any) -> Any:
-    """Call an autograd function, outside of functional transforms.
-
-    Past the part of torch's own `apply` that is for these, a tenth of a small call.
-    """
-    return super(torch.autograd.Function, function).apply(*arguments)
-
-
-class _Score(torch.autograd.Function):
-    """Log-probabilities of actions and entropies, with one gradient for both.
-
-    The graph keeps layout and mask, not the rows, which keep the graph.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, rows: FusedRows, actions: Tensor | None) -> Any:
-        log_probs = None
-        if actions is not None:
-            log_probs = rows._forward(None, actions)
-        entropy = rows.untouched_entropy()
-        normalizer = rows._known()
-        layout = rows.layout
-        ctx.made_of = layout, rows._action_mask, rows._sizes
-        # What was computed in inference mode is no part of a graph, and nobody else has it.
-        ctx.known = normalizer, entropy
-        ctx.save_for_backward(logits, actions, watched(entropy), watched(layout.action_mask))
-        ctx.set_materialize_grads(False)
-        # A copy, because the caller may write into it before the gradient is asked for.
-        return log_probs, entropy.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
-        of_log_prob, of_entropy = upstream
-        if of_log_prob is None and of_entropy is None:
-            return None, None, None
-        logits, actions, _, _ = ctx.saved_tensors
-        layout, action_mask, sizes = ctx.made_of
-        normalizer, entropy = ctx.known
-        if torch.is_grad_enabled() or is_batched(of_log_prob, of_entropy):
-            values: list[Tensor] = []
-            again = torch.is_grad_enabled()
-            with torch.enable_grad():
-                plain = _plain(logits, action_mask, sizes)
-                if of_log_prob is not None:
-                    values.append(plain.chosen(actions))
-                if of_entropy is not None:
-                    values.append(plain.entropy())
-            given = [g for g in upstream if g is not None]
-            return _derived(values, logits, given, again), None, None
-        out = torch.empty_like(logits, memory_format=torch.contiguous_format)
-        g, g_row, g_head = strides_of(of_log_prob, layout.plan.heads)
-        h, h_row, h_head = strides_of(of_entropy, layout.plan.heads)
-        run(
-            gradient32 if logits.dtype == torch.float32 else gradient64,
-            layout.plan,
-            layout.logits.data_ptr(),
-            layout.mask_address,
-            normalizer.data_ptr(),
-            entropy.data_ptr(),
-            0 if actions is None else actions.data_ptr(),
-            0 if g is None else g.data_ptr(),
-            g_row,
-            g_head,
-            0 if h is None else h.data_ptr(),
-            h_row,
-            h_head,
-            out.data_ptr(),
-        )
-        return out, None, None
-
-
-class _Dense(torch.autograd.Function):
-    """Probabilities or log-probabilities of all entries."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, rows: FusedRows, logs: bool) -> Tensor:
-        layout = rows.layout
-        ctx.made_of = layout, rows._action_mask, rows._sizes, logs
-        ctx.normalizer = rows._known()
-        ctx.save_for_backward(logits, watched(layout.action_mask))
-        return rows._write(logs)
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> Any:
-        logits, _ = ctx.saved_tensors
-        layout, action_mask, sizes, logs = ctx.made_of
-        (gradient,) = upstream
-        if torch.is_grad_enabled() or is_batched(gradient):
-            again = torch.is_grad_enabled()
-            with torch.enable_grad():
-                plain = _plain(logits, action_mask, sizes)
-                values = plain.log_probs() if logs else plain.probs()
-            return _derived([values], logits, [gradient], again), None, None
-        gradient = gradient.contiguous()
-        out = torch.empty_like(logits, memory_format=torch.contiguous_format)
-        run(
-            dense_gradient32 if logits.dtype == torch.float32 else dense_gradient64,
-            layout.plan,
-            layout.logits.data_ptr(),
-            layout.mask_address,
-            ctx.normalizer.data_ptr(),
-            gradient.data_ptr(),
-            int(logs),
-            out.data_ptr(),
-        )
-        return out, None, None
-
-
-def _derived(values: list[Tensor], logits: Tensor, upstream: list[Tensor], again: bool) -> Any:
-    """The gradient of what the reference computed; None where it is constant."""
-    (gradient,) = torch.autograd.grad(
-        values, logits, upstream, create_graph=again, allow_unused=True
-    )
-    return gradient
+def _is_untouched(kept: tuple[Tensor, int] | None) -> bool:
+    """Whether entropies of the graph are there, and nobody has written into them."""
+    return kept is not None and kept[0].requires_grad and kept[0]._version == kept[1]

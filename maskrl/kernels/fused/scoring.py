@@ -60,6 +60,57 @@ def _score_all(source, first, last, normalizer, actions, log_probs):  # type: ig
     return flags
 
 
+@njit(**INNER)
+def _score_whole(source, first, last, normalizer, entropy, actions, log_probs, entropies):  # type: ignore[no-untyped-def]
+    """Score whole actions: sums, in float64, of what each head of a row has in its own type."""
+    value = stack_like(log_probs, 1)
+    flags = 0
+    heads = source.heads
+    if source.rows == 1:
+        first, last = 0, 1
+    for row in range(first, last):
+        total, uncertainty = 0.0, 0.0
+        for head in range(heads):
+            i = row * heads + head
+            flags |= score(
+                source, row, head, normalizer[2 * i], normalizer[2 * i + 1], actions[i], value
+            )
+            total += np.float64(value[0])
+            uncertainty += np.float64(entropy[i])
+        log_probs[row] = element(log_probs, total)
+        entropies[row] = element(entropies, uncertainty)
+    return flags
+
+
+@njit(**INNER)
+def _sum_heads(values, rows, heads, out):  # type: ignore[no-untyped-def]
+    """Write the sum of each row's heads, in float64 and in their order."""
+    for row in range(rows):
+        total = 0.0
+        for head in range(heads):
+            total += np.float64(values[row * heads + head])
+        out[row] = element(out, total)
+
+
+@njit(**OUTER)
+def _pick_whole(  # type: ignore[no-untyped-def]
+    plan, logits, mask_address, normalizer, entropy, actions, log_probs, entropies
+):
+    """Serve a call in the type of `logits`."""
+    numbers = as_int64(plan)
+    source = source_of(logits, mask_address, plan, stack_like(as_uint8(mask_address), 8), 0)
+    return _score_whole(
+        source,
+        numbers[FIRST],
+        numbers[LAST],
+        as_float64(normalizer),
+        as_like(logits, entropy),
+        as_int64(actions),
+        as_like(logits, log_probs),
+        as_like(logits, entropies),
+    )
+
+
 @njit(**OUTER)
 def _pick(plan, logits, mask_address, normalizer, actions, log_probs):  # type: ignore[no-untyped-def]
     """Serve a call in the type of `logits`."""
@@ -85,3 +136,35 @@ def pick32(plan, logits, mask_address, normalizer, actions, log_probs):  # type:
 def pick64(plan, logits, mask_address, normalizer, actions, log_probs):  # type: ignore[no-untyped-def]
     """Serve float64 logits; see the package."""
     return _pick(plan, as_float64(logits), mask_address, normalizer, actions, log_probs)
+
+
+@njit(**COMPILED)
+def pick_whole32(plan, logits, action_mask, normalizer, entropy, actions, log_probs, entropies):  # type: ignore[no-untyped-def]
+    """Score whole actions of rows of float32 logits; results `[R]` are sums over the heads."""
+    floats = as_float32(logits)
+    return _pick_whole(
+        plan, floats, action_mask, normalizer, entropy, actions, log_probs, entropies
+    )
+
+
+@njit(**COMPILED)
+def pick_whole64(plan, logits, action_mask, normalizer, entropy, actions, log_probs, entropies):  # type: ignore[no-untyped-def]
+    """Score whole actions of rows of float64 logits; results `[R]` are sums over the heads."""
+    doubles = as_float64(logits)
+    return _pick_whole(
+        plan, doubles, action_mask, normalizer, entropy, actions, log_probs, entropies
+    )
+
+
+@njit(**COMPILED)
+def sum_heads32(values, rows, heads, out):  # type: ignore[no-untyped-def]
+    """Sum float32 `[R, K]` over the heads as `pick_whole32` does."""
+    _sum_heads(as_float32(values), rows, heads, as_float32(out))
+    return 0
+
+
+@njit(**COMPILED)
+def sum_heads64(values, rows, heads, out):  # type: ignore[no-untyped-def]
+    """Sum float64 `[R, K]` over the heads as `pick_whole64` does."""
+    _sum_heads(as_float64(values), rows, heads, as_float64(out))
+    return 0

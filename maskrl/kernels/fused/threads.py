@@ -1,13 +1,15 @@
 """Kernel calls on several threads, with plain Python threads.
 
 Kernels release the interpreter, so a few waiting threads can share a large call. Nobody waits
-for a thread that has not begun: the parts of a call lie in one bag, the caller takes from it as
-well, and a thread that wakes too late finds it empty. Calls from several threads do not know of
-each other, and a forked process starts threads of its own.
+for a thread that has not begun: the caller does parts as well, and a thread that wakes too late
+finds none left. One call at a time is laid out on a desk (`desk`), where helpers look for the
+next one as long as it is expected soon; while it is taken, other callers have their parts in
+bags of their own. A forked process starts threads of its own.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import os
@@ -18,13 +20,23 @@ from collections.abc import Callable
 
 import torch
 
+from maskrl.kernels.fused.desk import MOST_PARTS, Desk, address_of, attend
 from maskrl.kernels.fused.plan import Plan
 
-# Entries from which threads are used: about 100 microseconds of work, of which waking one takes
-# 20 to 50. Where other processes share the cores it may be put off in the middle of a part,
-# which a call then waits for. And parts for each thread.
+# Entries from which threads are woken: about 100 microseconds of work, of which waking one takes
+# 20 to 50. And those from which helpers are used that are there anyhow: they have to read what
+# another processor wrote, which takes away the gain of less.
 WORTH_THREADS = 150_000
+WORTH_HELP = 40_000
+# Parts for each thread.
 PARTS = 4
+
+# Seconds: how soon the next call has to follow for helpers to stay, how long they look for one
+# that does not, and how long a caller looks before it sleeps in between.
+SOON, GLANCE, PATIENCE = 150e-6, 2e-6, 1e-3
+# Where other processes share the cores, a helper may be put off in the middle of a part. After
+# waiting so long, small calls do without help for a while.
+PUT_OFF, WHILE = 200e-6, 0.1
 
 
 class _Call:
@@ -95,30 +107,37 @@ class _Helpers:
     """
 
     def __init__(self) -> None:
-        self.calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        # None calls a helper to the desk.
+        self.calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._starting = threading.Lock()
         self._avoided = -1
 
-    def _serve(self) -> None:
+    def _serve(self, desk: Desk) -> None:
         while True:
-            self.calls.get().join()
+            call = self.calls.get()
+            if call is None:
+                attend(desk.address)
+            else:
+                call.join()
 
-    def offer(self, call: _Call, count: int) -> None:
-        """Have at least `count` threads wait for calls, and give them this one."""
+    def offer(self, call: _Call | None, desk: Desk, present: int, count: int) -> None:
+        """Have at least `count` threads wait for calls; give this one to those not `present`."""
         if len(self._threads) < count:
-            self._start(count)
+            self._start(desk, count)
         if _current_processor is not None:
             processor = _current_processor()
             if processor != self._avoided:
                 self._avoid(processor)
-        for _ in range(count):
+        for _ in range(count - present - (0 if call is not None else self.calls.qsize())):
             self.calls.put(call)
 
-    def _start(self, count: int) -> None:
+    def _start(self, desk: Desk, count: int) -> None:
         with self._starting:
             while len(self._threads) < count:
-                thread = threading.Thread(target=self._serve, name="maskrl-kernels", daemon=True)
+                thread = threading.Thread(
+                    target=self._serve, args=(desk,), name="maskrl-kernels", daemon=True
+                )
                 thread.start()
                 self._threads.append(thread)
                 self._avoided = -1
@@ -145,17 +164,71 @@ def _find_current_processor() -> Callable[[], int] | None:
 
 
 _current_processor = _find_current_processor()
-_helpers = _Helpers()
+
+
+class _Sharing:
+    """One desk with its helpers, and what is known of the calls so far."""
+
+    def __init__(self) -> None:
+        self.desk = Desk()
+        self.helpers = _Helpers()
+        self.taken = threading.Lock()
+        self._ended = -1.0
+        self._last: Callable[..., int] | None = None
+        self._alone_until = 0.0
+        # Seconds from the end of a kernel's call to the next call of any kernel.
+        self._pauses: dict[Callable[..., int], float] = {}
+
+    def run(
+        self, kernel: Callable[..., int], code: int, plan: Plan, rest: tuple[int, ...], threads: int
+    ) -> int:
+        """Call a kernel while the desk is this caller's, with helpers if that pays."""
+        begin = time.perf_counter()
+        since = begin - self._ended
+        if self._last is not None:
+            self._pauses[self._last] = since
+        self._last = kernel
+        is_calm = begin > self._alone_until
+        if plan.rows * plan.entries < WORTH_THREADS and not (since < SOON and is_calm):
+            status = kernel(plan.address, *rest)
+            self._ended = time.perf_counter()
+            return status
+        desk = self.desk
+        desk.stay(SOON if is_calm and self._pauses.get(kernel, 0.0) < SOON else GLANCE)
+        self.helpers.offer(None, desk, desk.awake, threads - 1)
+        parts = plan.parts(min(PARTS * threads, MOST_PARTS))
+        status, waited = desk.share(code, parts, rest, PATIENCE)
+        self._ended = time.perf_counter()
+        if waited > PUT_OFF + (self._ended - begin - waited):
+            self._alone_until = self._ended + WHILE
+        return status
+
+
+_sharing: _Sharing | None = None
+_making = threading.Lock()
 
 
 def _forget_threads() -> None:
     """Start anew in a forked process, where only the forking thread lives on."""
-    global _helpers
-    _helpers = _Helpers()
+    global _sharing, _making
+    _sharing = None
+    _making = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)
+
+
+def _shared() -> _Sharing:
+    """The desk and the helpers of this process."""
+    global _sharing
+    if _sharing is None:
+        with _making:
+            if _sharing is None:
+                _sharing = _Sharing()
+                # Nobody shall be in compiled code when it is taken down.
+                atexit.register(_sharing.desk.stay, -1.0)
+    return _sharing
 
 
 def run(kernel: Callable[..., int], plan: Plan, *rest: int) -> int:
@@ -169,14 +242,24 @@ def run(kernel: Callable[..., int], plan: Plan, *rest: int) -> int:
     Returns:
         The flags that any part gave.
     """
-    if plan.rows * plan.entries < WORTH_THREADS:
+    entries = plan.rows * plan.entries
+    if entries < WORTH_HELP:
         return kernel(plan.address, *rest)
     threads = torch.get_num_threads()
     if threads == 1 or (plan.rows == 1 and plan.heads == 1):
         return kernel(plan.address, *rest)
+    sharing = _shared()
+    code = address_of(kernel, 1 + len(rest))
+    if code is not None and sharing.taken.acquire(blocking=False):
+        try:
+            return sharing.run(kernel, code, plan, rest, threads)
+        finally:
+            sharing.taken.release()
+    if entries < WORTH_THREADS:
+        return kernel(plan.address, *rest)
     call = _Call(kernel, plan.parts(PARTS * threads), rest)
     try:
-        _helpers.offer(call, threads - 1)
+        sharing.helpers.offer(call, sharing.desk, 0, threads - 1)
         call.help()
         return call.wait()
     except BaseException:

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from maskrl.kernels.fused import graph
 from maskrl.kernels.fused import rows as module
 from maskrl.kernels.fused.rows import FusedRows
 from maskrl.kernels.reference import ReferenceBackend
@@ -97,7 +98,8 @@ def counted(monkeypatch):
         return original(kernel, *arguments)
 
     original = module.run
-    monkeypatch.setattr(module, "run", run)
+    for place in (module, graph):
+        monkeypatch.setattr(place, "run", run)
     return calls
 
 
@@ -133,6 +135,89 @@ def test_score_and_entropy_share_one_pass_and_one_gradient(monkeypatch):
     rows = FusedRows(leaf, MASK, None)
     (rows.chosen(torch.zeros(6, dtype=torch.int64)).sum() + rows.entropy().sum()).backward()
     assert calls == ["pass32", "gradient32"]
+
+
+@pytest.mark.parametrize("order", ["score first", "entropy first", "entropy alone"])
+def test_whole_actions_share_one_pass_and_one_gradient(monkeypatch, order):
+    leaf = torch.randn(6, 8, dtype=torch.float64).requires_grad_()
+    mask = torch.rand(6, 8) < 0.6
+    mask[:, [0, 2, 3]] = True
+    actions = torch.zeros(6, 3, dtype=torch.int64)
+    upstream = torch.randn(2, 6, dtype=torch.float64)
+
+    def gradient(log_probs, entropy):
+        results = [entropy] if order == "entropy alone" else [log_probs(), entropy]
+        return torch.autograd.grad(results, leaf, list(upstream[-len(results) :]))[0]
+
+    plain = ReferenceBackend().rows(leaf, mask, look=True, sizes=SIZES)
+    want = gradient(lambda: plain.chosen(actions).sum(-1), plain.entropy().sum(-1))
+    calls = counted(monkeypatch)
+    rows = FusedRows(leaf, mask, SIZES)
+    if order == "score first":
+        scores = rows.whole(actions)
+        got = gradient(lambda: scores, rows.whole_entropy())
+        assert calls == ["pass64", "pick_whole64", "gradient64"]
+    else:
+        got = gradient(lambda: rows.whole(actions), rows.whole_entropy())
+    torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_whole_actions_are_sums_over_heads_whoever_asks(dtype):
+    leaf = torch.randn(2, 3, 8, dtype=dtype).requires_grad_()
+    mask = torch.rand(2, 3, 8) < 0.6
+    mask[..., [0, 2, 3]] = True
+    for given in (mask, pack_mask(mask), None):
+        rows = FusedRows(leaf, given, SIZES)
+        with torch.no_grad():
+            actions = rows.sample(torch.rand(2, 3, 3, dtype=torch.float64))
+            of_draw, entropy = rows.whole(actions), rows.whole_entropy()
+            again = rows.whole(actions.clone())
+            heads = rows.chosen(actions), rows.entropy()
+        # Bit by bit: what acting noted is what learning starts from.
+        assert torch.equal(of_draw, again)
+        assert torch.equal(of_draw, rows.whole(actions).detach())
+        assert torch.equal(entropy, rows.whole_entropy().detach())
+        assert of_draw.shape == entropy.shape == (2, 3)
+        for whole, of_heads in zip((of_draw, entropy), heads, strict=True):
+            torch.testing.assert_close(whole, of_heads.double().sum(-1).to(dtype))
+        torch.testing.assert_close(rows.whole(actions.expand(4, 2, 3, 3)), of_draw.expand(4, 2, 3))
+
+
+def test_whole_actions_of_which_a_head_is_impossible():
+    leaf = torch.zeros(2, 8).requires_grad_()
+    mask = torch.ones(2, 8, dtype=torch.bool)
+    mask[0, 4] = False
+    rows = FusedRows(leaf, mask, SIZES)
+    scores = rows.whole(torch.tensor([[0, 0, 1], [1, 0, 1]]))
+    assert scores[0] == -math.inf and not rows.is_possible(scores)
+    scores.sum().backward()
+    # The head itself is a constant; the others still are chosen.
+    assert leaf.grad is not None
+    torch.testing.assert_close(leaf.grad[0], torch.tensor([0.5, -0.5, 0, 0, 0, 0, 0, 0]))
+    assert rows.is_possible(rows.whole(torch.zeros(2, 3, dtype=torch.int64)))
+    with pytest.raises(IndexError):
+        rows.whole(torch.tensor([[0, 0, 5], [0, 0, 0]]))
+
+
+def test_the_entropy_of_whole_actions_written_into_does_not_come_back():
+    for leaf in (torch.randn(3, 8), torch.randn(3, 8).requires_grad_()):
+        rows = FusedRows(leaf, None, SIZES)
+        want = rows.whole_entropy().detach().clone()
+        rows.whole_entropy().detach().zero_()
+        assert torch.equal(rows.whole_entropy().detach(), want)
+
+
+def test_a_gradient_of_whole_actions_that_is_differentiated_again():
+    leaf = torch.randn(3, 8, dtype=torch.float64).requires_grad_()
+    actions = torch.ones(3, 3, dtype=torch.int64)
+    actions[:, 1] = 0
+
+    def score(x):
+        rows = FusedRows(x, None, SIZES)
+        return rows.whole(actions).square() + rows.whole_entropy()
+
+    assert torch.autograd.gradgradcheck(score, (leaf,))
 
 
 def test_nothing_is_computed_before_it_is_asked_for(monkeypatch):
