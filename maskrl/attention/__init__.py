@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from maskrl.attention.entity_attention import EntityAttention
 from maskrl.attention.entity_encoder import EntityBlock, EntityEncoder
+from maskrl.attention.leak_warning import LeakWarning
 from maskrl.attention.pooling import AttentionPool
 from maskrl.attention.ragged import from_padded, to_padded
 from maskrl.attention.record import AttentionMaps, record_attention
+from maskrl.attention.relative_position import RelativePositionBias
 from maskrl.attention.visibility import (
     Leak,
     depth_safe,
@@ -28,6 +30,8 @@ __all__ = [
     "EntityBlock",
     "EntityEncoder",
     "Leak",
+    "LeakWarning",
+    "RelativePositionBias",
     "depth_safe",
     "explain_leak",
     "from_padded",

@@ -1,14 +1,15 @@
 """A scene of entities to one row per entity, or to one vector per observer.
 
-An embedding, then residual attention blocks with layer norms before and after,
-then a pooling that takes only what its observer may see. With `observer_view`
-or `depth_safe`, what an observer may not see cannot move its output by a single
-bit, through any number of layers. Only rows that are asked for are computed in
-the last layer.
+An embedding (of each type, where there are several), then residual attention
+blocks with layer norms before and after, then a pooling that takes only what its
+observer may see. With `observer_view` or `depth_safe`, what an observer may not
+see cannot move its output by a single bit, through any number of layers. Only
+rows that are asked for are computed in the last layer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -16,8 +17,15 @@ from torch import Tensor, nn
 
 from maskrl.attention.entity_attention import EntityAttention, check_sizes
 from maskrl.attention.index import Index, check_index, select_rows
-from maskrl.attention.permission import Permission, permission_for
+from maskrl.attention.leak_warning import warn_of_leaks
+from maskrl.attention.permission import Permission, permission_of_shape
 from maskrl.attention.pooling import AttentionPool, max_pool, mean_pool
+from maskrl.attention.relative_position import (
+    RelativePositionBias,
+    check_positions,
+    offset_index,
+)
+from maskrl.attention.typed_embedding import TypedEmbedding
 from maskrl.errors import ConfigError, MaskError, MaskShapeError
 
 Pool = Literal["mean", "max", "attention", "self"]
@@ -25,6 +33,9 @@ Pool = Literal["mean", "max", "attention", "self"]
 FEATURE_LIMIT = 1e12
 """Features are clamped to this size, so that no square overflows in float32: a hidden entity with
 a feature of 1e30 would otherwise become NaN inside, and 0 * NaN is not 0."""
+
+HALF_LIMIT = 1e4
+"""The same for float16, whose largest number is 65504; it holds for embeddings too."""
 
 
 class EntityBlock(nn.Module):
@@ -37,6 +48,7 @@ class EntityBlock(nn.Module):
         feed_forward: Hidden width of the feed-forward part; 0 for none.
         norm_before: Whether there is a layer norm before. It has nothing to do behind a block
             that ends in one.
+        relative_position: Radius of a learned bias per offset on the grid; None for none.
 
     Reference:
         Baker et al., Emergent Tool Use From Multi-Agent Autocurricula, appendix on the policy
@@ -51,6 +63,7 @@ class EntityBlock(nn.Module):
         dim_head: int | None = None,
         feed_forward: int = 0,
         norm_before: bool = True,
+        relative_position: int | None = None,
     ) -> None:
         super().__init__()
         self.norm_before = nn.LayerNorm(dim) if norm_before else nn.Identity()
@@ -62,12 +75,36 @@ class EntityBlock(nn.Module):
                 nn.Linear(dim, feed_forward), nn.ReLU(), nn.Linear(feed_forward, dim)
             )
 
-    def forward(self, x: Tensor, permission: Permission, rows: Index | None = None) -> Tensor:
-        """From x [..., E, dim] to [..., E or Q, dim]; rows of padding hold anything finite."""
+        self.position_bias: RelativePositionBias | None = None
+        if relative_position is not None:
+            self.position_bias = RelativePositionBias(heads, relative_position)
+
+    def forward(
+        self,
+        x: Tensor,
+        permission: Permission,
+        rows: Index | None = None,
+        offsets: Tensor | None = None,
+    ) -> Tensor:
+        """One layer.
+
+        Args:
+            x: [..., E, dim], finite everywhere.
+            permission: Of all entities.
+            rows: Entities whose rows are wanted, all if None.
+            offsets: int64 [..., E, E], of `offset_index`, for a block with `relative_position`.
+
+        Returns:
+            [..., E or Q, dim]; rows of padding hold anything finite.
+        """
         chosen = select_rows(x, rows)
         normed = self.norm_before(x)
         normed_chosen = normed if rows is None else self.norm_before(chosen)
-        x = self.norm_after(chosen + self.attention.attend(normed, permission, rows, normed_chosen))
+        bias = {}
+        if self.position_bias is not None and offsets is not None:
+            bias = {"bias": self.position_bias(select_rows(offsets, rows))}
+        attended = self.attention.attend(normed, permission, rows, normed_chosen, **bias)
+        x = self.norm_after(chosen + attended)
         return x if self.feed_forward is None else x + self.feed_forward(x)
 
 
@@ -75,7 +112,9 @@ class EntityEncoder(nn.Module):
     """Attention between the entities of a scene, and pooling for whoever observes it.
 
     Args:
-        in_features: Features of an entity.
+        in_features: Features of an entity; or of each type of entity, such as
+            `{"agent": 5, "box": 3}`: each type gets an embedding of its own, and scenes are
+            mappings from type to entities, joined in this order.
         dim: Width of the layers and of the output.
         depth: Number of attention layers.
         heads: Attention heads; they divide `dim` unless `dim_head` is given.
@@ -83,14 +122,20 @@ class EntityEncoder(nn.Module):
             "max", "attention": a pooling of what the observer sees.
         depth_safe: From the second layer on, attend only along edges that leak nothing (see
             `maskrl.attention.depth_safe`); the pooling follows them too. It changes nothing under
-            an `observer_view` and without visibility.
+            an `observer_view` and without visibility. Without it, the first call of a process in
+            which somebody hidden reaches a row that is asked for gives a `LeakWarning`.
         dim_head: Width of a head.
         feed_forward: Hidden width of a feed-forward part in each layer; 0 for none.
         embedding: "mlp" embeds an entity with two layers, so that a position can become something
             else than a linear function of itself; "linear" with one.
+        count_feature: With pooling: append log(1 + n) to the vector, where n is the number of
+            entities that the observer sees, itself included. A mean does not tell how many.
+        relative_position: Add a learned bias for the offset between two entities on a grid to
+            each head's scores, in every layer; offsets are clipped at this radius. `forward` then
+            wants `positions`.
 
     Attributes:
-        out_features: Width of the output, `dim`.
+        out_features: Width of the output: `dim`, and 1 more with `count_feature`.
 
     Raises:
         ConfigError: A size is not positive, or an option is unknown.
@@ -100,7 +145,7 @@ class EntityEncoder(nn.Module):
         exactly 0.
 
     Reference:
-        Baker et al., https://arxiv.org/abs/1909.07528 (the blocks and masked pooling).
+        Baker et al., https://arxiv.org/abs/1909.07528 (types, blocks and masked pooling).
 
     Example:
         >>> encoder = EntityEncoder(3, dim=8, depth=2, heads=2, pool="mean")
@@ -111,7 +156,7 @@ class EntityEncoder(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
+        in_features: int | Mapping[str, int],
         dim: int,
         depth: int,
         heads: int,
@@ -121,24 +166,48 @@ class EntityEncoder(nn.Module):
         dim_head: int | None = None,
         feed_forward: int = 0,
         embedding: Literal["mlp", "linear"] = "mlp",
+        count_feature: bool = False,
+        relative_position: int | None = None,
     ) -> None:
         super().__init__()
-        check_sizes("EntityEncoder", in_features=in_features, dim=dim, depth=depth, heads=heads)
+        if not isinstance(in_features, Mapping):
+            check_sizes("EntityEncoder", in_features=in_features)
+        check_sizes("EntityEncoder", dim=dim, depth=depth, heads=heads)
         if feed_forward:
             check_sizes("EntityEncoder", feed_forward=feed_forward)
+        if relative_position is not None:
+            check_sizes("EntityEncoder", relative_position=relative_position)
         for name, value, known in (
             ("pool", pool, (None, *get_args(Pool))),
             ("embedding", embedding, ("mlp", "linear")),
         ):
             if value not in known:
                 raise ConfigError(f"EntityEncoder: {name} is {value!r}; expected one of {known}.")
-        self.in_features = in_features
-        self.out_features = dim
+        if count_feature and pool is None:
+            raise ConfigError(
+                "EntityEncoder: count_feature is given and pool is None; expected a pool, whose "
+                "vector the count is appended to."
+            )
+        self.out_features = dim + bool(count_feature)
         self.pool = pool
         self.depth_safe = depth_safe
-        self.embedding = nn.Sequential(nn.Linear(in_features, dim))
-        if embedding == "mlp":
-            self.embedding.extend([nn.ReLU(inplace=True), nn.Linear(dim, dim)])
+        self.count_feature = bool(count_feature)
+        self.relative_position = relative_position
+
+        def make_embedding(features: int) -> nn.Sequential:
+            layers: list[nn.Module] = [nn.Linear(features, dim)]
+            if embedding == "mlp":
+                layers += [nn.ReLU(inplace=True), nn.Linear(dim, dim)]
+            return nn.Sequential(*layers)
+
+        self.in_features: int | dict[str, int]
+        self.embedding: nn.Sequential | TypedEmbedding
+        if isinstance(in_features, Mapping):
+            self.in_features = dict(in_features)
+            self.embedding = TypedEmbedding(in_features, make_embedding)
+        else:
+            self.in_features = in_features
+            self.embedding = make_embedding(in_features)
         self.blocks = nn.ModuleList(
             EntityBlock(
                 dim,
@@ -146,6 +215,7 @@ class EntityEncoder(nn.Module):
                 dim_head=dim_head,
                 feed_forward=feed_forward,
                 norm_before=layer == 0 or feed_forward > 0,
+                relative_position=relative_position,
             )
             for layer in range(depth)
         )
@@ -153,18 +223,23 @@ class EntityEncoder(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
-        entity_mask: Tensor | None = None,
+        x: Tensor | Mapping[str, Tensor],
+        entity_mask: Tensor | Mapping[str, Tensor] | None = None,
         visibility: Tensor | None = None,
         *,
         queries: Index | None = None,
         observer: Index | None = None,
+        positions: Tensor | Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Encode.
 
         Args:
-            x: [..., E, in_features]. What padding holds, NaN included, changes nothing.
-            entity_mask: bool [..., E], False = padding. None: no padding.
+            x: [..., E, in_features]; with several types a mapping from each to its entities
+                [..., E_t, F_t], E_t = 0 where there are none, leading dimensions broadcasting.
+                They are joined in the order of `in_features` (see `slots`), and E is their sum.
+                What padding holds, NaN included, changes nothing.
+            entity_mask: bool [..., E], False = padding. None: no padding. With several types also
+                a mapping to bool [..., E_t], types without padding left out.
             visibility: bool [..., E, E], True = i may attend to j. None: everybody sees everybody.
                 Its leading dimensions broadcast with those of x: x [B, 1, E, F] with the
                 `observer_view` of N observers [B, N, E, E] encodes N views of each scene.
@@ -172,60 +247,175 @@ class EntityEncoder(nn.Module):
                 [..., Q]. None: all.
             observer: With pooling: for whom, an index, or int64 [..., Q] for several. None pools
                 over everything that is there, and is refused where `visibility` is given.
+                Tensors of `queries` and `observer` have a dimension for each leading one of the
+                scene: [B, 1] is one entity of each scene, [1, Q] the same Q of every one.
+            positions: With `relative_position`: integers [..., E, 2], the cell of each entity, or
+                a mapping to [..., E_t, 2]. Those of padding and of whom one may not see are not
+                read, whatever they hold.
 
         Returns:
             Without pooling [..., E, dim], or [..., Q, dim] for `queries` (Q = 1 for an index).
-            With pooling [..., dim] for one observer or none, [..., Q, dim] for a tensor of them.
+            With pooling [..., out_features] for one observer or none, [..., Q, out_features] for
+            a tensor of them.
 
         Raises:
             MaskDtypeError: A mask is not boolean.
-            MaskShapeError: x, a mask or an index does not fit.
+            MaskShapeError: x, a mask, an index or the positions do not fit.
             MaskError: Pooling has no observer although it needs one, or an argument is for
-                the other kind of output.
+                the other kind of output or network.
         """
-        if x.shape[-1:] != (self.in_features,):
-            raise MaskShapeError(
-                f"EntityEncoder: x has shape {tuple(x.shape)}; "
-                f"expected [..., E, {self.in_features}]."
-            )
-        permission, lead = permission_for("EntityEncoder", x, entity_mask, visibility)
+        parts = self._parts(x)
+        if isinstance(self.embedding, TypedEmbedding):
+            entity_mask = self.embedding.joined_mask(entity_mask, parts)
+        slots = [
+            *torch.broadcast_shapes(*(part.shape[:-2] for part in parts)),
+            sum(part.shape[-2] for part in parts),
+        ]
+        permission, lead = permission_of_shape(
+            "EntityEncoder", slots, parts[0].device, entity_mask, visibility
+        )
         self._check_purpose(visibility, queries, observer)
         name, index = ("queries", queries) if self.pool is None else ("observer", observer)
         if index is not None:
-            index = check_index("EntityEncoder", name, index, x.shape[-2], lead)
-        x = permission.zero_absent(x.to(next(self.embedding.parameters()).dtype))
-        return self.encode(x.clamp(-FEATURE_LIMIT, FEATURE_LIMIT), permission, index)
+            index = check_index("EntityEncoder", name, index, slots[-1], lead)
+        if not self.depth_safe and visibility is not None:
+            warn_of_leaks(permission, len(self.blocks), self.pool, index)
+        embedded = self._embed(parts, permission.present)
+        return self.encode(
+            embedded, permission, index, self._offsets(positions, embedded, permission, lead)
+        )
 
-    def encode(self, x: Tensor, permission: Permission, index: Index | None) -> Tensor:
-        """Encode without checks.
+    def slots(self, x: Mapping[str, Tensor]) -> dict[str, range]:
+        """Which rows of the joined scene belong to each type.
 
         Args:
-            x: [..., E, in_features] with padding replaced by 0.
+            x: A scene of several types, as for `forward`.
+
+        Returns:
+            For each type its indices: of rows, columns of visibility, queries and observers.
+
+        Raises:
+            ConfigError: The encoder has one type, whose entities stand where x has them.
+            MaskShapeError: x does not fit.
+
+        Example:
+            >>> encoder = EntityEncoder({"agent": 5, "box": 3}, dim=8, depth=1, heads=2)
+            >>> encoder.slots({"box": torch.zeros(4, 3), "agent": torch.zeros(2, 5)})
+            {'agent': range(0, 2), 'box': range(2, 6)}
+        """
+        if not isinstance(self.embedding, TypedEmbedding):
+            raise ConfigError(
+                f"EntityEncoder: slots are for several types of entities; in_features is "
+                f"{self.in_features}. Expected a mapping such as {{'agent': 5, 'box': 3}}."
+            )
+        return self.embedding.slots(x)
+
+    def encode(
+        self,
+        x: Tensor,
+        permission: Permission,
+        index: Index | None,
+        offsets: Tensor | None = None,
+    ) -> Tensor:
+        """Encode what is embedded, without checks.
+
+        Args:
+            x: [..., E, dim], embedded entities; padding holds anything finite.
             permission: Of the scene.
             index: The queries, or with pooling the observers.
+            offsets: int64 [..., E, E], of `offset_index`, with `relative_position`.
 
         Returns:
             As `forward`.
         """
-        x = self.embedding(x)
+        seen = self._taken(x, permission, index) if self.count_feature else None
         later = permission.depth_safe() if self.depth_safe else permission
         last = len(self.blocks) - 1
         for layer, block in enumerate(self.blocks):
             rows = index if layer == last and self.pool in (None, "self") else None
-            x = block(x, later if layer else permission, rows)
-        if self.pool in (None, "self"):
+            x = block(x, later if layer else permission, rows, offsets)
+        if self.pool is None:
+            return permission.rows(index).zero_absent(x)
+        if self.pool == "self":
             x = permission.rows(index).zero_absent(x)
-            return x.squeeze(-2) if self.pool and isinstance(index, int) else x
-        keep = self._taken(x, later, index)
-        if self.attention_pool is not None:
-            x = self.attention_pool(x, keep)
         else:
-            x = mean_pool(x, keep) if self.pool == "mean" else max_pool(x, keep)
+            keep = self._taken(x, later, index)
+            if self.attention_pool is not None:
+                x = self.attention_pool(x, keep)
+            else:
+                x = mean_pool(x, keep) if self.pool == "mean" else max_pool(x, keep)
+        if seen is not None:
+            count = seen.sum(-1, keepdim=True).to(x.dtype)
+            x = torch.cat([x, count.log1p().expand(*x.shape[:-1], 1)], -1)
         return x if isinstance(index, Tensor) else x.squeeze(-2)
+
+    def _parts(self, x: Tensor | Mapping[str, Tensor]) -> list[Tensor]:
+        """The entities of each type, checked; of the only one where there is one."""
+        if isinstance(self.embedding, TypedEmbedding):
+            return self.embedding.parts(x)
+        if isinstance(x, Mapping):
+            raise MaskShapeError(
+                f"EntityEncoder: x is a mapping of {', '.join(map(repr, x))}; expected a tensor "
+                f"[..., E, {self.in_features}]. For several types of entities build it with "
+                "in_features={'agent': 5, ...}."
+            )
+        if x.ndim < 2 or x.shape[-1] != self.in_features:
+            raise MaskShapeError(
+                f"EntityEncoder: x has shape {tuple(x.shape)}; "
+                f"expected [..., E, {self.in_features}]."
+            )
+        return [x]
+
+    def _embed(self, parts: Sequence[Tensor], present: Tensor | None) -> Tensor:
+        """The embedded scene [..., E, dim], finite whatever finite values the entities hold."""
+        dtype = next(self.embedding.parameters()).dtype
+        limit = HALF_LIMIT if dtype is torch.float16 else FEATURE_LIMIT
+        here = (
+            [None] * len(parts)
+            if present is None
+            else present.split([part.shape[-2] for part in parts], -1)
+        )
+        parts = [
+            Permission(None, own).zero_absent(part.to(dtype)).clamp(-limit, limit)
+            for part, own in zip(parts, here, strict=True)
+        ]
+        typed = isinstance(self.embedding, TypedEmbedding)
+        embedded: Tensor = self.embedding(parts if typed else parts[0])
+        if embedded.dtype is torch.float16:  # also under autocast
+            embedded = embedded.nan_to_num(0.0, HALF_LIMIT, -HALF_LIMIT)
+            embedded = embedded.clamp(-HALF_LIMIT, HALF_LIMIT)
+        return embedded
+
+    def _offsets(
+        self,
+        positions: Tensor | Mapping[str, Tensor] | None,
+        x: Tensor,
+        permission: Permission,
+        lead: tuple[int, ...],
+    ) -> Tensor | None:
+        """Where each permitted pair's offset stands in the tables of biases: int64 [..., E, E]."""
+        if self.relative_position is None:
+            if positions is not None:
+                raise MaskError(
+                    "EntityEncoder: positions are given and relative_position is None; they would "
+                    "be ignored. Build it with relative_position=radius."
+                )
+            return None
+        if positions is None:
+            raise MaskError(
+                f"EntityEncoder: relative_position is {self.relative_position}; expected "
+                f"positions, integers [..., {x.shape[-2]}, 2], got None."
+            )
+        if isinstance(self.embedding, TypedEmbedding) and isinstance(positions, Mapping):
+            cells = self.embedding.in_order("positions", positions)
+            joint = torch.broadcast_shapes(*(part.shape[:-2] for part in cells))
+            positions = torch.cat([part.expand(*joint, *part.shape[-2:]) for part in cells], -2)
+        positions = check_positions("EntityEncoder", positions, x.shape[-2], lead, x.device)
+        return offset_index(positions, permission.effective(x), self.relative_position)
 
     @staticmethod
     def _taken(x: Tensor, permission: Permission, observer: Index | None) -> Tensor:
-        """What the pooling takes for each observer: bool [..., Q, E]."""
+        """Whom each observer attends to: bool [..., Q, E]; without observers, who is there."""
         if observer is not None:
             return permission.effective(x, observer)
         if permission.present is not None:

@@ -9,6 +9,7 @@ of the result count.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,25 +98,36 @@ def permission_for(
         raise MaskShapeError(
             f"{operation}: x has shape {tuple(x.shape)}; expected [..., entities, features]."
         )
-    lead, entities = x.shape[:-2], x.shape[-2]
+    return permission_of_shape(operation, x.shape[:-1], x.device, entity_mask, visibility)
+
+
+def permission_of_shape(
+    operation: str,
+    slots: Sequence[int],
+    device: torch.device,
+    entity_mask: Any,
+    visibility: Any,
+) -> tuple[Permission, tuple[int, ...]]:
+    """`permission_for` a scene of which only the shape [..., E] of its slots is known."""
+    lead, entities = tuple(slots[:-1]), slots[-1]
     present = None
     if entity_mask is not None:
         present = check_mask(
-            operation, "entity_mask", entity_mask, x.shape[:-1], device=x.device, data="entities"
+            operation, "entity_mask", entity_mask, slots, device=device, data="entities"
         )
     if visibility is None:
         if present is None:
-            return Permission(None, None), tuple(lead)
+            return Permission(None, None), lead
         # A scene without any entity is opened: its rows are padding and count nowhere.
-        return Permission(_without_empty_rows(present).unsqueeze(-2), present), tuple(lead)
+        return Permission(_without_empty_rows(present).unsqueeze(-2), present), lead
     shape = tuple(getattr(visibility, "shape", ()))
-    joint = _joint_lead(tuple(lead), shape)
+    joint = _joint_lead(lead, shape)
     visibility = check_mask(
         operation,
         "visibility",
         visibility,
         (*joint, entities, entities),
-        device=x.device,
+        device=device,
         data="pairs of entities",
     )
     if shape[-2:] != (entities, entities):
@@ -125,7 +137,7 @@ def permission_for(
         )
     if present is not None:
         visibility = visibility & present.unsqueeze(-2)
-    itself = torch.eye(entities, dtype=torch.bool, device=x.device)
+    itself = torch.eye(entities, dtype=torch.bool, device=device)
     return Permission(visibility | itself, present), joint
 
 

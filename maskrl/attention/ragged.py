@@ -124,7 +124,8 @@ def _whole_lengths(lengths: Any, device: torch.device) -> Tensor:
         raise MaskShapeError(
             f"to_padded: lengths {what}; expected whole numbers [B], the size of each set."
         )
-    return lengths.to(device=device, dtype=torch.int64)
+    whole_lengths: Tensor = lengths.to(device=device, dtype=torch.int64)
+    return whole_lengths
 
 
 def _check_lengths(lengths: Tensor, values: Tensor, max_entities: int | None) -> None:

@@ -215,6 +215,56 @@ def test_options_change_the_network_and_keep_the_contract():
     assert "embedding.2.weight" not in names
 
 
+@pytest.mark.parametrize("pool", POOLS)
+def test_the_count_of_what_an_observer_sees_is_the_last_feature(pool):
+    x, visibility = scene()
+    plain, counting = make(pool), make(pool, count_feature=True)
+    assert (counting.out_features, plain.out_features) == (9, 8)
+    observers = torch.tensor([[0, 3, 3]])
+    out = counting(x, PRESENT, visibility, observer=observers)
+    assert torch.equal(out[..., :8], plain(x, PRESENT, visibility, observer=observers))
+    for b in range(4):
+        for q, i in enumerate([0, 3, 3]):
+            sees = sum(
+                bool(PRESENT[b, i] and PRESENT[b, j] and (visibility[b, i, j] or i == j))
+                for j in range(5)
+            )
+            torch.testing.assert_close(out[b, q, 8].exp() - 1, torch.tensor(float(sees)).double())
+    assert (out[2] == 0).all(), "nobody is there, and nobody is counted"
+    alone = counting(x[0], PRESENT[0], visibility[0], observer=3)
+    torch.testing.assert_close(alone, out[0, 1])
+
+
+@pytest.mark.parametrize("pool", ["mean", "max", "attention"])
+def test_without_observers_everybody_there_is_counted(pool):
+    x, _ = scene()
+    encoder = make(pool, count_feature=True)
+    expected = torch.tensor([4.0, 5.0, 0.0, 1.0]).double()
+    torch.testing.assert_close(encoder(x, PRESENT)[:, 8].exp() - 1, expected)
+    torch.testing.assert_close(encoder(x)[:, 8].exp() - 1, torch.full((4,), 5.0).double())
+    several = encoder(x, observer=torch.tensor([[0, 3]]))
+    torch.testing.assert_close(several[..., 8].exp() - 1, torch.full((4, 2), 5.0).double())
+
+
+def test_the_count_is_of_what_is_seen_also_where_depth_safe_pools_over_less():
+    chain = torch.tensor([[1, 1, 0], [0, 1, 1], [0, 0, 1]], dtype=torch.bool)
+    encoder = make("mean", count_feature=True)
+    out = encoder(torch.randn(3, 3).double(), visibility=chain, observer=torch.tensor([0, 2]))
+    torch.testing.assert_close(out[:, 8].exp() - 1, torch.tensor([2.0, 1.0]).double())
+
+
+@pytest.mark.parametrize("far", [65504.0, -65504.0, float("inf"), 1e30])
+def test_half_precision_does_not_overflow(far):
+    """float16 ends at 65504, which an embedding would leave at once."""
+    x, visibility = scene(torch.float32)
+    x[1, 2] = far
+    present = torch.ones_like(PRESENT)
+    encoder = make("mean", torch.float16, feed_forward=6)
+    out = encoder(x, present, visibility, observer=torch.arange(5)[None])
+    assert out.dtype == torch.float16
+    assert out.isfinite().all()
+
+
 def test_whole_numbers_are_features_too():
     """The observation of a grid world is often int64."""
     x = torch.tensor([[[3, 0, 0], [2, 6, 1], [6, 4, 2], [6, 0, 3]]])
@@ -250,6 +300,14 @@ def test_messages():
         make(depth=0)
     with pytest.raises(ConfigError, match="pool is 'sum'"):
         make("sum")
+    with pytest.raises(ConfigError, match="count_feature is given and pool is None"):
+        make(count_feature=True)
+    with pytest.raises(ConfigError, match="in_features is 0; expected a positive whole number"):
+        EntityEncoder(0, 8, 1, 1)
+    with pytest.raises(MaskShapeError, match=r"x has shape \(3,\); expected \[\.\.\., E, 3\]"):
+        make()(x[0, 0])
+    with pytest.raises(MaskShapeError, match=r"observer\[\.\.\., None\], of shape \(4, 1\)"):
+        make("mean")(x, PRESENT, visibility, observer=torch.zeros(4, dtype=torch.int64))
     with pytest.raises(ConfigError, match="embedding is 'table'"):
         make(embedding="table")
     with pytest.raises(ConfigError, match="feed_forward is -1"):

@@ -49,6 +49,8 @@ def test_rows_are_gathered():
     rows = torch.tensor([[3, 0], [1, 1]])
     expected = torch.stack([x[0, [3, 0]], x[1, [1, 1]]])
     assert torch.equal(select_rows(x, rows), expected)
+    # What holds for all scenes, such as one graph, may have no dimension for them.
+    assert torch.equal(select_rows(x[0], rows), torch.stack([x[0, [3, 0]], x[0, [1, 1]]]))
 
 
 def test_several_of_what_has_fewer_leading_dimensions():
