@@ -1,0 +1,181 @@
+"""Replay beside a list of everything that ever happened."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from maskrl.buffers.replay import ReplayBuffer
+from maskrl.envs.contract import mask_space
+from maskrl.errors import ConfigError, MaskDtypeError
+
+A, B = 11, 3
+SPACE = spaces.Dict(
+    {
+        "number": spaces.Box(-np.inf, np.inf, (2,), np.float32),
+        "picture": spaces.Box(0, 255, (2, 2), np.uint8),
+        "action_mask": mask_space(A),
+    }
+)
+GAMMA = 0.5
+
+
+class Story:
+    """Random episodes of B environments, written into a buffer and remembered whole."""
+
+    def __init__(self, buffer, seed=0, *, tell_terminal=True):
+        self.rng = np.random.default_rng(seed)
+        self.buffer = buffer
+        self.tell_terminal = tell_terminal
+        self.seen = [self.observation()]
+        self.steps = []
+        buffer.begin(self.seen[0])
+
+    def observation(self, rows=B):
+        return {
+            "number": self.rng.normal(size=(rows, 2)).astype(np.float32),
+            "picture": self.rng.integers(0, 256, (rows, 2, 2)).astype(np.uint8),
+            "action_mask": self.rng.random((rows, A)) < 0.4,
+        }
+
+    def step(self):
+        actions, rewards = self.rng.integers(0, A, B), self.rng.normal(size=B).astype(np.float32)
+        terminated, truncated = self.rng.random((2, B)) < 0.15
+        following, final = self.observation(), self.observation()
+        ended = terminated | truncated if self.tell_terminal else truncated & ~terminated
+        index = np.flatnonzero(ended)
+        some = {key: value[index] for key, value in final.items()}
+        self.buffer.add(
+            actions, rewards, terminated, truncated, following, final_obs=some, final_index=index
+        )
+        self.steps.append((actions, rewards, terminated, truncated & ~terminated, final))
+        self.seen.append(following)
+
+    def transition(self, t, env, n):
+        """Discounted rewards, steps, successor, and ends of one transition."""
+        total, k = 0.0, 0
+        while True:
+            _, rewards, terminated, truncated, final = self.steps[t + k]
+            total += GAMMA**k * rewards[env]
+            k += 1
+            if terminated[env] or truncated[env]:
+                known = self.tell_terminal or truncated[env]
+                after = {key: x[env] if known else np.zeros_like(x[env])
+                         for key, x in final.items()}  # fmt: skip
+                return total, k, after, terminated[env], truncated[env]
+            if k == n or t + k == len(self.steps):
+                after = {key: x[env] for key, x in self.seen[t + k].items()}
+                return total, k, after, False, False
+
+
+def equal(stored, row, entry):
+    for key, value in entry.items():
+        here = stored[key][row]
+        here = here.unpack() if key == "action_mask" else here
+        np.testing.assert_array_equal(here.numpy().reshape(-1), value.reshape(-1))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("tell_terminal", [True, False])
+@pytest.mark.parametrize("priority", [0.0, 0.7])
+def test_every_transition_is_one_that_happened(n, tell_terminal, priority, tmp_path):
+    folder = tmp_path if priority else None
+    buffer = ReplayBuffer(SPACE, B, 20, n_step=n, gamma=GAMMA, priority_exponent=priority,
+                          folder=folder)  # fmt: skip
+    story = Story(buffer, tell_terminal=tell_terminal)
+    generator = np.random.default_rng(1)
+    met = set()
+    for steps in range(1, 40):
+        story.step()
+        assert len(buffer) == min(steps, 7) * B  # 20 rounded up to 7 rows of 3
+        batch = buffer.sample(16, generator)
+        for row in range(16):
+            slot, env = divmod(int(batch.index[row]), B)
+            t = next(t for t in range(steps - 1, -1, -1) if t % buffer.rows == slot)
+            assert steps - t <= 7
+            met.add(steps - t)
+            total, k, after, terminated, truncated = story.transition(t, env, n)
+            equal(batch.observations, row, {key: x[env] for key, x in story.seen[t].items()})
+            assert batch.actions[row] == story.steps[t][0][env]
+            assert batch.rewards[row].item() == pytest.approx(total, abs=1e-6)
+            assert batch.discounts[row].item() == GAMMA**k
+            assert batch.terminated[row] == terminated
+            assert batch.truncated[row] == truncated
+            equal(batch.next_observations, row, after)
+    assert met == set(range(1, 8))
+
+
+def test_priorities_decide_how_often():
+    """Errors 0, 1, 2, 3 of four transitions, alpha 1: drawn as often, within 6 deviations."""
+    buffer = ReplayBuffer(SPACE, 1, 4, priority_exponent=1.0)
+    story = Story.__new__(Story)
+    story.rng = np.random.default_rng(0)
+    buffer.begin(story.observation(1))
+    for _ in range(4):
+        buffer.add(np.zeros(1, int), np.zeros(1), np.zeros(1, bool), np.zeros(1, bool),
+                   story.observation(1))  # fmt: skip
+    buffer.update_priorities(torch.arange(4), torch.tensor([0.0, -1.0, 2.0, 3.0]))
+    batch = buffer.sample(6000, np.random.default_rng(0), beta=1.0)
+    counts = batch.index.bincount(minlength=4)
+    assert counts[0] <= 1
+    for place, share in ((1, 1 / 6), (2, 2 / 6), (3, 3 / 6)):
+        assert abs(counts[place] - 6000 * share) < 6 * (6000 * share * (1 - share)) ** 0.5
+    weights = {int(i): w.item() for i, w in zip(batch.index, batch.weights, strict=True)}
+    assert weights[1] / weights[3] == pytest.approx(3.0, rel=1e-4)
+    with pytest.raises(ConfigError, match=r"errors\[1\] is not finite"):
+        buffer.update_priorities(torch.arange(2), torch.tensor([0.0, float("nan")]))
+
+
+def test_new_transitions_come_at_the_largest_priority():
+    buffer = ReplayBuffer(SPACE, B, 30, priority_exponent=1.0)
+    story = Story(buffer)
+    story.step()
+    buffer.update_priorities(torch.arange(B), torch.full((B,), 50.0))
+    story.step()
+    batch = buffer.sample(3000, np.random.default_rng(0))
+    assert 0.4 < (batch.index >= B).double().mean() < 0.6
+
+
+def test_memory_of_finals_is_used_again():
+    buffer = ReplayBuffer(SPACE, B, 30)
+    story = Story(buffer)
+    for _ in range(400):
+        story.step()
+    # at most one final observation for each transition, and room doubles
+    assert buffer.nbytes_of_masks <= 2 * (11 * B * 2) + 2 * 2 * 64
+
+
+def test_environments_reset_from_outside_are_cut_off():
+    buffer = ReplayBuffer(SPACE, B, 30)
+    story = Story(buffer)
+    story.step()
+    before = story.seen[-1]
+    ended = story.steps[-1][2] | story.steps[-1][3]
+    buffer.begin(story.observation())
+    batch = buffer.sample(200, np.random.default_rng(0))
+    assert (batch.terminated | batch.truncated).all()
+    for row, env in enumerate(batch.index.tolist()):
+        if not ended[env]:
+            assert batch.truncated[row]
+            equal(batch.next_observations, row, {key: x[env] for key, x in before.items()})
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ConfigError, match="capacity is 0"):
+        ReplayBuffer(SPACE, B, 0)
+    with pytest.raises(ConfigError, match="priority_exponent"):
+        ReplayBuffer(SPACE, B, 5, priority_exponent=2.0)
+    buffer = ReplayBuffer(SPACE, B, 5)
+    with pytest.raises(ConfigError, match="before the first transition"):
+        buffer.sample(1, np.random.default_rng(0))
+    no, cut = np.zeros(B, bool), np.array([False, True, False])
+    obs = Story(ReplayBuffer(SPACE, B, 5)).observation()
+    with pytest.raises(ConfigError, match="before begin"):
+        buffer.add(np.zeros(B, int), np.zeros(B), no, no, obs)
+    buffer.begin(obs)
+    with pytest.raises(ConfigError, match="environment 1 was truncated"):
+        buffer.add(np.zeros(B, int), np.zeros(B), no, cut, obs)
+    with pytest.raises(MaskDtypeError, match="action_mask"):
+        buffer.add(np.zeros(B, int), np.zeros(B), no, no, {**obs, "action_mask": np.ones((B, A))})
