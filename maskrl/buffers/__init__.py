@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from maskrl.buffers.minibatch import Minibatch, MinibatchReader
 from maskrl.buffers.rollout import RolloutBuffer
+from maskrl.buffers.sequences import SequenceBatch, Sequences
 
-__all__ = ["Minibatch", "MinibatchReader", "RolloutBuffer"]
+__all__ = ["Minibatch", "MinibatchReader", "RolloutBuffer", "SequenceBatch", "Sequences"]

@@ -5,6 +5,7 @@ float32, pictures as bytes), masks as bits, so that a game with thousands of act
 fits. Row `steps` of the features is the observation after the last step: it bootstraps
 this rollout and begins the next. Actions have one number, or one for each of their K
 heads; old log-probabilities are kept per head, because that is where a wrong mask shows.
+Of a policy with memory the states are kept that sequences begin with.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class RolloutBuffer:
         num_envs: Parallel environments, B.
         steps: Steps per environment, T.
         heads: Sizes of an action's K heads, or their tree; None for a discrete action.
+        state_size: Numbers that the policy remembers for a row, S; 0 for none.
+        sequence_length: At most so many steps lie between two states that are kept.
 
     Attributes:
         actions: `[T, B]` int64; `[T, B, K]` where `heads` are given.
@@ -49,6 +52,11 @@ class RolloutBuffer:
         masks: Per mask `[B, ...]` bool, as written last.
         values, rewards, advantages, returns: `[T, B]` float32.
         terminated, truncated, idle: `[T, B]` bool.
+        sequence_starts: `[C]` int64: the steps that sequences begin with, as far from each
+            other as nearly equal lengths allow; none without memory.
+        states: `[C, B, S]` float32: what was remembered before them, under the policy that
+            acted.
+        episode_starts: `[T, B]` bool: steps before which the memory is cleared; none without.
     """
 
     def __init__(
@@ -58,10 +66,17 @@ class RolloutBuffer:
         steps: int,
         *,
         heads: Heads | None = None,
+        state_size: int = 0,
+        sequence_length: int = 32,
     ) -> None:
         if num_envs < 1 or steps < 1:
             raise ConfigError(
                 f"RolloutBuffer: expected positive sizes, got num_envs={num_envs}, steps={steps}"
+            )
+        if state_size < 0 or sequence_length < 1:
+            raise ConfigError(
+                "RolloutBuffer: expected state_size of at least 0 and a positive sequence_length, "
+                f"got state_size={state_size}, sequence_length={sequence_length}"
             )
         self.num_envs = num_envs
         self.steps = steps
@@ -94,6 +109,10 @@ class RolloutBuffer:
         self.idle = np.zeros((steps, num_envs), np.bool_)
         self.advantages = np.zeros((steps, num_envs), np.float32)
         self.returns = np.zeros((steps, num_envs), np.float32)
+        parts = -(-steps // sequence_length) if state_size else 0
+        self.sequence_starts = np.arange(parts) * steps // max(parts, 1)
+        self.states = np.zeros((parts, num_envs, state_size), np.float32)
+        self.episode_starts = np.zeros((steps if state_size else 0, num_envs), np.bool_)
         self._empty = np.zeros(steps, np.int64)
         self._complete = False
         self._look_at_memory()

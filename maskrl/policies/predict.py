@@ -102,12 +102,17 @@ def predict_and_remember(
     """Actions of a policy with or without memory, and the state for the next step.
 
     Args:
-        policy, observation_space, obs, action_space, action_mask, deterministic, generator: As
-            of `predict_action`.
+        policy: As `maskrl.policies.Policy` or `maskrl.policies.RecurrentPolicy`.
+        observation_space: Of one environment.
+        obs: As of `predict_action`.
+        action_space: As of `predict_action`.
+        action_mask: As of `predict_action`.
         state: What was handed back after the step before, an array or tensor: `[B, S]`, or
             `[S]` for a single observation. None begins afresh. It is not changed.
         episode_start: bool `[B]`, or one for a single observation: rows that begin afresh
             whatever `state` holds.
+        deterministic: The most probable action; otherwise a sample.
+        generator: Of the samples.
 
     Returns:
         Actions as `predict_action` gives them; and the state, as an array unless a tensor came.

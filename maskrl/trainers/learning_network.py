@@ -2,6 +2,7 @@
 
 Any policy can be asked through autograd. Where actor and critic are plain perceptrons, their
 gradients are written down without it, which leaves little beside the matrix products.
+A policy with memory runs through the sequences that a minibatch consists of.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from maskrl.buffers.sequences import SequenceBatch
+from maskrl.networks.segments import segments_of
 from maskrl.networks.towers import Towers
 from maskrl.objectives.ppo_loss import PPOLoss
 from maskrl.policies.action_heads import ActionDistribution
 from maskrl.policies.actor_critic import ActorCritic
-from maskrl.policies.protocol import distribution_and_value
+from maskrl.policies.protocol import distribution_and_value, has_memory
 
 
 class LearningNetwork(Protocol):
     """A policy as an update uses it, minibatch by minibatch."""
 
-    def forward(self, obs: dict[str, Any]) -> tuple[ActionDistribution, Tensor]:
-        """Distribution and values `[M]`."""
+    def forward(
+        self, obs: dict[str, Any], sequences: SequenceBatch | None = None
+    ) -> tuple[ActionDistribution, Tensor]:
+        """Distribution and values `[M]`; `sequences` says where the rows of memory lie."""
         ...
 
     def raw_logits(self, obs: dict[str, Any]) -> Tensor | None:
@@ -36,6 +41,8 @@ class LearningNetwork(Protocol):
 
 def network_of(policy: nn.Module) -> LearningNetwork:
     """The fastest of the ways that lead through a policy."""
+    if has_memory(policy):
+        return ThroughMemory(policy)
     through = ThroughAutograd(policy)
     if not isinstance(policy, ActorCritic) or _needs_autograd(policy):
         return through
@@ -65,7 +72,9 @@ class ThroughAutograd:
         self._trained = [p for p in policy.parameters() if p.requires_grad]
         self._logits: Tensor | None = None
 
-    def forward(self, obs: dict[str, Any]) -> tuple[ActionDistribution, Tensor]:
+    def forward(
+        self, obs: dict[str, Any], sequences: SequenceBatch | None = None
+    ) -> tuple[ActionDistribution, Tensor]:
         """Distribution and values, whose graph leads to the parameters."""
         self._logits = None
         if type(self._policy) is ActorCritic:
@@ -90,6 +99,45 @@ class ThroughAutograd:
         loss.backward()
 
 
+class ThroughMemory(ThroughAutograd):
+    """A policy that remembers.
+
+    Args:
+        policy: As `maskrl.policies.RecurrentPolicy`.
+    """
+
+    def forward(
+        self, obs: dict[str, Any], sequences: SequenceBatch | None = None
+    ) -> tuple[ActionDistribution, Tensor]:
+        """Distribution and values `[R]` of the steps of whole sequences."""
+        assert sequences is not None
+        self._logits = None
+        device = next(iter(obs.values())).device
+        state = sequences.state.to(device)
+        starts, valid = sequences.episode_start, sequences.valid
+        if type(self._policy) is ActorCritic:
+            segments = segments_of(starts, valid, device=device)
+            logits, values = self._policy.unroll_rows(obs, state, segments)
+            self._logits = logits.detach()
+            return self._policy.masked(logits, obs), values
+        grid, where = starts.shape, sequences.in_grid()
+        if where is not None:
+            where = where.to(device)
+            obs = {key: x.index_select(0, where) for key, x in obs.items()}
+        there = None if valid is None else torch.from_numpy(valid).to(device)
+        answer: tuple[ActionDistribution, Tensor] = self._policy.unroll(  # type: ignore[operator]
+            {key: x.unflatten(0, grid) for key, x in obs.items()},
+            state,
+            torch.from_numpy(starts).to(device),
+            there,
+        )
+        return answer
+
+    def raw_logits(self, obs: dict[str, Any]) -> Tensor | None:
+        """Logits of the last `forward`; unknown of a policy of one's own."""
+        return self._logits
+
+
 class ThroughTowers:
     """A policy of plain perceptrons.
 
@@ -105,7 +153,9 @@ class ThroughTowers:
         self._otherwise = otherwise
         self._last: tuple[Tensor, Tensor] | None = None
 
-    def forward(self, obs: dict[str, Any]) -> tuple[ActionDistribution, Tensor]:
+    def forward(
+        self, obs: dict[str, Any], sequences: SequenceBatch | None = None
+    ) -> tuple[ActionDistribution, Tensor]:
         """Distribution and values of leaves, from which their gradients can be asked."""
         if self._policy.normalizer is None:
             seen: Any = obs

@@ -29,7 +29,7 @@ from maskrl.objectives import explained_variance, generalized_advantages
 from maskrl.policies.action_heads import ActionHeads
 from maskrl.policies.actor_critic import ActorCritic, trusted
 from maskrl.policies.load import checkpoint_folder
-from maskrl.policies.predict import predict_action
+from maskrl.policies.predict import predict_and_remember
 from maskrl.runs.checkpoint import load_checkpoint
 from maskrl.runs.run_dir import RunDir
 from maskrl.runs.seeding import seed_everything
@@ -37,7 +37,7 @@ from maskrl.trainers.callbacks import Callback
 from maskrl.trainers.evaluate import evaluate
 from maskrl.trainers.ppo_checkpoint import restore_training, save_training
 from maskrl.trainers.ppo_config import PPOConfig
-from maskrl.trainers.ppo_policy import policy_for
+from maskrl.trainers.ppo_policy import fit_memory, policy_for
 from maskrl.trainers.ppo_update import PPOUpdate
 from maskrl.trainers.rollout import RolloutCollector
 from maskrl.trainers.threads import ThreadChoice, choose_threads
@@ -57,7 +57,8 @@ class PPO:
     Args:
         env: An environment id; a `VectorEnv` in SAME_STEP mode; or one `gymnasium.Env`.
         config: All settings; `num_envs` counts where `env` is an id.
-        policy: One's own, as `maskrl.policies.Policy`; built from the spaces otherwise.
+        policy: One's own, as `maskrl.policies.Policy` or `maskrl.policies.RecurrentPolicy`; built
+            from the spaces otherwise.
         seed: Of everything random.
         env_kwargs: Arguments of the environment, where `env` is an id.
 
@@ -117,11 +118,14 @@ class PPO:
         self.policy.to(self.device)
         if isinstance(self.policy, ActorCritic):
             self.config = config = config.replace(network=self.policy.config)
+        self.config = config = fit_memory(config, self.policy)
         self.buffer = RolloutBuffer(
             self.observation_space,
             config.num_envs,
             config.rollout_steps,
             heads=None if description.is_single_choice else description.heads,
+            state_size=getattr(self.policy, "state_size", 0),
+            sequence_length=config.sequence_length,
         )
         self.collector = RolloutCollector(
             self.env,
@@ -261,8 +265,9 @@ class PPO:
         Args:
             obs: As the environment gives it; see `maskrl.policies.predict.predict_action`.
             action_mask: Boolean mask that takes the place of the observation's own.
-            state: Handed to a policy with memory; handed back as it is by others.
-            episode_start: Likewise.
+            state: For a policy with memory: what the step before handed back; None begins
+                afresh. Others hand it back as it is.
+            episode_start: bool `[B]`: rows that begin afresh whatever `state` holds.
             deterministic: The most probable action; otherwise a sample.
             generator: Of the samples.
 
@@ -271,28 +276,21 @@ class PPO:
 
         Raises:
             NoMaskError: The space has an action mask and none was given.
+            ConfigError: `state` or `episode_start` does not fit.
         """
+        given: dict[str, Any] = {
+            "action_mask": action_mask,
+            "state": state,
+            "episode_start": episode_start,
+            "deterministic": deterministic,
+            "generator": generator,
+        }
         own: Any = getattr(self.policy, "predict", None)
         if callable(own):
-            answer: tuple[np.ndarray, Any] = own(
-                obs,
-                action_mask=action_mask,
-                state=state,
-                episode_start=episode_start,
-                deterministic=deterministic,
-                generator=generator,
-            )
+            answer: tuple[np.ndarray, Any] = own(obs, **given)
             return answer
-        action = predict_action(
-            self.policy,
-            self.observation_space,
-            obs,
-            action_space=self.action_space,
-            action_mask=action_mask,
-            deterministic=deterministic,
-            generator=generator,
-        )
-        return action, state
+        spaces = (self.observation_space, obs)
+        return predict_and_remember(self.policy, *spaces, action_space=self.action_space, **given)
 
     def save(self, folder: str | Path) -> None:
         """Write a checkpoint (safetensors and JSON) from which training can go on.
@@ -424,6 +422,7 @@ class PPO:
                 num_envs=config.num_envs,
                 acts_per_step=config.minibatch_size / (config.num_envs * config.epochs),
                 event_shape=self.buffer.actions.shape[2:],
+                sequence_length=config.sequence_length,
             )
             self.config = config.replace(threads=self.thread_choice.threads)
         logger.info("torch uses %s", self.thread_choice)

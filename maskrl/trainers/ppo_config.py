@@ -26,9 +26,12 @@ class PPOConfig:
     rollout_steps: int = 128
     """Steps of each environment between two updates."""
     minibatch_size: int = 256
-    """Rows per gradient step, at most num_envs * rollout_steps."""
+    """Rows per gradient step, at most num_envs * rollout_steps; with a memory whole sequences of
+    about so many rows."""
     epochs: int = 10
     """Passes over each rollout."""
+    sequence_length: int = 32
+    """With a memory: most steps that are learned from in one piece, from one remembered state."""
     gamma: float = 0.99
     """Discount per step."""
     gae_lambda: float = 0.95
@@ -82,7 +85,7 @@ class PPOConfig:
     def __post_init__(self) -> None:
         if isinstance(self.network, Mapping):
             object.__setattr__(self, "network", _network(self.network, NetworkConfig()))
-        for name in ("num_envs", "rollout_steps", "minibatch_size", "epochs"):
+        for name in ("num_envs", "rollout_steps", "minibatch_size", "epochs", "sequence_length"):
             self._whole(name, at_least=1)
         for name in ("evaluate_every", "checkpoint_every", "idle_action"):
             self._whole(name, at_least=0)

@@ -6,6 +6,7 @@ one of them would be ignored in silence; here they are compared and the differen
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from gymnasium import spaces
@@ -16,8 +17,10 @@ from maskrl.masks.tree import ActionTree
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.networks.normalize import ObservationNormalizer
 from maskrl.policies.actor_critic import ActorCritic
-from maskrl.policies.protocol import require_policy
+from maskrl.policies.protocol import has_memory, require_policy
 from maskrl.trainers.ppo_config import PPOConfig
+
+logger = logging.getLogger("maskrl")
 
 
 def policy_for(
@@ -67,6 +70,27 @@ def policy_for(
             "would never learn any: set normalize_observations=True"
         )
     return require_policy(policy)
+
+
+def fit_memory(config: PPOConfig, policy: nn.Module) -> PPOConfig:
+    """The settings of sequences as they can be kept, said in the log where they change."""
+    if not has_memory(policy):
+        return config
+    if config.sequence_length > config.rollout_steps:
+        logger.info(
+            "sequence_length is lowered from %d to %d, the steps of a rollout",
+            config.sequence_length,
+            config.rollout_steps,
+        )
+        config = config.replace(sequence_length=config.rollout_steps)
+    if config.minibatch_size < config.sequence_length:
+        logger.info(
+            "minibatch_size is %d, less than one sequence: every gradient step takes one, of up "
+            "to %d rows",
+            config.minibatch_size,
+            config.sequence_length,
+        )
+    return config
 
 
 def _require_same(

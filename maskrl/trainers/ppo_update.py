@@ -3,7 +3,8 @@
 Before the first gradient step the policy that is trained is the policy that acted, so
 every probability ratio must be 1. Where one is not, an action is being scored under
 another mask or another state than it was sampled under, which teaches nonsense without
-failing; the first minibatch's own forward pass finds it, and training stops.
+failing; the first minibatch's own forward pass finds it, and training stops. A policy with
+memory learns from whole sequences, each from the state that it began with while acting.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from maskrl.buffers.minibatch import Minibatch, MinibatchReader
 from maskrl.buffers.rollout import RolloutBuffer
+from maskrl.buffers.sequences import SequenceBatch, Sequences
 from maskrl.distributions import ConditionalCategorical
 from maskrl.errors import ConfigError, RatioDriftError
 from maskrl.masks.heads import masks_along, starts_of
@@ -26,6 +28,7 @@ from maskrl.objectives import mean_over, normalize_advantages
 from maskrl.objectives.ppo_loss import STATISTICS, LossSettings, PPOLoss, ppo_loss
 from maskrl.policies.action_heads import ActionDistribution, ActionHeads, mass_outside
 from maskrl.policies.actor_critic import ActorCritic
+from maskrl.policies.protocol import has_memory
 from maskrl.trainers.clipped_adam import ClippedAdam
 from maskrl.trainers.learning_network import network_of
 from maskrl.trainers.ppo_config import PPOConfig
@@ -104,9 +107,9 @@ class PPOUpdate:
         measured: dict[str, float] = {}
         statistics: list[Tensor] = []
         norms: list[Tensor | float] = []
-        for index in self._minibatches(buffer.num_envs * buffer.steps):
+        for index, sequences in self._minibatches(buffer):
             batch = read(index)
-            distribution, values = network.forward(batch.observations)
+            distribution, values = network.forward(batch.observations, sequences)
             estimate = self._entropy_estimate(distribution)
             loss = ppo_loss(distribution, values, batch, settings, entropy=estimate)
             if not measured:
@@ -131,6 +134,8 @@ class PPOUpdate:
     def _reader(self, buffer: RolloutBuffer) -> MinibatchReader:
         """What cuts minibatches: as bits and into the same memory where the policy is ours."""
         packed = getattr(self.policy, "packed_masks", ()) if self.device.type == "cpu" else ()
+        if has_memory(self.policy) and type(self.policy) is not ActorCritic:
+            packed = ()
         return MinibatchReader(
             buffer, self.device, packed=packed, reuse=_keeps_nothing(self.policy)
         )
@@ -144,11 +149,24 @@ class PPOUpdate:
             return distribution.entropy_estimate(ENTROPY_SAMPLES, generator=paths)
         return None
 
-    def _minibatches(self, rows: int) -> Iterator[Tensor]:
-        """Flat positions `[M]` of every minibatch of every epoch, of nearly equal sizes."""
+    def _minibatches(self, buffer: RolloutBuffer) -> Iterator[tuple[Tensor, SequenceBatch | None]]:
+        """Flat positions `[M]` of every minibatch of every epoch, of nearly equal sizes.
+
+        With memory: and the sequences that they are the steps of.
+        """
+        rows = buffer.num_envs * buffer.steps
         parts = -(-rows // min(self.config.minibatch_size, rows))
+        if not has_memory(self.policy):
+            for _ in range(self.config.epochs):
+                for index in torch.randperm(rows, generator=self.shuffle).tensor_split(parts):
+                    yield index, None
+            return
+        cut = Sequences(buffer)
+        parts = min(parts, len(cut))
         for _ in range(self.config.epochs):
-            yield from torch.randperm(rows, generator=self.shuffle).tensor_split(parts)
+            for which in torch.randperm(len(cut), generator=self.shuffle).tensor_split(parts):
+                sequences = cut(which)
+                yield sequences.index, sequences
 
 
 def _keeps_nothing(policy: nn.Module) -> bool:
@@ -185,6 +203,12 @@ def check_ratio(log_probs: Tensor, batch: Minibatch, buffer: RolloutBuffer) -> f
     position = int(batch.index[row])
     step, env = divmod(position, buffer.num_envs)
     name, action, mask = _describe_choice(position, head, buffer)
+    remembered = "."
+    if len(buffer.states):
+        remembered = (
+            ", or what it remembers is not what it remembered then: unroll must answer from the "
+            "stored states as act did, and begin anew where an episode does."
+        )
     then, now = batch.log_probs[row, head].item(), log_probs[row, head].item()
     raise RatioDriftError(
         f"row {position} of the rollout (step {step}, environment {env}), head {name}: action "
@@ -192,7 +216,7 @@ def check_ratio(log_probs: Tensor, batch: Minibatch, buffer: RolloutBuffer) -> f
         f"with {now:.6g} before any gradient step; {mask}. The ratio must be 1 within "
         f"{RATIO_TOLERANCE:g}. Either the mask or the observation is another one than at "
         "sampling (an array changed in place), or the policy is not the same function twice "
-        "(dropout, batch statistics, a normaliser that moves)."
+        "(dropout, batch statistics, a normaliser that moves)" + remembered
     )
 
 

@@ -31,8 +31,9 @@ from maskrl.masks.tree import ActionTree
 from maskrl.objectives.advantages import successor_values
 from maskrl.policies.action_heads import ActionDistribution
 from maskrl.policies.predict import env_actions, obs_to_tensors
-from maskrl.policies.protocol import distribution_and_value, require_answer
+from maskrl.policies.protocol import distribution_and_value, has_memory, require_answer
 from maskrl.trainers.episodes import EpisodeRecord
+from maskrl.trainers.rollout_memory import RolloutMemory
 
 ROWS_AT_ONCE = 512
 """Rows whose values are computed in one pass: enough to fill it, and still in the cache."""
@@ -44,7 +45,7 @@ class RolloutCollector:
     Args:
         env: Resets in SAME_STEP mode.
         buffer: Filled by `collect`.
-        policy: As `maskrl.policies.Policy`.
+        policy: As `maskrl.policies.Policy` or `maskrl.policies.RecurrentPolicy`.
         generator: Of the sampled actions, on the policy's device.
         device: Of the policy.
         empty: What a row that allows nothing means.
@@ -53,6 +54,7 @@ class RolloutCollector:
 
     Attributes:
         illegal_actions: Actions executed though the mask disallowed them.
+        memory: What a policy with memory remembers; None of others.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class RolloutCollector:
         # As the environments give them: their sums are logged in full precision.
         self._rewards = np.zeros(buffer.rewards.shape, np.float64)
         self._on_cpu = device.type == "cpu"
+        self.memory = RolloutMemory(policy, buffer, device) if has_memory(policy) else None
         self._look_at_memory()
 
     def _look_at_memory(self) -> None:
@@ -128,6 +131,7 @@ class RolloutCollector:
         self.begin()
         buffer, rewards, step = self.buffer, self._rewards, self.env.step
         buffer.carry_over()
+        memory = self.memory
         value_reads: tuple[str, ...] | None = getattr(self.policy, "value_reads", None)
         is_tree = isinstance(buffer.heads, ActionTree) and len(buffer.action_masks) > 0
         action_space = self.env.single_action_space
@@ -135,6 +139,7 @@ class RolloutCollector:
         done = self._counted = 0
         finals: list[dict[str, np.ndarray]] = []
         final_index: list[np.ndarray] = []
+        final_states: list[Tensor] = []
         with torch.inference_mode():
             try:
                 for t in range(buffer.steps):
@@ -157,18 +162,22 @@ class RolloutCollector:
                     )
                     obs = buffer.write_observation(t + 1, given)
                     buffer.truncated[t] = truncated
+                    if memory is not None:
+                        memory.go_on(t)
                     done = t + 1
                     if np.count_nonzero(truncated):
                         cut = np.flatnonzero(buffer.truncated[t] & ~buffer.terminated[t])
                         if cut.size:
                             finals.append(final_observations(infos, cut))
                             final_index.append(t * buffer.num_envs + cut)
+                            if memory is not None:
+                                final_states.append(memory.state[cut])
             finally:
                 # Whatever ends a rollout early, what happened until then has happened.
                 self._catch_up(done)
                 if done < buffer.steps:
                     buffer.end_early(done)
-            successors = self._successors(obs, finals, final_index, value_reads)
+            successors = self._successors(obs, finals, final_index, final_states, value_reads)
         buffer.rewards[...] = rewards
         self._refuse_strange_rewards()
         if buffer.heads is None:
@@ -219,6 +228,8 @@ class RolloutCollector:
         arrays |= {f"observation.{key}": array for key, array in self.buffer.masks.items()}
         arrays["running_return"] = self._record.running_return
         arrays["running_length"] = self._record.running_length
+        if self.memory is not None:
+            arrays |= self.memory.get_state()
         return arrays, {
             **self._counters(),
             "started": self.started,
@@ -242,6 +253,8 @@ class RolloutCollector:
                     f"{target.shape}: it was made with other settings"
                 )
             target[...] = saved
+        if self.memory is not None:
+            self.memory.set_state(arrays)
         self._record.running_return[...] = arrays["running_return"]
         self._record.running_length[...] = arrays["running_length"]
         self.started = bool(state["started"])
@@ -265,7 +278,9 @@ class RolloutCollector:
     def _decide(self, t: int, obs: dict[str, Tensor], *, with_value: bool) -> ActionDistribution:
         """The distribution at step `t`; its values are written too, or left for later."""
         seen = self._on_device(obs)
-        if with_value:
+        if self.memory is not None:
+            distribution, value = self.memory.act(t, seen)
+        elif with_value:
             distribution, value = distribution_and_value(self.policy, seen)
         else:
             distribution = self.policy.distribution(seen)  # type: ignore[operator]
@@ -372,6 +387,7 @@ class RolloutCollector:
         last: dict[str, Tensor],
         finals: list[dict[str, np.ndarray]],
         final_index: list[np.ndarray],
+        final_states: list[Tensor],
         value_reads: tuple[str, ...] | None,
     ) -> Tensor:
         """Values `[T, B]` of what followed; before that, what the policy answered is stored."""
@@ -385,14 +401,18 @@ class RolloutCollector:
         if not self._on_cpu:
             torch.from_numpy(buffer.values).copy_(self._values)
             torch.from_numpy(buffer.log_probs).view(self._log_probs.shape).copy_(self._log_probs)
+        seen, memory = self._on_device(last), self.memory
+        ask = self.policy.value if memory is None else memory.last_values
         return successor_values(
             torch.from_numpy(buffer.values),
-            self.policy.value(self._on_device(last)).cpu(),  # type: ignore[operator]
+            ask(seen).cpu(),  # type: ignore[operator]
             final_index=torch.from_numpy(np.concatenate(final_index)) if finals else None,
-            final_values=self._final_values(finals),
+            final_values=self._final_values(finals, final_states),
         )
 
-    def _final_values(self, finals: list[dict[str, np.ndarray]]) -> Tensor | None:
+    def _final_values(
+        self, finals: list[dict[str, np.ndarray]], states: list[Tensor]
+    ) -> Tensor | None:
         if not finals:
             return None
         joined = {
@@ -402,6 +422,11 @@ class RolloutCollector:
         parts = []
         for start in range(0, rows, ROWS_AT_ONCE):
             part = {key: array[start : start + ROWS_AT_ONCE] for key, array in joined.items()}
-            values = self.policy.value(obs_to_tensors(part, self.device))  # type: ignore[operator]
+            seen = obs_to_tensors(part, self.device)
+            if self.memory is None:
+                values = self.policy.value(seen)  # type: ignore[operator]
+            else:
+                remembered = torch.cat(states)[start : start + ROWS_AT_ONCE]
+                values = self.memory.final_values(seen, remembered)
             parts.append(values.cpu())
         return torch.cat(parts)

@@ -17,14 +17,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maskrl.buffers.sequences import SequenceBatch
 from maskrl.distributions import ConditionalCategorical
 from maskrl.objectives.ppo_loss import Acted, LossSettings, ppo_loss
+from maskrl.policies.action_heads import ActionDistribution
 from maskrl.policies.actor_critic import trusted
-from maskrl.policies.protocol import distribution_and_value, require_answer
+from maskrl.policies.protocol import distribution_and_value, has_memory, require_answer
 from maskrl.trainers.learning_network import network_of
 from maskrl.trainers.ppo_update import ENTROPY_SAMPLES
 
@@ -84,6 +88,7 @@ def choose_threads(
     num_envs: int = 1,
     acts_per_step: float = 0.0,
     event_shape: tuple[int, ...] = (),
+    sequence_length: int = 1,
 ) -> ThreadChoice:
     """Number of threads with which training on such minibatches is fastest.
 
@@ -94,6 +99,7 @@ def choose_threads(
         num_envs: Rows of an acting step, at most those of the minibatch.
         acts_per_step: Acting steps per gradient step: their time counts too.
         event_shape: Of one action: () or (K,).
+        sequence_length: Of the sequences that a policy with memory learns from.
 
     Returns:
         1, or `thread_limit()` where that is at least `WORTH` times as fast in every round.
@@ -112,13 +118,13 @@ def choose_threads(
     trial = copy.deepcopy(policy)
     few = {key: tensor[:num_envs] for key, tensor in obs.items()}
     with torch.random.fork_rng(devices=[]), trusted(trial):
-        distribution, value = distribution_and_value(trial, obs)
+        distribution, value = _ask(trial, obs)
         require_answer(trial, distribution, value, obs, event_shape)
-        learn = _gradient_step(trial, obs, distribution.sample())
+        learn = _gradient_step(trial, obs, distribution.sample(), sequence_length)
 
         def act() -> None:
             with torch.inference_mode():
-                distribution_and_value(trial, few)[0].sample()
+                _ask(trial, few)[0].sample()
 
         rounds = [
             tuple(_time(learn, n) + acts_per_step * _time(act, n) for n in (1, limit))
@@ -132,19 +138,43 @@ def choose_threads(
     return ThreadChoice(chosen, reason)
 
 
+def _ask(policy: Any, obs: dict[str, Tensor]) -> tuple[ActionDistribution, Tensor]:
+    """Distribution and values; with memory of first observations."""
+    if not has_memory(policy):
+        return distribution_and_value(policy, obs)
+    rows, some = len(next(iter(obs.values()))), next(iter(obs.values()))
+    start = torch.ones(rows, dtype=torch.bool, device=some.device)
+    distribution, value, _ = policy.act(obs, policy.initial_state(rows), start)
+    return distribution, value
+
+
+def _sequences(policy: Any, rows: int, length: int) -> SequenceBatch | None:
+    """Sequences of so many rows in all, none of which holds the beginning of an episode."""
+    if not has_memory(policy):
+        return None
+    count = max(1, rows // length)
+    state = policy.initial_state(count).detach()
+    starts = np.zeros((rows // count, count), np.bool_)
+    return SequenceBatch(torch.arange(starts.size), state, starts, None)
+
+
 def _gradient_step(
-    policy: nn.Module, obs: dict[str, Tensor], actions: Tensor
+    policy: nn.Module, obs: dict[str, Tensor], actions: Tensor, sequence_length: int
 ) -> Callable[[], None]:
     """What an update does with a minibatch, except for reading it and moving parameters."""
     network = network_of(policy)
+    sequences = _sequences(policy, len(actions), sequence_length)
+    if sequences is not None:
+        rows = len(sequences.index)
+        obs, actions = {key: x[:rows] for key, x in obs.items()}, actions[:rows]
     with torch.no_grad():
-        scored = distribution_and_value(policy, obs)[0].log_prob(actions, reduce="none")
+        scored = _ask(policy, obs)[0].log_prob(actions, reduce="none")
     numbers = torch.linspace(-1.0, 1.0, len(actions), device=actions.device)
     acted = Acted(actions, scored.reshape(len(actions), -1), numbers, numbers, numbers, None)
     settings = LossSettings(clip=0.2, entropy_coef=0.01, value_coef=0.5)
 
     def learn() -> None:
-        distribution, values = network.forward(obs)
+        distribution, values = network.forward(obs, sequences)
         estimate = None
         if isinstance(distribution, ConditionalCategorical) and not distribution.is_enumerable:
             estimate = distribution.entropy_estimate(ENTROPY_SAMPLES)
