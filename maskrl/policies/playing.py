@@ -78,7 +78,8 @@ class Player:
             rows: bool `[B]`; the others go on.
         """
         if self.remembers:
-            self._starts |= torch.from_numpy(np.asarray(rows, np.bool_)).to(self._device)
+            begun = torch.from_numpy(np.asarray(rows, np.bool_)).to(self._device)
+            self._starts = self._starts | begun
 
     def distribution(self, obs: dict[str, Tensor]) -> ActionDistribution:
         """The distribution over the next actions of all episodes, which are then a step on.
