@@ -208,7 +208,7 @@ class ReplayBuffer:
         self._head = following
         self._filled = min(self._filled + 1, self.rows - 1)
         if self._tree is not None:
-            self._tree.write(self._leaves_of(here), np.float64(self._largest))
+            self._tree.write(self._leaves_of(here), self._largest)
 
     def sample(
         self, rows: int, generator: np.random.Generator, *, beta: float = 1.0
@@ -234,8 +234,8 @@ class ReplayBuffer:
             index = self._tree.find((np.arange(rows) + generator.random(rows)) / rows)
             step, env = np.divmod(index, self.num_envs)
             chances = self._tree[index] / self._tree.total
-            weights = (len(self) * chances) ** -beta
-            weights = (weights / weights.max()).astype(np.float32)
+            exact = (len(self) * chances) ** -beta
+            weights = (exact / exact.max()).astype(np.float32)
         return self._gather(step, env, weights)
 
     def update_priorities(self, index: Tensor, errors: Tensor, *, epsilon: float = 1e-6) -> None:
@@ -332,7 +332,7 @@ class ReplayBuffer:
         """Let go of what a row held that is about to be written over."""
         self._finals.forget(row)
         if self._tree is not None:
-            self._tree.write(self._leaves_of(row), np.float64(0.0))
+            self._tree.write(self._leaves_of(row), 0.0)
 
     def _leaves_of(self, row: int) -> np.ndarray:
         return row * self.num_envs + np.arange(self.num_envs)

@@ -59,7 +59,7 @@ class SumTree:
         numbers: npt.NDArray[np.float64] = self._tree[self._leaves + index]
         return numbers
 
-    def write(self, index: npt.NDArray[np.int64], numbers: npt.NDArray[np.float64]) -> None:
+    def write(self, index: npt.NDArray[np.int64], numbers: npt.NDArray[np.float64] | float) -> None:
         """Set the numbers, none of them negative, at positions below `size`."""
         index = np.ascontiguousarray(index, np.int64)
         values = np.ascontiguousarray(np.broadcast_to(numbers, index.shape), np.float64)
