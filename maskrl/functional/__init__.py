@@ -7,6 +7,7 @@ never changes its arguments.
 from __future__ import annotations
 
 from maskrl.functional.attention import masked_attention, masked_attention_with_maps
+from maskrl.functional.dueling import dueling_values
 from maskrl.functional.reduce import masked_max, masked_mean, masked_sum, masked_var
 from maskrl.functional.select import masked_argmax, masked_sample
 from maskrl.functional.softmax import (
@@ -17,6 +18,7 @@ from maskrl.functional.softmax import (
 )
 
 __all__ = [
+    "dueling_values",
     "masked_argmax",
     "masked_attention",
     "masked_attention_with_maps",

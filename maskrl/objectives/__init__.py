@@ -30,7 +30,6 @@ from maskrl.objectives.policy_gradient import (
 )
 from maskrl.objectives.ppo_loss import Acted, LossSettings, PPOLoss, ppo_loss
 from maskrl.objectives.q_learning import (
-    dueling_values,
     expected_next_values,
     greedy_next_actions,
     max_next_values,
@@ -51,7 +50,6 @@ __all__ = [
     "clipped_policy_loss",
     "count_disallowed",
     "distribution_means",
-    "dueling_values",
     "expected_next_values",
     "explained_variance",
     "generalized_advantages",

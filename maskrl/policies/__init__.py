@@ -13,6 +13,7 @@ _HOME = {
     "ActorCritic": "actor_critic",
     "EpisodeRecord": "episode",
     "Policy": "protocol",
+    "QPolicy": "q_policy",
     "RecurrentPolicy": "protocol",
     "load_policy": "load",
     "obs_to_tensors": "predict",

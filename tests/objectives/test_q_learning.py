@@ -11,7 +11,6 @@ import maskrl
 from maskrl import MaskedCategorical, as_mask
 from maskrl.errors import MaskDtypeError, MaskShapeError, NoAllowedActionError, NonFiniteLogitsError
 from maskrl.objectives.q_learning import (
-    dueling_values,
     expected_next_values,
     greedy_next_actions,
     max_next_values,
@@ -125,29 +124,6 @@ def test_n_steps_equal_a_loop(steps):
                     break
             assert counts[t, b] == k
             assert sums[t, b].item() == pytest.approx(total)
-
-
-def test_dueling_centres_on_what_is_allowed():
-    value, advantages = torch.tensor([[1.0]]), torch.tensor([[100.0, 2.0, 4.0]])
-    mask = as_mask([[0, 1, 1]])
-    assert dueling_values(value, advantages, mask)[0, 1:].tolist() == [0.0, 2.0]  # mean is 3
-    advantages[0, 0] = NAN
-    assert dueling_values(value, advantages, mask)[0, 1:].tolist() == [0.0, 2.0]
-    everything = dueling_values(value, torch.tensor([[1.0, 2.0, 3.0]]), None)
-    assert everything.tolist() == [[0.0, 1.0, 2.0]]
-
-
-def test_dueling_with_atoms_and_its_gradient():
-    torch.manual_seed(0)
-    value = torch.randn(4, 1, 3, dtype=torch.float64, requires_grad=True)
-    advantages = torch.randn(4, 5, 3, dtype=torch.float64, requires_grad=True)
-    mask = as_mask([[1, 0, 1, 1, 0]] * 4)
-    q = dueling_values(value, advantages, mask, atoms=True)
-    allowed = advantages[:, [0, 2, 3]]
-    expected = value + allowed - allowed.mean(1, keepdim=True)
-    torch.testing.assert_close(q[:, [0, 2, 3]], expected)
-    q[:, [0, 2, 3]].square().sum().backward()
-    assert advantages.grad[:, [1, 4]].abs().max() == 0
 
 
 def test_a_maze_whose_forbidden_door_looks_best():
