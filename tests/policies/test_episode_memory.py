@@ -11,9 +11,12 @@ from torch import nn
 
 from maskrl.attention import EntityEncoder
 from maskrl.distributions import MaskedCategorical
-from maskrl.envs.contract import mask_space
+from maskrl.envs.contract import action_tree_of, mask_space
 from maskrl.envs.registry import EnvEntry, _entries, make, register
+from maskrl.networks.encoders import NetworkConfig
+from maskrl.policies.actor_critic import ActorCritic
 from maskrl.policies.episode import record_episode
+from maskrl.policies.predict import obs_to_tensors
 
 
 class Echo(gymnasium.Env):
@@ -107,3 +110,62 @@ def test_attention_is_the_actor_s_though_the_value_sees_more():
             np.testing.assert_allclose(step.attention[-1].sum(-1), 1.0, rtol=1e-5)
             hidden += int((unseen & step.entity_mask).sum())
     assert hidden > 0
+
+
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("memory", ["gru", "lstm"])
+def test_our_own_recurrent_policy_is_shown_as_it_plays(memory, twice):
+    """Logits before the mask, probabilities, values and attention are those of `act`."""
+    world = "panda?panda_view_radius=2"
+    torch.manual_seed(0)
+    env = make(world)
+    config = NetworkConfig(
+        hidden=(8,),
+        entity_dim=8,
+        entity_heads=2,
+        memory=memory,
+        memory_size=8,
+        shared=twice,
+        critic_sees="everything",
+    )
+    policy = ActorCritic(env.observation_space, env.action_space, config).eval()
+    record = record_episode(policy, world, seed=3, max_steps=6)
+    assert len(record.steps) > 2
+    state, start = policy.initial_state(1), torch.tensor([True])
+    for step in record.steps:
+        obs = obs_to_tensors({key: value[None] for key, value in step.observation.items()})
+        with torch.no_grad():
+            logits, value, following = policy.recall(obs, state, start)
+            distribution, _, _ = policy.act(obs, state, start)
+        np.testing.assert_array_equal(step.logits, logits[0])
+        np.testing.assert_array_equal(step.probs, distribution.probs[0])
+        assert step.value == float(value)
+        assert step.action == int(distribution.mode)
+        assert np.isfinite(step.logits).all()  # also of what the mask disallows
+        assert len(step.attention) == 2
+        unseen = step.entity_mask & ~step.visibility[0]
+        unseen[0] = False
+        assert (step.attention[0][:, 0, unseen] == 0).all()
+        state, start = following, torch.tensor([False])
+    assert any(not step.action_mask.all() for step in record.steps)
+    # what is remembered counts: begun afresh, the last step has another value
+    _, afresh, _ = policy.recall(obs, policy.initial_state(1))
+    assert record.steps[-1].value != float(afresh.detach())
+
+
+def test_several_heads_are_shown_too():
+    world = "outpost"
+    torch.manual_seed(0)
+    env = make(world)
+    policy = ActorCritic(
+        env.observation_space,
+        env.action_space,
+        NetworkConfig(hidden=(8,), memory="gru", memory_size=8),
+        action_tree=action_tree_of(env),
+    )
+    record = record_episode(policy, world, seed=1, max_steps=5, deterministic=False)
+    assert record.illegal_actions == 0
+    for step in record.steps:
+        assert step.logits.shape == step.probs.shape == step.action_mask.shape
+        assert np.isfinite(step.logits).all()
+        assert (step.probs[~step.action_mask] == 0).all()
