@@ -15,12 +15,17 @@ from maskrl.attention.record import AttentionMaps, record_attention
 from maskrl.attention.relative_position import RelativePositionBias
 from maskrl.attention.visibility import (
     Leak,
+    causal,
     depth_safe,
     explain_leak,
+    field_of_view,
     from_padding,
     hidden,
+    line_of_sight,
     observer_view,
+    radius,
     self_visible,
+    team,
 )
 
 __all__ = [
@@ -32,13 +37,18 @@ __all__ = [
     "Leak",
     "LeakWarning",
     "RelativePositionBias",
+    "causal",
     "depth_safe",
     "explain_leak",
+    "field_of_view",
     "from_padded",
     "from_padding",
     "hidden",
+    "line_of_sight",
     "observer_view",
+    "radius",
     "record_attention",
     "self_visible",
+    "team",
     "to_padded",
 ]

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from maskrl.attention.index import check_index
-from maskrl.attention.visibility.checks import entity_tensor, square_tensor
-from maskrl.errors import ConfigError, MaskError, MaskShapeError
+from maskrl.attention.visibility.checks import square_tensor, with_padding
+from maskrl.errors import ConfigError, MaskShapeError
 
 Pooling = Literal["mean", "max", "attention", "self"]
 LEVELS = {None: 0, "self": 0, "mean": 1, "max": 1, "attention": 1}
@@ -92,6 +92,7 @@ def leaks(
     Raises:
         MaskDtypeError: A mask is not boolean.
         MaskShapeError: A mask does not fit.
+        MaskError: The masks are on different devices.
         ConfigError: `depth` is no positive whole number, or `pool` is unknown.
 
     Empty rows:
@@ -216,29 +217,7 @@ def _shortest_paths(
 
 def _graph(operation: str, visibility: object, entity_mask: object) -> Tensor:
     """Who sees whom, itself included; padding sees nobody, not even itself."""
-    sees = square_tensor(operation, visibility)
-    entities = sees.shape[-1]
-    sees = sees | torch.eye(entities, dtype=torch.bool, device=sees.device)
-    if entity_mask is None:
-        return sees
-    present = entity_tensor(operation, "entity_mask", entity_mask)
-    if present.shape[-1] != entities:
-        raise MaskShapeError(
-            f"{operation}: entity_mask has shape {tuple(present.shape)}, visibility "
-            f"{tuple(sees.shape)}; expected the same number of entities."
-        )
-    if present.device != sees.device:
-        raise MaskError(
-            f"{operation}: entity_mask is on {present.device}, visibility on {sees.device}; "
-            "move one of them."
-        )
-    try:
-        return sees & present.unsqueeze(-1) & present.unsqueeze(-2)
-    except RuntimeError:
-        raise MaskShapeError(
-            f"{operation}: entity_mask has shape {tuple(present.shape)}, visibility "
-            f"{tuple(sees.shape)}; expected leading dimensions that broadcast."
-        ) from None
+    return with_padding(operation, square_tensor(operation, visibility), entity_mask)
 
 
 def _steps(operation: str, depth: object, pool: object) -> int:

@@ -174,7 +174,9 @@ def test_messages_name_what_is_wrong(ask):
 
 def test_messages_of_the_one_that_explains_and_of_batches():
     batch = CHAIN.expand(5, 4, 4)
-    with pytest.raises(MaskShapeError, match=r"leaks: entity_mask has shape \(2, 4\).*broadcast"):
+    with pytest.raises(
+        MaskShapeError, match=r"leaks: entity_mask has shape \(2, 4\).*that broadcast"
+    ):
         leaks(batch, 2, entity_mask=torch.ones(2, 4, dtype=torch.bool))
     with pytest.raises(MaskShapeError, match=r"expected one graph \[E, E\]. Index the one"):
         explain_leak(batch, 2)
