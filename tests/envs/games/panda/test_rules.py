@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskrl.envs.games.panda.cast import make_cast
-from maskrl.envs.games.panda.grid import grid_tables, world_grid
+from maskrl.envs.games.panda.grid import grid_tables
 from maskrl.envs.games.panda.rules import (
     NO_TARGET,
     OUTSIDE,
