@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from maskrl.envs.games.panda.cast import make_cast
 from maskrl.envs.games.panda.grid import grid_tables
 from maskrl.envs.games.panda.layouts import (
     FIRST_SEED,
@@ -15,6 +16,7 @@ from maskrl.envs.games.panda.layouts import (
 )
 from maskrl.envs.games.panda.rules import distance
 from maskrl.envs.games.panda.settings import (
+    DOWN,
     S_BANANAS,
     S_DRAGON,
     S_PANDA,
@@ -116,3 +118,58 @@ def test_a_flood_reaches_what_a_search_reaches(size: int) -> None:
             np.testing.assert_array_equal(reached, cell_bits(wanted))
             parts += int(wanted.sum() < (~tree_at).sum())
     assert parts > 20  # most of these grids fall into several parts
+
+
+def test_counts_vary_between_their_bounds_and_nobody_starts_near() -> None:
+    settings = PandaSettings(
+        width=10,
+        height=8,
+        min_scorpions=0,
+        max_scorpions=2,
+        min_dragons=1,
+        max_dragons=3,
+        max_bananas=5,
+        max_trees=20,
+        panda_field_of_view=120,
+    )
+    cast, counts = make_cast(settings), set()
+    for seed in split_seeds("test", 200):
+        state, tree_at, _ = layout(settings, int(seed))
+        cells = state[cast.cells]
+        scorpions, dragons = cells[:2] >= 0, cells[2:] >= 0
+        for there in (scorpions, dragons):  # the first so many of a kind are there
+            assert (np.diff(there.astype(int)) <= 0).all()
+        counts.add((int(scorpions.sum()), int(dragons.sum())))
+        present = cells[cells >= 0].tolist()
+        lying = [int(cell) for cell in state[S_BANANAS : S_BANANAS + 5] if cell >= 0]
+        everything = [state[S_PANDA], state[S_WATERMELON], *present, *lying]
+        assert len({int(cell) for cell in everything}) == len(everything)
+        assert not tree_at[everything].any()
+        for cell in (state[S_WATERMELON], *present):
+            assert distance(int(state[S_PANDA]), int(cell), 10) >= 3
+        assert (state[cast.facings] == DOWN).all() and not state[cast.stuns].any()
+    assert counts == {(s, d) for s in (0, 1, 2) for d in (1, 2, 3)}
+
+
+def test_half_a_large_grid_may_be_trees() -> None:
+    settings = PandaSettings(width=32, height=32, min_trees=500, max_trees=512, max_bananas=16)
+    state, tree_at, trees = layout(settings, 1)
+    assert 500 <= tree_at.sum() <= 512
+    np.testing.assert_array_equal(trees, cell_bits(tree_at))
+    start, goal = int(state[S_PANDA]), int(state[S_WATERMELON])
+    assert goal in _reached(start, tree_at, 32)
+
+
+def test_creatures_for_which_there_is_no_room_are_refused() -> None:
+    crowded = PandaSettings(
+        width=5,
+        height=5,
+        min_trees=12,
+        max_trees=12,
+        min_scorpions=8,
+        max_scorpions=8,
+        min_dragons=8,
+        max_dragons=8,
+    )
+    with pytest.raises(ConfigError, match="16 creatures on 5 x 5 cells"):
+        layout(crowded, 0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskrl.envs.games.panda.cast import make_cast
-from maskrl.envs.games.panda.grid import grid_tables
+from maskrl.envs.games.panda.cast import make_cast, state_columns
+from maskrl.envs.games.panda.grid import grid_tables, world_grid
 from maskrl.envs.games.panda.rules import (
     NO_TARGET,
     OUTSIDE,
@@ -15,6 +15,8 @@ from maskrl.envs.games.panda.rules import (
     dragon_moves,
     dragon_step,
     greedy_steps,
+    in_view,
+    looks_at,
     move_number,
     neighbour,
     scorpion_moves,
@@ -27,6 +29,7 @@ from maskrl.envs.games.panda.settings import (
     DOWN,
     DRAGON,
     LEFT,
+    PANDA,
     RIGHT,
     S_DRAGON,
     S_DRAGON_STUNNED,
@@ -171,3 +174,90 @@ def test_steps_are_drawn_with_the_chances_that_the_planner_is_told(cells: tuple)
                 shares = {int(c): drawn.count(c) / 256 for c in drawn}
                 told = _moves(moves, creature, DOWN, panda, 24, *rest)
                 assert shares == {cell: chance for cell, chance in told.items() if chance}
+
+
+def _world(**settings: int) -> tuple:
+    """A 5 x 5 world of several creatures, the panda in its middle, nobody else placed yet."""
+    made = PandaSettings(width=5, height=5, **settings)
+    state = np.full(state_columns(made), -1, np.int32)
+    cast = make_cast(made)
+    state[S_PANDA] = 12
+    state[cast.stuns] = 0
+    if cast.faces:
+        state[cast.facings] = DOWN
+    return state, cast, world_grid(made)
+
+
+def test_of_several_a_throw_hits_the_nearest_and_ties_are_ordered() -> None:
+    _, bits = _trees()
+    state, cast, grid = _world(max_scorpions=3, max_dragons=2)
+    # Numbers in the cast: scorpions 0 to 2, dragons 3 and 4.
+    state[cast.cells] = [13, 11, 10, 14, 2]
+    assert throw_target(state, bits, cast, grid) == 0  # two scorpions beside it: the first
+    state[cast.stuns[0]] = 1
+    assert throw_target(state, bits, cast, grid) == 1
+    state[cast.stuns[1]] = 1
+    # Scorpion 2 and both dragons are two steps away: dragons first, the lower number first.
+    assert throw_target(state, bits, cast, grid) == 3
+    state[cast.cells[3]] = -1
+    assert throw_target(state, bits, cast, grid) == 4
+    state[cast.cells[4]] = -1
+    assert throw_target(state, bits, cast, grid) == 2
+    state[cast.cells[2]] = -1
+    assert throw_target(state, bits, cast, grid) == NO_TARGET
+
+
+def test_the_panda_throws_only_at_what_is_in_its_view() -> None:
+    _, bits = _trees()
+    state, cast, grid = _world(panda_view_radius=1)
+    state[cast.cells] = [14, -1]
+    assert throw_target(state, bits, cast, grid) == NO_TARGET
+    state[cast.cells] = [13, -1]
+    assert throw_target(state, bits, cast, grid) == 0
+    state, cast, grid = _world(panda_field_of_view=90)
+    state[cast.cells] = [7, 22]  # the scorpion above is nearer, and behind the panda
+    assert throw_target(state, bits, cast, grid) == 1
+    state[cast.facings[0]] = UP
+    assert throw_target(state, bits, cast, grid) == 0
+    state[cast.facings[0]] = LEFT
+    assert throw_target(state, bits, cast, grid) == NO_TARGET
+
+
+def test_a_dragon_chases_only_what_is_in_its_view() -> None:
+    tree_at, bits = _trees()
+    grid = world_grid(PandaSettings(width=5, height=5, dragon_view_radius=3))
+    assert _moves(dragon_moves, 10, DOWN, 14, 24, tree_at, bits, grid) == {10: 1.0}  # 4 steps
+    assert _moves(dragon_moves, 10, DOWN, 13, 24, tree_at, bits, grid) == {10: 0.5, 11: 0.5}
+    grid = world_grid(PandaSettings(width=5, height=5, dragon_field_of_view=90))
+    assert _moves(dragon_moves, 10, DOWN, 14, 24, tree_at, bits, grid) == {10: 1.0}
+    assert _moves(dragon_moves, 10, RIGHT, 14, 24, tree_at, bits, grid) == {10: 0.5, 11: 0.5}
+    assert dragon_step(0.9, 10, RIGHT, 14, 24, tree_at, bits, grid) == 11
+    assert dragon_step(0.9, 10, LEFT, 14, 24, tree_at, bits, grid) == 10
+
+
+def test_a_scorpion_creeps_only_towards_what_is_in_its_view_and_wanders_else() -> None:
+    tree_at, _ = _trees(11)
+    for limits, facing in (
+        ({"scorpion_view_radius": 1}, RIGHT),
+        ({"scorpion_field_of_view": 90}, UP),
+    ):
+        grid = world_grid(PandaSettings(width=5, height=5, **limits))
+        # Unaware of the panda two steps to its right it wanders: up or down, the rest is blocked.
+        assert _moves(scorpion_moves, 10, facing, 12, 24, tree_at, grid) == {
+            10: 0.75,
+            5: 0.125,
+            15: 0.125,
+        }
+    grid = world_grid(PandaSettings(width=5, height=5, scorpion_field_of_view=90))
+    assert _moves(scorpion_moves, 5, RIGHT, 7, 24, tree_at, grid) == {5: 0.5, 6: 0.5}
+    assert scorpion_step(0.5, 5, RIGHT, 7, 24, tree_at, grid) == 6
+
+
+def test_view_is_sight_and_limits() -> None:
+    _, bits = _trees(11)
+    grid = world_grid(PandaSettings(width=5, height=5, panda_view_radius=2))
+    assert in_view(PANDA, DOWN, 12, 22, bits, grid)
+    assert not in_view(PANDA, DOWN, 12, 10, bits, grid)  # a tree
+    assert not in_view(PANDA, DOWN, 12, 24, bits, grid)  # too far
+    assert looks_at(PANDA, DOWN, 12, 10, grid) and not looks_at(PANDA, DOWN, 12, 24, grid)
+    assert in_view(DRAGON, DOWN, 12, 24, bits, grid)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskrl.envs.games.panda.cast import make_cast
-from maskrl.envs.games.panda.grid import grid_tables
+from maskrl.envs.games.panda.cast import make_cast, state_columns
+from maskrl.envs.games.panda.grid import grid_tables, world_grid
 from maskrl.envs.games.panda.settings import (
     DOWN,
     LEFT,
@@ -20,6 +20,7 @@ from maskrl.envs.games.panda.settings import (
     S_SCORPION_STUNNED,
     S_STEP,
     S_WATERMELON,
+    UP,
     USE_ITEM,
     WAIT,
     PandaSettings,
@@ -123,3 +124,65 @@ def test_moves_go_where_they_say(action: int) -> None:
     state = _world()
     _advance(state, action)
     assert state[S_PANDA] == [7, 17, 11, 13][action]
+
+
+def _crowd(**settings: int) -> tuple:
+    """Two scorpions and two dragons in the corners of a 5 x 5 world, the panda in its middle."""
+    made = PandaSettings(
+        width=5, height=5, max_scorpions=2, max_dragons=2, max_trees=0, min_trees=0, **settings
+    )
+    state, cast = np.zeros(state_columns(made), np.int32), make_cast(made)
+    state[[S_PANDA, S_WATERMELON]] = [12, 2]
+    state[cast.cells] = [0, 4, 20, 24]
+    state[S_BANANAS : S_BANANAS + 2] = -1
+    if cast.faces:
+        state[cast.facings] = DOWN
+    return state, cast, world_grid(made)
+
+
+def _step(state, cast, grid, action, uniforms) -> int:
+    bits = cell_bits(FREE)
+    return int(advance(state, action, FREE, bits, np.array(uniforms), 2, 40, cast, grid))
+
+
+def test_each_creature_moves_by_its_own_number_dragons_first() -> None:
+    state, cast, grid = _crowd()
+    # In turn: dragons 0 and 1, scorpions 0 and 1. Dragons see the panda: one stays, one comes.
+    assert _step(state, cast, grid, WAIT, [0.0, 0.9, 0.0, 0.9]) == GOES_ON
+    # Scorpion 1 wanders right at 0.9, out of the grid, and so stays; at 0.8 it goes left.
+    assert state[cast.cells].tolist() == [0, 4, 20, 23]
+    assert _step(state, cast, grid, WAIT, [0.0, 0.0, 0.0, 0.8]) == GOES_ON
+    assert state[cast.cells].tolist() == [0, 3, 20, 23]
+
+
+@pytest.mark.parametrize("who", [0, 1, 2, 3])
+def test_any_awake_creature_catches_and_a_stunned_one_does_not(who: int) -> None:
+    for stunned, outcome in ((0, CAUGHT), (1, GOES_ON)):
+        state, cast, grid = _crowd()
+        state[cast.cells[who]] = 13
+        state[cast.stuns[who]] = stunned
+        assert _step(state, cast, grid, RIGHT, [0.26] * 4) == outcome
+
+
+def test_a_throw_stuns_one_of_several_and_each_wakes_by_its_own_number() -> None:
+    state, cast, grid = _crowd()
+    state[cast.cells] = [14, 4, 22, 24]
+    state[S_CARRYING] = 1
+    _step(state, cast, grid, USE_ITEM, [0.9, 0.0, 0.0, 0.0])
+    assert state[cast.stuns].tolist() == [0, 0, 1, 0]  # a tie: the dragon
+    state[cast.stuns] = 1
+    _step(state, cast, grid, WAIT, [0.2, 0.3, 0.3, 0.2])
+    assert state[cast.stuns].tolist() == [1, 0, 0, 1]  # dragon 0 and scorpion 1 woke
+
+
+def test_who_moves_turns_and_who_stays_does_not() -> None:
+    state, cast, grid = _crowd(dragon_field_of_view=180)
+    assert _step(state, cast, grid, LEFT, [0.9, 0.9, 0.6, 0.0]) == GOES_ON
+    # Panda left; dragon 0 at (0, 4) faces down and sees nothing above; scorpion 0 tries up and
+    # stays in its corner.
+    assert state[cast.facings].tolist() == [LEFT, DOWN, DOWN, DOWN, DOWN]
+    state[cast.facings[3]] = UP
+    _step(state, cast, grid, WAIT, [0.9, 0.0, 0.7, 0.0])
+    # Now dragon 0 looks up and sees the panda at (1, 2): it comes along the longer axis.
+    assert state[cast.cells[2]] == 15 and state[cast.facings[3]] == UP
+    assert state[cast.cells[0]] == 5 and state[cast.facings[1]] == DOWN
