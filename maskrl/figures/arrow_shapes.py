@@ -71,7 +71,7 @@ def arrow_outline(start: Points, end: Points, weight: float, unit: float) -> Poi
     aside = np.array([along[1], -along[0]])
     margin = min(0.36 * unit, 0.24 * length)
     head = min(unit * (0.16 + 0.16 * weight), 0.5 * (length - 2 * margin))
-    shaft = unit * (0.025 + 0.23 * weight)
+    shaft = unit * (0.03 + 0.28 * weight)
     barb = shaft + unit * 0.11
     control = (start + end) / 2 + 2 * BEND * length * aside
     t = np.linspace(0, 1, SAMPLES + 1)[:, None]
@@ -101,7 +101,7 @@ def ring_outline(middle: Points, weight: float, unit: float) -> Points:
     Returns:
         [N, 2], a closed outline.
     """
-    radius, width = 0.43 * unit, unit * (0.025 + 0.15 * weight)
+    radius, width = 0.43 * unit, unit * (0.03 + 0.18 * weight)
     angles = np.linspace(-0.4 * np.pi, 1.4 * np.pi, 3 * SAMPLES + 1)
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     outer, inner = circle * (radius + width / 2), circle * (radius - width / 2)

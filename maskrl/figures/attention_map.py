@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 
 from maskrl.figures.layer_choice import choice_menu, layer_choices
 from maskrl.figures.theme import figure_layout
-from maskrl.figures.visibility_map import matrix_axes, visibility_trace
+from maskrl.figures.visibility_map import CROSS, matrix_axes, visibility_trace
 from maskrl.masks.arrays import check_mask_array
 
 WRITTEN = 8
@@ -184,7 +184,7 @@ def cell_text(weight: float, permitted: bool, *, written: bool = True) -> str:
     if np.isnan(weight):
         return ""
     if not permitted:
-        return "<b>×</b>"
+        return CROSS
     if not written:
         return ""
     if 0 < weight < 0.005:

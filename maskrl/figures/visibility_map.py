@@ -17,6 +17,9 @@ import plotly.graph_objects as go
 from maskrl.figures.theme import PALETTE, figure_layout
 from maskrl.masks.arrays import check_mask_array
 
+CROSS = f'<b style="color:{PALETTE.disallowed}">×</b>'
+"""What stands in an empty cell; in a colour that shows on light and on dark pages."""
+
 
 def visibility_figure(
     visibility: np.ndarray,
@@ -79,7 +82,7 @@ def visibility_trace(
         ygap=2,
         name="visibility",
         meta={"visibility": True},
-        text=[["" if seen else "<b>×</b>" for seen in row] for row in sees],
+        text=[["" if seen else CROSS for seen in row] for row in sees],
         texttemplate="%{text}",
         textfont={"size": 12},
         hovertext=[

@@ -33,7 +33,7 @@ class LivePolicy:
 
     Attributes:
         episodes: played on evaluation layouts.
-        scenes: attention in the fixed scenes, empty unless the run is a panda's.
+        scenes: attention in fixed scenes, or in moments of the episodes; empty without entities.
         notes: what could not be done and why, one sentence each, plain text.
     """
 
@@ -70,7 +70,7 @@ class LivePolicy:
             notes.append(f"No episode could be played: {_reason(error)}")
         scenes: tuple[SceneMaps, ...] = ()
         try:
-            scenes = scene_maps(policy, run.env_id, run.env_kwargs)
+            scenes = scene_maps(policy, run.env_id, run.env_kwargs, played)
         except MaskrlError as error:
             notes.append(f"There are no attention maps: {_reason(error)}")
         return cls(played, scenes, tuple(notes))

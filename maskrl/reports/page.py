@@ -135,7 +135,8 @@ def _page_data(sections: Sequence[Section]) -> str:
 def _scripts() -> str:
     """The page's own scripts, after plotly.js."""
     read = 'const page = JSON.parse(document.getElementById("page-data").textContent);'
-    return "\n".join((read, _asset("figures.js"), _asset("episode.js")))
+    names = ("figures.js", "arrows.js", "attention.js", "episode.js")
+    return "\n".join((read, *(_asset(name) for name in names)))
 
 
 def _section_html(section: Section) -> str:

@@ -10,6 +10,7 @@ from maskrl.attention import EntityEncoder, record_attention
 from maskrl.attention.record import AttentionMaps
 from maskrl.envs.registry import make
 from maskrl.errors import ConfigError, MaskDtypeError, MaskError, MaskShapeError
+from maskrl.figures.visibility_map import CROSS
 
 NAMES = ["panda", "watermelon", "scorpion", "dragon"]
 SEES = torch.ones(4, 4, dtype=torch.bool)
@@ -43,7 +44,7 @@ def test_the_cells_are_the_weights_of_the_sample():
         wanted = (layer.mean(0) if head < 0 else layer[head]).numpy()
         cells = np.array([[0.0 if z is None else z for z in row] for row in trace.z])
         np.testing.assert_allclose(cells, wanted, atol=6e-5)
-        crossed = np.array(trace.text) == "<b>×</b>"
+        crossed = np.array(trace.text) == CROSS
         assert (crossed == (maps[trace.meta["layer"]][1].numpy() == 0).all(0)).all()
         assert crossed[[0, 1, 3], 2].all() and not crossed[2, 2]
     assert list(figure.layout.xaxis.ticktext) == NAMES
@@ -72,7 +73,7 @@ def test_the_founding_articles_scene_from_an_environment():
     with record_attention(encoder) as maps:
         encoder(scene["entities"], scene["entity_mask"], scene["visibility"])
     figure = maps.plot(world.entity_names, visibility=obs["visibility"])
-    assert [list(row) for row in np.array(figure.data[0].text) == "<b>×</b>"] == [
+    assert [list(row) for row in np.array(figure.data[0].text) == CROSS] == [
         [False, False, True, False],
         [False, False, True, False],
         [False, False, False, False],

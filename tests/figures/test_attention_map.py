@@ -7,6 +7,7 @@ import pytest
 
 from maskrl.errors import MaskDtypeError, MaskShapeError
 from maskrl.figures import attention_map_figure
+from maskrl.figures.visibility_map import CROSS
 
 NAMES = ["panda", "scorpion", "<b>"]
 SEES = np.array([[True, False, True], [True, True, True], [True, False, True]])
@@ -40,10 +41,10 @@ def test_nothing_and_little_never_look_alike():
     w = np.zeros((1, 1, 3, 3))
     w[..., 0] = 1.0
     text = attention_map_figure(w, NAMES, permitted=SEES).data[0].text
-    assert text[0] == ["1", "<b>×</b>", "0"]
+    assert text[0] == ["1", CROSS, "0"]
     w[..., 2] = 1e-6
     trace = attention_map_figure(w, NAMES, permitted=SEES).data[0]
-    assert trace.text[0] == ["1", "<b>×</b>", "&lt;.01"]
+    assert trace.text[0] == ["1", CROSS, "&lt;.01"]
     # what is forbidden has no colour at all, what is little has one
     assert trace.z[0] == [1.0, None, 0.0]
     assert "less than 0.1%" in trace.hovertext[0][2] and "exactly 0" in trace.hovertext[0][1]

@@ -20,6 +20,7 @@ from maskrl.reports.run_data import RunData
 
 ACTIONS = ("up", "down", "left", "right", "wait", "use_item")
 ENTITIES = ("panda", "watermelon", "scorpion", "dragon", "banana 1", None)
+PLACES = ((0.1, 0.5), (0.9, 0.1), (0.5, 0.5), (0.9, 0.9), (0.1, 0.5), None)
 
 
 def made_up_metrics(rows: int = 60, *, scored: bool = True) -> dict[str, np.ndarray]:
@@ -124,6 +125,7 @@ def made_up_step(index: int, *, text: bool, entities: bool, actions: int) -> Epi
         entity_mask=present if entities else None,
         visibility=sees if entities else None,
         attention=tuple(attention) if entities else (),
+        entity_places=PLACES if entities else None,
     )
 
 
@@ -240,8 +242,10 @@ def made_up_scene(scene: str) -> SceneMaps:
 
     return SceneMaps(
         scene=scene,
+        title=f"Scene {scene}",
         names=("panda", "watermelon", "scorpion", "dragon"),
         picture=made_up_frame(3),
+        places=np.array([[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]]),
         unmasked=view(np.ones((2, 4, 4), np.bool_)),
         sight=view(sees),
         observer=view(own),

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from maskrl.reports.live_policy import LivePolicy
@@ -139,7 +140,7 @@ def hover(browser: Any, x: float, y: float) -> None:
 def test_it_draws_fits_and_fetches_nothing(opened, width, scheme):
     set_window(opened, width, scheme)
     wait_until_drawn(opened)
-    assert opened.execute_script("return document.querySelectorAll('.canvas').length") == 19
+    assert opened.execute_script("return document.querySelectorAll('.canvas').length") == 21
     # Nothing is wider than the window.
     assert opened.execute_script("return document.documentElement.scrollWidth") <= width
     fetched = opened.execute_script(
@@ -168,22 +169,164 @@ def test_hovering_an_attention_map_says_who_attends_to_whom(page):
     wait_for(page, f"{read}?.includes('panda → dragon')")
 
 
-def test_choices_of_layer_and_mask_change_the_maps(page):
-    shown = """const map = document.getElementById('map-trees-with');
-               return map.data.filter(t => t.visible === true).map(t => t.meta)"""
-    first = {"layer": 0, "head": -1, "mask": "sight"}
-    assert wait_for(page, shown) == [first]
+MATRIX = """const scene = page.attention.find(({id}) => id === 'trees');
+            const map = document.getElementById('map-trees-with');
+            const drawn = [...document.querySelectorAll(
+              '.arrows[data-scene=trees][data-view=chosen] .arrow')].map(
+              ({dataset}) => [dataset.from, dataset.to, dataset.weight].map(Number));
+            return {cells: map.data[0].z.map(row => [...row]), drawn,
+                    hover: map.data[0].hovertext[3][1]}"""
+
+
+def choose(page, **chosen) -> None:
+    for name, value in chosen.items():
+        page.execute_script(
+            f"document.querySelector('[data-choices] [data-name={name}][data-value=\"{value}\"]')"
+            ".click()"
+        )
+
+
+def arrows_of(page, name: str) -> None:
     page.execute_script(
-        """for (const [name, value] of [['layer', 1], ['head', 2], ['mask', 'observer']])
-             document.querySelector(
-               `[data-choices] [data-name=${name}][data-value="${value}"]`).click()"""
+        """const list = document.querySelector('[data-choices] select');
+           list.value = arguments[0];
+           list.dispatchEvent(new Event('change', {bubbles: true}))""",
+        name,
     )
-    assert page.execute_script(shown) == [{"layer": 1, "head": 2, "mask": "observer"}]
+
+
+def test_choices_change_maps_and_arrows_to_what_was_recorded(page, panda_live):
+    scene = panda_live.scenes[1]
+    cases = [("sight", 0, -1), ("sight", 1, 2), ("observer", 1, 0), ("observer", 0, 3)]
+    for mask, layer, head in cases:
+        choose(page, mask=mask, layer=layer, head=head)
+        shown = page.execute_script(MATRIX)
+        view = getattr(scene, mask)
+        weights = view.weights[layer].mean(0) if head < 0 else view.weights[layer, head]
+        permitted = view.permitted[layer]
+        cells = np.array([[np.nan if z is None else z for z in row] for row in shown["cells"]])
+        assert np.array_equal(np.isnan(cells), ~permitted)
+        np.testing.assert_allclose(cells[permitted], weights[permitted], atol=1e-4)
+        # the panda's arrows: every entity that it may attend to, and nobody else
+        drawn = {int(j): w for i, j, w in shown["drawn"]}
+        assert {i for i, _, _ in shown["drawn"]} == {0}
+        assert sorted(drawn) == np.flatnonzero(permitted[0]).tolist() == [0, 1, 3]
+        assert drawn == pytest.approx({j: weights[0, j] for j in drawn}, abs=1e-4)
     pressed = page.execute_script(
         "return [...document.querySelectorAll(\"[data-choices] [aria-pressed='true']\")]"
         ".map(b => b.textContent)"
     )
-    assert pressed == ["the panda's view", "2", "3"]
+    assert pressed == ["the panda's view", "1", "4"]
+    choose(page, mask="sight", layer=0, head=-1)
+    assert complaints(page) == []
+
+
+def test_arrows_of_another_and_of_everybody(page, panda_live):
+    weights = panda_live.scenes[1].sight.weights[0].mean(0)
+    arrows_of(page, "scorpion")  # which sees everybody
+    drawn = page.execute_script(MATRIX)["drawn"]
+    assert sorted((int(i), int(j)) for i, j, _ in drawn) == [(2, j) for j in range(4)]
+    arrows_of(page, "")
+    drawn = {(int(i), int(j)) for i, j, _ in page.execute_script(MATRIX)["drawn"]}
+    assert drawn == {(i, j) for i, j in np.argwhere(weights >= 0.1).tolist()}
+    assert not drawn & {(0, 2), (1, 2), (3, 2)}
+    arrows_of(page, "panda")
+
+
+def test_the_keyboard_chooses(page):
+    from selenium.webdriver.common.keys import Keys
+
+    page.execute_script("document.querySelector('[data-choices] [data-name=head]').focus()")
+    page.switch_to.active_element.send_keys(Keys.TAB, Keys.NULL)
+    page.switch_to.active_element.send_keys(Keys.ENTER)
+    shown = "return document.getElementById('map-trees-with').data[0].hovertext[0][0]"
+    assert "head 1" in page.execute_script(shown)
+    page.execute_script("document.querySelector('[data-choices] select').focus()")
+    page.switch_to.active_element.send_keys("dragon")
+    assert {i for i, _, _ in page.execute_script(MATRIX)["drawn"]} == {3}
+    arrows_of(page, "panda")
+    choose(page, head=-1)
+
+
+def test_pointing_at_an_arrow_and_tapping_an_entity(page):
+    stage = ".arrows[data-scene=trees][data-view=chosen]"
+    line = f"document.querySelector('{stage}').parentElement.querySelector('.readout')"
+    read = f"return {line}.innerText"
+    rest = page.execute_script(read)
+    assert rest.startswith("panda → ") and "exactly 0 to scorpion" in rest
+    place = f"""const part = document.querySelector('{stage} %s');
+                part.scrollIntoView({{block: 'center', behavior: 'instant'}});
+                const path = part.querySelector('.reach') ?? part;
+                const box = path.getBoundingClientRect();
+                if (!path.getPointAtLength || path === part)
+                  return {{x: box.x + box.width / 2, y: box.y + box.height / 2}};
+                const at = path.getPointAtLength(path.getTotalLength() / 2)
+                  .matrixTransform(path.getScreenCTM());
+                return {{x: at.x, y: at.y}}"""
+    at = page.execute_script(place % '.arrow[data-to="1"]')
+    hover(page, at["x"], at["y"])
+    wait_for(page, f"{read}.includes('panda → watermelon: ')")
+    hover(page, 2, 2)
+    wait_for(page, f"{read} === {rest!r}")
+    # a finger: the arrow keeps its number after the finger has left, and an entity its arrows
+    for kind in ("touchStart", "touchEnd"):
+        points = [{"x": at["x"], "y": at["y"]}] if kind == "touchStart" else []
+        page.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    wait_for(page, f"{read}.includes('panda → watermelon: ')")
+    at = page.execute_script(place % '.entity[data-entity="3"] .target')
+    for kind in ("touchStart", "touchEnd"):
+        points = [{"x": at["x"], "y": at["y"]}] if kind == "touchStart" else []
+        page.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    wait_for(page, "return document.querySelector('[data-choices] select').value === 'dragon'")
+    arrows_of(page, "panda")
+
+
+def test_arrows_have_the_outlines_of_the_figures(page):
+    from maskrl.figures import arrow_shapes
+
+    places = np.array([[0.1, 0.2], [0.8, 0.3], [0.1, 0.2], [0.5, 0.9]])
+    unit = page.execute_script("return arrows.unitLength(arguments[0])", places.tolist())
+    assert unit == pytest.approx(arrow_shapes.unit_length(places, 1.0))
+    apart = page.execute_script("return arrows.spread(...arguments)", places.tolist(), unit)
+    np.testing.assert_allclose(apart, arrow_shapes.spread(places, unit), atol=1e-12)
+    for weight in (0.001, 0.3, 1.0):
+        ends = places[1].tolist(), places[3].tolist()
+        script = "return arrows.arrowOutline(...arguments).outline"
+        outline = page.execute_script(script, *ends, weight, unit)
+        wanted = arrow_shapes.arrow_outline(places[1], places[3], weight, unit)
+        np.testing.assert_allclose(outline, wanted, atol=1e-12)
+        script = "return arrows.ringOutline(...arguments).outline"
+        ring = page.execute_script(script, ends[0], weight, unit)
+        np.testing.assert_allclose(
+            ring, arrow_shapes.ring_outline(places[1], weight, unit), atol=1e-12
+        )
+
+
+def test_arrows_lie_over_the_picture_of_the_episode(page, panda_live):
+    episode = panda_live.episodes[0]
+    page.execute_script("document.querySelector('[data-move=first]').click()")
+    drawn = """return [...document.querySelectorAll('#viewer .arrow')].map(
+                 ({dataset}) => [dataset.from, dataset.to, dataset.weight].map(Number))"""
+    for number in range(3):
+        weights = episode.steps[number].attention[-1][:, 0].mean(0)
+        shown = {int(j): w for _, j, w in page.execute_script(drawn)}
+        assert shown == pytest.approx({j: weights[j] for j in (0, 1, 3, 4)}, abs=1e-3)
+        page.execute_script("document.querySelector('[data-move=\"1\"]').click()")
+    frame, svg = page.execute_script(
+        """return ['img.frame', 'svg[data-part=arrows]'].map(part => {
+             const {x, y, width, height} = document.querySelector(`#viewer ${part}`)
+               .getBoundingClientRect();
+             return [x, y, width, height]})"""
+    )
+    np.testing.assert_allclose(frame, svg, atol=1)
+    switch = "document.querySelector('[data-part=toggle] input').click()"
+    page.execute_script(switch)
+    assert page.execute_script(drawn) == []
+    page.execute_script(switch)
+    assert len(page.execute_script(drawn)) == 4
+    page.execute_script("document.querySelector('[data-move=last]').click()")
+    assert page.execute_script(drawn) == []
+    page.execute_script("document.querySelector('[data-move=first]').click()")
 
 
 def test_slider_arrow_keys_and_play_move_through_the_episode(page):

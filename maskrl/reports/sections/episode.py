@@ -9,6 +9,7 @@ rows, bits are rows that are on or off, and of candidates padding is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -59,7 +60,8 @@ def episode_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
         + '<div class="card" id="viewer">'
         + _choice(episodes)
         + '<div class="viewer"><div class="panel">'
-        + '<img class="frame" data-part="picture" alt="" hidden>'
+        + '<div class="stage"><img class="frame" data-part="picture" alt="" hidden>'
+        + '<svg role="img" data-part="arrows"></svg></div>'
         + '<div class="screen" hidden><pre data-part="screen"></pre></div>'
         + _transport()
         + '</div><div class="panel"><dl class="facts" data-part="facts"></dl>'
@@ -87,10 +89,21 @@ def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
         number: its place among those on the page, from 0.
 
     Returns:
-        JSON-able: `pictures` and `screens` (each different one once), `steps`
-        (the state after the last action among them), `summary`, `ending`.
+        JSON-able: `pictures`, `screens` and `places` of entities (each different one once),
+        `ratio` of a picture's height to its width, `steps` (the state after the last action among
+        them), `summary`, `ending`.
     """
-    pictures, screens = _Store(), _Store()
+    pictures, screens, places = _Store(), _Store(), _Store()
+
+    def spots(step: EpisodeStep) -> list[int]:
+        """Where the entities of a step stand, as numbers of places; empty if nobody tells."""
+        if step.entity_places is None or step.frame is None or step.entity_mask is None:
+            return []
+        there = [step.entity_places[k] for k in np.flatnonzero(step.entity_mask)]
+        found = [tuple(round(float(v), 4) for v in place) for place in there if place is not None]
+        if len(found) < len(there):
+            return []
+        return [places.place(place, partial(list, place)) for place in found]
 
     def picture(frame: np.ndarray | None) -> int | None:
         if frame is None:
@@ -103,7 +116,12 @@ def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
         return screens.place(text, lambda: ansi_to_html(text))
 
     steps = [
-        {"picture": picture(step.frame), "screen": screen(step.text), **_step_data(episode, step)}
+        {
+            "picture": picture(step.frame),
+            "screen": screen(step.text),
+            **_step_data(episode, step),
+            "places": spots(step) if step.attention else [],
+        }
         for step in episode.steps
     ]
     steps.append(
@@ -117,11 +135,15 @@ def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
             "rows": [],
             "entities": [],
             "attention": [],
+            "places": [],
         }
     )
+    frame = episode.final_frame
     return {
         "pictures": pictures.values,
         "screens": screens.values,
+        "places": places.values,
+        "ratio": None if frame is None else round(frame.shape[0] / frame.shape[1], 4),
         "steps": steps,
         "summary": _summary(episode, number),
         "ending": "the environment ended the episode" if episode.terminated else "cut off",
@@ -166,14 +188,14 @@ def choice_names(view: HeadView) -> list[str]:
 
 
 class _Store:
-    """Texts that are each kept once, however often they are asked for."""
+    """Texts and places that are each kept once, however often they are asked for."""
 
     def __init__(self) -> None:
-        self.values: list[str] = []
+        self.values: list[Any] = []
         self._places: dict[Hashable, int] = {}
 
-    def place(self, key: Hashable, make: Callable[[], str]) -> int:
-        """The place of a text in `values`; made only when its key is new."""
+    def place(self, key: Hashable, make: Callable[[], Any]) -> int:
+        """The place of a thing in `values`; made only when its key is new."""
         if key not in self._places:
             self._places[key] = len(self.values)
             self.values.append(make())
@@ -322,6 +344,9 @@ def _transport() -> str:
         + '<output data-part="count"></output></div>'
         + '<input type="range" min="0" value="0" step="1" data-part="slider" aria-label="Step">'
         + '<p class="keys">The arrow keys step too.</p>'
+        + '<label class="toggle" data-part="toggle" hidden><input type="checkbox" checked> '
+        + "Arrows of the agent's attention</label>"
+        + '<p class="readout" data-part="readout" hidden></p>'
     )
 
 

@@ -6,10 +6,12 @@
   const { episodes, actions, kind, heads } = page.episodes;
   const find = (name) => viewer.querySelector(`[data-part="${name}"]`);
   const part = {};
-  for (const name of ["picture", "screen", "slider", "count", "play", "facts", "actions", "more", "attention", "entities", "summary"]) {
+  for (const name of ["picture", "screen", "slider", "count", "play", "facts", "actions", "more", "attention", "entities", "summary", "arrows", "readout", "toggle"]) {
     part[name] = find(name);
   }
   const state = { episode: 0, step: 0, layer: null, head: -1, timer: null };
+  const switched = part.toggle.querySelector("input");
+  const rest = arrows.read(part.arrows, part.readout);
   const MINUS = "\u2212";
   const fixed = (value, digits) => (value === null ? "none" : value.toFixed(digits).replace("-", MINUS));
   const share = (value) => (value >= 0.9995 ? "100 %" : `${(100 * value).toFixed(1)} %`);
@@ -114,15 +116,41 @@
     }
   }
 
-  function drawAttention(step) {
+  // The observer is the first entity; its arrows lie over the picture, where the world tells who
+  // stands where.
+  function drawArrows(episode, step, weights) {
+    part.toggle.hidden = part.readout.hidden = episode.places.length === 0;
+    if (!step.places.length || !switched.checked) {
+      part.arrows.replaceChildren();
+      part.readout.textContent = "";
+      return;
+    }
+    arrows.draw(part.arrows, {
+      places: step.places.map((place) => episode.places[place]),
+      ratio: episode.ratio,
+      names: step.entities.map(([name]) => name),
+      weight: (i, j) => weights[j],
+      open: (i, j) => step.entities[j][1] === 1,
+      from: [0],
+      atLeast: 0,
+      pictured: true,
+    });
+    rest();
+  }
+
+  function drawAttention(episode, step) {
     part.attention.hidden = !(step.attention && step.attention.length);
-    if (part.attention.hidden) return;
+    if (part.attention.hidden) {
+      drawArrows(episode, step, []);
+      return;
+    }
     drawChoice(step);
     const heads = step.attention[state.layer];
     const weights = state.head < 0
       ? heads[0].map((_, j) => heads.reduce((sum, head) => sum + head[j], 0) / heads.length)
       : heads[state.head];
     part.entities.replaceChildren(...step.entities.map(([name, seen], j) => entityRow(name, seen, weights[j], step.entities[0][0])));
+    drawArrows(episode, step, weights);
   }
 
   function draw() {
@@ -154,7 +182,7 @@
     part.actions.closest("table").hidden = rows.length === 0;
     part.more.textContent = remainder(step, rows.length);
     part.more.hidden = part.more.textContent === "";
-    drawAttention(step);
+    drawAttention(episode, step);
   }
 
   function go(step) {
@@ -193,6 +221,7 @@
       draw();
     }
   });
+  switched.addEventListener("change", draw);
   part.slider.addEventListener("input", () => { play(false); go(Number(part.slider.value)); });
   document.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;

@@ -12,21 +12,4 @@
   dark.addEventListener("change", () => {
     for (const id of Object.keys(page.figures)) Plotly.relayout(id, { template: template() });
   });
-
-  // Choices of mask, layer and head: each heat map shows the one trace that fits them.
-  const choices = document.querySelector("[data-choices='map']");
-  choices?.addEventListener("click", (event) => {
-    const button = event.target.closest("button");
-    if (!button) return;
-    for (const other of choices.querySelectorAll("button")) {
-      if (other.dataset.name === button.dataset.name) other.setAttribute("aria-pressed", String(other === button));
-    }
-    const chosen = {};
-    for (const pressed of choices.querySelectorAll("[aria-pressed='true']")) chosen[pressed.dataset.name] = pressed.dataset.value;
-    for (const id of page.maps) {
-      const visible = page.figures[id].data.map(({ meta }) =>
-        (meta.mask === "none" || meta.mask === chosen.mask) && String(meta.layer) === chosen.layer && String(meta.head) === chosen.head);
-      Plotly.restyle(id, { visible });
-    }
-  });
 })();

@@ -32,6 +32,20 @@ def test_disallowed_actions_and_hidden_entities_are_exactly_zero(make_episode):
             assert all(abs(sum(head) - 1) < 1e-3 for head in layer)
 
 
+def test_places_of_entities_are_kept_once_and_follow_the_slots(make_episode):
+    data = episode_data(make_episode(steps=3))
+    # of six slots the last is empty, and two entities share a place
+    assert data["places"] == [[0.1, 0.5], [0.9, 0.1], [0.5, 0.5], [0.9, 0.9]]
+    assert [step["places"] for step in data["steps"]] == [[0, 1, 2, 3, 0]] * 3 + [[]]
+    assert data["ratio"] == 1.0
+    episode = make_episode(steps=1)
+    for change in ({"entity_places": None}, {"frame": None}, {"attention": ()}):
+        step = dataclasses.replace(episode.steps[0], **change)
+        data = episode_data(dataclasses.replace(episode, steps=(step,)))
+        assert data["places"] == [] or "attention" in change
+        assert data["steps"][0]["places"] == []
+
+
 def test_text_and_no_mask(make_episode):
     episode = make_episode(text=True, entities=False)
     bare = dataclasses.replace(episode.steps[0], action_mask=None)
