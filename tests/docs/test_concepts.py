@@ -31,6 +31,7 @@ def test_every_kind_of_mask_has_its_page():
         "agent-masks",
         "candidate-sets",
         "conditional-actions",
+        "feature-leaks",
         "feature-masks",
     ]
 
