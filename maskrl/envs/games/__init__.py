@@ -20,10 +20,43 @@ drop_stale_caches(Path(__file__).resolve().parent)
 PANDA = "maskrl.envs.games.panda"
 OUTPOST = "maskrl.envs.games.outpost"
 
+PANDA_HIDDEN = {
+    "preset": "random",
+    "min_scorpions": 0,
+    "max_scorpions": 0,
+    "min_dragons": 0,
+    "max_dragons": 0,
+    "min_bananas": 0,
+    "max_bananas": 0,
+    "min_trees": 8,
+    "max_trees": 12,
+    "panda_view_radius": 1,
+    "step_limit": 50,
+    "tells_time": False,
+}
+"""A search among trees: nobody to fear, and nothing told but what is near."""
+
+
 PANDA_PRESETS = (
-    ("panda", "Panda-v0", "random", "a panda, a watermelon and two enemies; a new grid each time"),
-    ("panda-open", "PandaOpen-v0", "open", "the panda on one fixed open grid"),
-    ("panda-trees", "PandaTrees-v0", "trees", "the panda where three trees hide the scorpion"),
+    (
+        "panda",
+        "Panda-v0",
+        {"preset": "random"},
+        "a panda, a watermelon and two enemies; a new grid each time",
+    ),
+    ("panda-open", "PandaOpen-v0", {"preset": "open"}, "the panda on one fixed open grid"),
+    (
+        "panda-trees",
+        "PandaTrees-v0",
+        {"preset": "trees"},
+        "the panda where three trees hide the scorpion",
+    ),
+    (
+        "panda-hidden",
+        "PandaHidden-v0",
+        PANDA_HIDDEN,
+        "a search among trees, where remembering what was seen pays",
+    ),
 )
 
 
@@ -43,6 +76,28 @@ PANDA_PPO = {
 
 FIXED_SCENE = {"total_steps": 500_000, "evaluate_every": 100_000}
 """What differs where every episode begins alike."""
+
+
+SEARCH = {
+    "gamma": 0.98,
+    "network": {
+        "shared": True,
+        "hidden": (128,),
+        "activation": "relu",
+        "entity_depth": 1,  # the present view says little: most is in the memory
+        "memory": "gru",
+    },
+    "evaluate_every": 200_000,
+    "total_steps": 1_500_000,
+}
+"""What differs where the panda must remember: a recurrent network."""
+
+
+PANDA_PPO_CHANGES = {
+    "panda-open": FIXED_SCENE,
+    "panda-trees": FIXED_SCENE,
+    "panda-hidden": SEARCH,
+}
 
 
 PACKING = "maskrl.envs.games.packing"
@@ -81,15 +136,15 @@ OUTPOST_PPO = {
 
 def register_games() -> None:
     """Register all games, once."""
-    for env_id, gymnasium_id, preset, summary in PANDA_PRESETS:
+    for env_id, gymnasium_id, settings, summary in PANDA_PRESETS:
         register(
             EnvEntry(
                 id=env_id,
                 summary=summary,
                 make=LazyCallable(f"{PANDA}.single_env:PandaEnv"),
                 make_vec=LazyCallable(f"{PANDA}.vector_env:PandaVectorEnv"),
-                default_kwargs={"preset": preset},
-                presets={"ppo": PANDA_PPO if preset == "random" else PANDA_PPO | FIXED_SCENE},
+                default_kwargs=settings,
+                presets={"ppo": PANDA_PPO | PANDA_PPO_CHANGES.get(env_id, {})},
                 evaluation_kwargs={"split": "test"},
                 validation_kwargs={"split": "validation"},
                 reference=LazyCallable(f"{PANDA}.reference:reference"),
@@ -100,7 +155,7 @@ def register_games() -> None:
             id=f"maskrl/{gymnasium_id}",
             entry_point=f"{PANDA}.single_env:PandaEnv",
             vector_entry_point=f"{PANDA}.vector_env:PandaVectorEnv",
-            kwargs={"preset": preset},
+            kwargs=settings,
             order_enforce=False,
             disable_env_checker=True,
         )

@@ -62,6 +62,7 @@ class View(NamedTuple):
         shown_bananas: Entity slots for bananas.
         step_limit: Steps of an episode.
         full_sight: Whether everything is visible.
+        tells_time: Whether the panda is told how much time is left.
         plain: Whether entities are x, y, type as in the founding article.
     """
 
@@ -77,6 +78,7 @@ class View(NamedTuple):
     shown_bananas: int
     step_limit: int
     full_sight: bool
+    tells_time: bool
     plain: bool
 
 
@@ -114,6 +116,7 @@ def make_view(settings: PandaSettings) -> View:
         shown_bananas=shown_bananas,
         step_limit=settings.step_limit,
         full_sight=settings.sight == "full",
+        tells_time=settings.tells_time,
         plain=plain,
     )
 
@@ -191,9 +194,9 @@ def _write_features(cells, state, view, i, entities, entity_mask):
         entities[i, slot, _Y] = view.spots[cell, 2]
         entity_mask[i, slot] = cell >= 0
     entities[i, PANDA, _CARRYING] = state[S_CARRYING]
-    entities[i, PANDA, _TIME_LEFT] = np.float32(view.step_limit - state[S_STEP]) / np.float32(
-        view.step_limit
-    )
+    if view.tells_time:
+        left = np.float32(view.step_limit - state[S_STEP])
+        entities[i, PANDA, _TIME_LEFT] = left / np.float32(view.step_limit)
     for creature in range(view.cast.stuns.shape[0]):
         stunned = state[view.cast.stuns[creature]]
         entities[i, FIRST_CREATURE + creature, _STUNNED] = stunned

@@ -38,7 +38,7 @@ _RULE_CONSTANTS = (
     "START_DISTANCE",
 )
 # What the planner's world does not depend on.
-_BESIDES_THE_RULES = ("sight", "split")
+_BESIDES_THE_RULES = ("sight", "split", "tells_time")
 # Settings that came later: at their defaults a world is the one that it was without them.
 _LATER = tuple(
     name

@@ -145,6 +145,8 @@ class PandaSettings:
     """Degrees that a scorpion sees, its last move in their middle."""
     dragon_field_of_view: int = ALL_AROUND
     """Degrees that a dragon sees, its last move in their middle."""
+    tells_time: bool = True
+    """Whether `time_left` is told; without it only a memory knows how long an episode lasts."""
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -181,6 +183,8 @@ class PandaSettings:
                 raise ConfigError(
                     f"panda: {name} must be a whole number from {low} to {high}; got {value!r}"
                 )
+        if not isinstance(self.tells_time, bool):
+            raise ConfigError(f"panda: tells_time must be true or false; got {self.tells_time!r}")
         for who in WITH_EYES:
             radius = self.view_radius(who)
             whole = isinstance(radius, int) and not isinstance(radius, bool)

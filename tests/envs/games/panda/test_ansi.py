@@ -60,6 +60,11 @@ def test_colour_changes_codes_and_grass_alone():
         ({"panda": (2, 2), "bananas": ((2, 2),), "carrying": False}, 3, "| .  .  Pb###(S)|"),
         ({"thrown_at": (3, 0), "carrying": False}, 1, "| .  P  ~  D* . |"),
         ({"scorpion": None, "hidden": frozenset()}, 3, "| .  .  b ### . |"),
+        ({"more_scorpions": ((2, 1),)}, 2, "| .  .  S  . ###|"),
+        ({"more_dragons": ((2, 1),), "more_stunned": {"dragon 2"}}, 2, "| .  .  D* . ###|"),
+        ({"more_dragons": ((2, 1),), "hidden": {"dragon 2"}}, 2, "| .  . (D) . ###|"),
+        ({"more_dragons": ((2, 1),), "more_scorpions": ((2, 1),)}, 2, "| .  .  DS . ###|"),
+        ({"facing": (("panda", "left"), ("dragon", "up"))}, 1, "| . <Pb . ^D* . |"),
     ],
 )
 def test_single_cells(change, row, text):
@@ -92,3 +97,13 @@ def test_the_legend_wraps():
     for emoji in (False, True):
         lines = scene_text(SCENE, colour=False, emoji=emoji).split("\n")
         assert all(len(line) <= 48 for line in lines[7:]) and len(lines) == 9
+
+
+def test_gazes_are_explained_where_they_are_shown():
+    assert "looks there" not in scene_text(SCENE, colour=False)
+    assert "^v<> looks there" in scene_text(replace(SCENE, facing=(("panda", "up"),)), colour=False)
+
+
+def test_a_dragon_that_is_only_a_further_one_is_in_the_legend():
+    scene = replace(SCENE, dragon=None, dragon_stunned=False, more_dragons=((0, 0),))
+    assert "D dragon" in scene_text(scene, colour=False)

@@ -145,3 +145,30 @@ def test_the_strip_tells_step_and_load():
 def test_too_small_cells_are_refused():
     with pytest.raises(ConfigError, match="cell must be at least 8 pixels, got 7"):
         draw_scene(OPEN, 7)
+
+
+def test_further_creatures_are_drawn_where_they_are():
+    more = replace(OPEN, more_scorpions=((1, 1),), more_dragons=((4, 4), (5, 5)))
+    assert changed_cells(draw_scene(OPEN, CELL), draw_scene(more, CELL)) == {(1, 1), (4, 4), (5, 5)}
+    stunned = replace(more, more_stunned=frozenset({"dragon 3"}))
+    assert changed_cells(draw_scene(more, CELL), draw_scene(stunned, CELL)) <= {(5, 5), (5, 4)}
+    assert (draw_scene(more, CELL) != draw_scene(stunned, CELL)).any()
+    hidden = replace(more, hidden=frozenset({"scorpion 2"}))
+    assert changed_cells(draw_scene(more, CELL), draw_scene(hidden, CELL)) == {(1, 1)}
+
+
+@pytest.mark.parametrize(("facing", "where"), [("up", 0), ("down", 1), ("left", 2), ("right", 3)])
+def test_a_gaze_is_drawn_at_the_edge_that_one_faces(facing, where):
+    before, after = (
+        draw_scene(replace(OPEN, facing=each), 48) for each in ((), (("scorpion", facing),))
+    )
+    assert changed_cells(before, after, 48) == {(6, 4)}
+    block = (before != after)[4 * 48 : 5 * 48, 6 * 48 : 7 * 48].any(axis=-1)
+    y, x = (float(places.mean()) for places in np.nonzero(block))
+    # Distances of what was drawn from the four edges: it lies at the one that is faced.
+    assert int(np.argmin([y, 47 - y, x, 47 - x])) == where
+
+
+def test_many_in_one_cell_are_drawn():
+    crowd = replace(OPEN, panda=(3, 3), more_dragons=((3, 3),) * 4, more_scorpions=((3, 3),) * 3)
+    assert (3, 3) in changed_cells(draw_scene(OPEN, CELL), draw_scene(crowd, CELL))

@@ -109,3 +109,13 @@ def test_updating_leaves_what_writing_anew_would_write(settings: dict) -> None:
         for name, value in anew.observation().items():
             np.testing.assert_array_equal(value, observation[name], err_msg=name)
     assert taken > 10 or "features" in settings
+
+
+def test_time_may_be_left_untold() -> None:
+    _, told = _played()
+    _, untold = _played(tells_time=False)
+    column = COLUMN["time_left"]
+    assert (told["entities"][:, 0, column] > 0).all()
+    assert not untold["entities"][:, :, column].any()
+    others = np.arange(len(DEFAULT_FEATURES)) != column
+    np.testing.assert_array_equal(told["entities"][..., others], untold["entities"][..., others])

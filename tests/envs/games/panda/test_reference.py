@@ -11,6 +11,7 @@ from maskrl.envs.games.panda import reference as module
 from maskrl.envs.games.panda.planner import plan
 from maskrl.envs.games.panda.reference import reference
 from maskrl.envs.games.panda.settings import PandaSettings
+from maskrl.errors import NoReferenceError
 
 SMALL = {"width": 5, "height": 5, "max_trees": 3, "step_limit": 8}
 
@@ -66,3 +67,29 @@ def test_a_fixed_scene_has_one_value_for_all_its_episodes() -> None:
     found = reference({"preset": "open"}, [0, 0, 5])
     assert len(set(found["planner"].tolist())) == 1
     assert found["planner"][0] > 0.99 and found["random"][0] < -0.9
+
+
+def test_a_world_beyond_the_planner_says_so_and_stores_nothing(tmp_path: Path) -> None:
+    with pytest.raises(NoReferenceError, match="no planner for this world, and so no score: it"):
+        reference({"max_dragons": 2}, [1])
+    assert not (tmp_path / "cache").exists()
+
+
+def test_worlds_of_before_keep_the_file_of_before() -> None:
+    """Plans are kept between versions: settings that came later do not rename their files."""
+    names = {
+        module._cache_path(PandaSettings(**SMALL | more)).name
+        for more in ({}, {"max_dragons": 1}, {"tells_time": False})
+    }
+    assert len(names) == 1
+    assert module._cache_path(PandaSettings()).name == "reference-5eb59218ee591b7b.json"
+    others = [{"min_dragons": 0}, {"dragon_view_radius": 2}, {"panda_field_of_view": 90}]
+    files = {module._cache_path(PandaSettings(**SMALL | more)).name for more in others}
+    assert len(files | names) == 4
+
+
+def test_worlds_of_other_creatures_are_planned() -> None:
+    alone = {"min_scorpions": 0, "max_scorpions": 0, "min_dragons": 0, "max_dragons": 0}
+    found = reference(SMALL | alone | {"step_limit": 30, "panda_view_radius": 1}, [1, 2])
+    assert found["planner"].tolist() == [1.0, 1.0]
+    assert (found["random"] > 0).all()

@@ -64,8 +64,36 @@ def test_as_dict_is_json():
         ({"step": -1}, "step must be at least 0"),
         ({"step_limit": 0}, "step_limit must be at least 1"),
         ({"thrown_at": (9, 9)}, "thrown_at is"),
+        ({"more_dragons": ((7, 7),)}, r"more_dragons\[0\] is \(7, 7\), outside"),
+        ({"more_stunned": frozenset({"dragon 2"})}, "more_stunned names \\['dragon 2'\\]"),
+        ({"facing": (("dragon 2", "up"),)}, r"facing says \('dragon 2', 'up'\)"),
+        ({"facing": (("panda", "north"),)}, r"facing says \('panda', 'north'\)"),
     ],
 )
 def test_wrong_scenes_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
         replace(SCENE, **change)
+
+
+def test_creatures_are_named_scorpions_first_and_each_may_be_stunned():
+    scene = replace(
+        SCENE,
+        more_scorpions=[(1, 1), (2, 2)],
+        more_dragons=((3, 3),),
+        dragon_stunned=True,
+        more_stunned=["scorpion 3"],
+        hidden=["dragon 2", "scorpion"],
+        facing=[["dragon 2", "left"]],
+    )
+    assert list(scene.creatures.items()) == [
+        ("scorpion", (6, 4)),
+        ("scorpion 2", (1, 1)),
+        ("scorpion 3", (2, 2)),
+        ("dragon", (6, 0)),
+        ("dragon 2", (3, 3)),
+    ]
+    assert [name for name in scene.creatures if scene.is_stunned(name)] == ["scorpion 3", "dragon"]
+    assert not scene.is_stunned("panda")
+    values = json.loads(json.dumps(scene.as_dict()))
+    assert values["more_stunned"] == ["scorpion 3"] and values["facing"] == [["dragon 2", "left"]]
+    assert hash(scene) == hash(replace(scene))

@@ -30,6 +30,7 @@ from maskrl.errors import ConfigError
         ({"scorpion_field_of_view": None}, "scorpion_field_of_view must be a whole number"),
         ({"preset": "trees", "max_dragons": 2}, "'trees' has one scorpion and one dragon; got max"),
         ({"preset": "open", "min_scorpions": 0}, "one scorpion .* got min_scorpions=0"),
+        ({"tells_time": 1}, "tells_time must be true or false; got 1"),
         ({"preset": "open", "width": 8}, "the scene 'open' is 7 x 7; got width=8"),
     ],
 )

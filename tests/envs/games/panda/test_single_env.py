@@ -15,7 +15,15 @@ from maskrl.errors import ConfigError
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"sight": "full"}, {"preset": "open"}, {"preset": "trees", "features": "xyt"}],
+    [
+        {},
+        {"sight": "full"},
+        {"preset": "open"},
+        {"preset": "trees", "features": "xyt"},
+        {"max_dragons": 3, "max_scorpions": 2, "min_scorpions": 0, "max_bananas": 5},
+        {"panda_view_radius": 2, "dragon_field_of_view": 90, "width": 10, "max_trees": 30},
+        {"min_scorpions": 0, "max_scorpions": 0, "features": "xyt", "panda_field_of_view": 60},
+    ],
     ids=str,
 )
 def test_gymnasiums_checker_passes(settings: dict) -> None:
@@ -29,8 +37,11 @@ def test_gymnasium_makes_it_by_id() -> None:
     assert observation["entities"].tolist() == [[3, 0, 0], [2, 6, 1], [6, 4, 2], [6, 0, 3]]
 
 
-def test_it_plays_like_a_vector_environment_of_one() -> None:
-    single, many = PandaEnv(), PandaVectorEnv(1)
+@pytest.mark.parametrize(
+    "settings", [{}, {"max_dragons": 2, "panda_view_radius": 3, "panda_field_of_view": 90}], ids=str
+)
+def test_it_plays_like_a_vector_environment_of_one(settings: dict) -> None:
+    single, many = PandaEnv(**settings), PandaVectorEnv(1, **settings)
     one, _ = single.reset(seed=4)
     batch, _ = many.reset(seed=4)
     generator = np.random.default_rng(0)
@@ -141,3 +152,51 @@ def test_entities_are_where_the_picture_shows_them() -> None:
     x, y = (int(share * env.render().shape[1]) for share in places[0])
     area = (slice(y - cell // 2, y + cell // 2), slice(x - cell // 2, x + cell // 2))
     assert (before[area] != env.render()[area]).any()
+
+
+def test_names_and_scene_tell_of_all_creatures() -> None:
+    env = PandaEnv(max_scorpions=2, min_dragons=0, max_dragons=3, dragon_field_of_view=90)
+    dragons = set()
+    for seed in range(20):
+        observation, _ = env.reset(seed=seed)
+        names, scene = env.entity_names, env.scene()
+        assert [name is not None for name in names] == observation["entity_mask"].tolist()
+        told = [name for name in names if name and name.split()[0] in ("scorpion", "dragon")]
+        assert told == list(scene.creatures)
+        dragons.add(sum(name.startswith("dragon") for name in told))
+        assert dict(scene.facing) == dict.fromkeys(["panda", *told], "down")
+        slots = {name: k for k, name in enumerate(names) if name}
+        for name in told:
+            assert (name in scene.hidden) != observation["visibility"][0, slots[name]]
+    assert dragons == {0, 1, 2, 3}
+
+
+def test_what_is_out_of_view_is_shaded() -> None:
+    env = PandaEnv(preset="open", panda_view_radius=2, panda_field_of_view=90)
+    env.reset()
+    env.step(1)  # down, to (3, 1), facing down
+    scene = env.scene()
+    lit = {(x, y) for x in range(7) for y in range(7)} - set(scene.unseen_cells)
+    assert lit == {(3, 1), (2, 2), (3, 2), (4, 2), (3, 3)}
+    assert {"watermelon"} <= scene.hidden and dict(scene.facing)["panda"] == "down"
+
+
+def test_a_throw_at_one_of_several_shows_where() -> None:
+    env = PandaEnv(min_dragons=3, max_dragons=3, min_bananas=2, max_bananas=2, seed=0)
+    generator = np.random.default_rng(0)
+    hits = 0
+    for _ in range(400):
+        observation, _ = env.reset()
+        ended = False
+        while not ended:
+            before = env.scene()
+            allowed = np.flatnonzero(observation["action_mask"])
+            action = 5 if observation["action_mask"][5] else int(generator.choice(allowed))
+            observation, _, terminated, truncated, _ = env.step(action)
+            ended = terminated or truncated
+            after = env.scene()
+            new = {n for n in after.creatures if after.is_stunned(n) and not before.is_stunned(n)}
+            for name in new:
+                assert after.thrown_at == before.creatures[name]
+                hits += name != "dragon" and name != "scorpion"
+    assert hits > 5
