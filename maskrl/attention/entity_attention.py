@@ -1,14 +1,15 @@
 """Multi-head attention between the entities of a scene, under its masks.
 
-The layer has no biases, so an entity that is all zero, as padding is made to
-be, has a key, a value and an output of exactly 0. Rows that nobody asks for are
-not computed, and for few rows the key and value projections are folded into the
-query: they then cost per query instead of per entity.
+The projections have no biases, so an entity that is all zero, as padding is made
+to be, has a key, a value and an output of exactly 0. Rows that nobody asks for
+are not computed, and for few rows the key and value projections are folded into
+the query: they then cost per query instead of per entity. Float32 scenes on the
+CPU are served by `maskrl.kernels.scenes`, everything else by torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +17,12 @@ from torch import Tensor, nn
 
 from maskrl.attention.index import Index, check_index, select_rows
 from maskrl.attention.permission import Permission, permission_for
-from maskrl.errors import ConfigError, MaskShapeError
+from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError
 from maskrl.functional.attention import attend, attend_with_maps
+from maskrl.kernels.dispatch import is_traced
+from maskrl.kernels.scenes.definition import Sight
+from maskrl.kernels.scenes.function import fits, scene_attention, takes
+from maskrl.kernels.scenes.layer import scene_layer
 
 
 class EntityAttention(nn.Module):
@@ -72,6 +77,7 @@ class EntityAttention(nn.Module):
         visibility: Tensor | None = None,
         *,
         queries: Index | None = None,
+        bias: Tensor | None = None,
     ) -> Tensor:
         """Attend.
 
@@ -81,13 +87,15 @@ class EntityAttention(nn.Module):
             visibility: bool [..., E, E], True = i may attend to j. None: everybody sees everybody.
                 Its leading dimensions broadcast with those of x.
             queries: Entities whose rows are wanted: an index, or int64 [..., Q]. None: all.
+            bias: [..., heads, Q or E, E], added to the scaled scores of those rows, with gradients
+                of its own. What it holds for a pair that is not permitted changes nothing.
 
         Returns:
             [..., E, dim], or [..., Q, dim] for `queries` (Q = 1 for a single index).
 
         Raises:
-            MaskDtypeError: A mask is not boolean.
-            MaskShapeError: A mask or an index does not fit x.
+            MaskDtypeError: A mask is not boolean, or the bias no floating point tensor.
+            MaskShapeError: A mask, an index or the bias does not fit x.
 
         Empty rows:
             Exactly 0, with gradient exactly 0.
@@ -100,7 +108,12 @@ class EntityAttention(nn.Module):
         rows = None
         if queries is not None:
             rows = check_index("EntityAttention", "queries", queries, x.shape[-2], lead)
-        out = self.attend(permission.zero_absent(x), permission, rows)
+        if bias is not None:
+            looking = x.shape[-2] if rows is None else count_of(rows)
+            bias = self._check_bias(bias, (*lead, self.heads, looking, x.shape[-2]))
+        elif rows is None and lead == x.shape[:-2] and self._is_compiled(x):
+            return self._layer(x, permission)
+        out = self.attend(permission.zero_absent(x), permission, rows, bias=bias)
         return permission.rows(rows).zero_absent(out)
 
     def attend(
@@ -109,6 +122,7 @@ class EntityAttention(nn.Module):
         permission: Permission,
         rows: Index | None = None,
         chosen: Tensor | None = None,
+        bias: Tensor | None = None,
     ) -> Tensor:
         """Attend without checks; rows of padding hold what is to be replaced by 0.
 
@@ -117,21 +131,72 @@ class EntityAttention(nn.Module):
             permission: Of all entities.
             rows: Entities whose rows are wanted, all if None.
             chosen: [..., Q, dim], those rows of x, if they are at hand.
+            bias: [..., heads, E or Q, E], as in `forward`.
 
         Returns:
             [..., E or Q, dim].
         """
-        permission = permission.rows(rows)
+        whole, permission = permission, permission.rows(rows)
+        if bias is not None:
+            bias = _permitted_bias(bias, permission)
+        compiled = bias is None and self._is_compiled(x)
         if rows is None:
-            query, key, value = self._split(F.linear(x, self.qkv.weight), 3)
-            return self._attend_plain(query, key, value, permission)
+            if compiled and lead_of(x, permission) == x.shape[:-2]:
+                return self._layer(x, permission)
+            joint = F.linear(x, self.qkv.weight)
+            if compiled:
+                return self._attend_compiled(joint, None, permission, whole.present)
+            query, key, value = self._split(joint, 3)
+            return self._attend_plain(query, key, value, permission, bias)
         chosen = select_rows(x, rows) if chosen is None else chosen
         if self._folding_is_cheaper(x.shape[-2], chosen.shape[-2]):
-            return self._attend_folded(chosen, x, permission)
+            return self._attend_folded(chosen, x, permission, bias)
         inner = self.heads * self.dim_head
-        (query,) = self._split(F.linear(chosen, self.qkv.weight[:inner]), 1)
-        key, value = self._split(F.linear(x, self.qkv.weight[inner:]), 2)
-        return self._attend_plain(query, key, value, permission)
+        queries = F.linear(chosen, self.qkv.weight[:inner])
+        memory = F.linear(x, self.qkv.weight[inner:])
+        if compiled:
+            return self._attend_compiled(queries, memory, permission, whole.present)
+        (query,) = self._split(queries, 1)
+        key, value = self._split(memory, 2)
+        return self._attend_plain(query, key, value, permission, bias)
+
+    def _is_compiled(self, x: Tensor) -> bool:
+        """Whether the compiled kernels serve: the one place that decides."""
+        return (
+            self.map_recorder is None
+            and not is_traced(x)
+            and fits(x.shape[-2], self.dim_head)
+            and takes(x, self.qkv.weight, self.out.weight)
+        )
+
+    def _layer(self, x: Tensor, permission: Permission) -> Tensor:
+        """All rows, from the entities to the output; whatever padding holds."""
+        lead = x.shape[:-2]
+        present = flat(permission.present, lead, 1)
+        mask = flat(permission.opened, lead, 2)
+        sight = Sight(self.heads, self.dim_head**-0.5, mask, present, present)
+        out = scene_layer(x.reshape(-1, *x.shape[-2:]), self.qkv.weight, self.out.weight, sight)
+        return out.view(*lead, *out.shape[-2:])
+
+    def _attend_compiled(
+        self, rows: Tensor, memory: Tensor | None, permission: Permission, there: Tensor | None
+    ) -> Tensor:
+        """Attend with rows [..., E, 3 * inner], or [..., Q, inner] and [..., E, 2 * inner]."""
+        lead = lead_of(rows, permission)
+        if memory is not None:
+            lead = tuple(torch.broadcast_shapes(lead, memory.shape[:-2]))
+            memory = memory.expand(*lead, *memory.shape[-2:]).reshape(-1, *memory.shape[-2:])
+        rows = rows.expand(*lead, *rows.shape[-2:]).reshape(-1, *rows.shape[-2:])
+        sight = Sight(
+            self.heads,
+            self.dim_head**-0.5,
+            flat(permission.opened, lead, 2),
+            flat(permission.present, lead, 1),
+            flat(there, lead, 1),
+        )
+        mixed = scene_attention(rows, memory, sight)
+        projected: Tensor = self.out(mixed.view(*lead, *mixed.shape[-2:]))
+        return projected
 
     def _folding_is_cheaper(self, entities: int, queries: int) -> bool:
         """Compare the multiplications of both orders; the one place that chooses."""
@@ -141,18 +206,25 @@ class EntityAttention(nn.Module):
         return folded < plain
 
     def _attend_plain(
-        self, query: Tensor, key: Tensor, value: Tensor, permission: Permission
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        permission: Permission,
+        bias: Tensor | None,
     ) -> Tensor:
         """Attend with queries, keys and values [..., heads, Q or E, dim_head]."""
         opened = permission.opened
         gathered, maps = self._kernel(
-            query, key, value, None if opened is None else opened.unsqueeze(-3)
+            query, key, value, None if opened is None else opened.unsqueeze(-3), bias
         )
         self._record(maps, permission)
         projected: Tensor = self.out(gathered.transpose(-2, -3).flatten(-2))
         return projected
 
-    def _attend_folded(self, chosen: Tensor, x: Tensor, permission: Permission) -> Tensor:
+    def _attend_folded(
+        self, chosen: Tensor, x: Tensor, permission: Permission, bias: Tensor | None
+    ) -> Tensor:
         """Attend with few queries: q (W x) = (q W) x, so that no entity has to be projected.
 
         The heads become further rows of one product, [..., heads * Q, dim], on the entities as
@@ -166,7 +238,8 @@ class EntityAttention(nn.Module):
         flat = F.linear(chosen.reshape(-1, self.dim), to_query.reshape(-1, self.dim))
         query = per_head(flat.view(-1, heads, width), to_key)
         query = query.reshape(*chosen.shape[:-1], heads, self.dim)
-        mixed, maps = self._kernel(query.transpose(-3, -2).flatten(-3, -2), x, x, opened)
+        bias = None if bias is None else bias.flatten(-3, -2)
+        mixed, maps = self._kernel(query.transpose(-3, -2).flatten(-3, -2), x, x, opened, bias)
         self._record(None if maps is None else maps.unflatten(-2, (heads, queries)), permission)
         mixed = mixed.unflatten(-2, (heads, queries)).transpose(-3, -2)
         gathered = per_head(mixed.reshape(-1, heads, self.dim), to_value.transpose(1, 2))
@@ -174,13 +247,37 @@ class EntityAttention(nn.Module):
         return projected
 
     def _kernel(
-        self, query: Tensor, key: Tensor, value: Tensor, opened: Tensor | None
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        opened: Tensor | None,
+        bias: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         """The mixture of values, and its maps if somebody records them."""
         scale = self.dim_head**-0.5
         if self.map_recorder is None:
-            return attend(query, key, value, opened, scale=scale), None
-        return attend_with_maps(query, key, value, opened, scale=scale)
+            return attend(query, key, value, opened, scale=scale, bias=bias), None
+        return attend_with_maps(query, key, value, opened, scale=scale, bias=bias)
+
+    def _check_bias(self, bias: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """The bias, if it is floating point and broadcasts to [..., heads, Q, E]."""
+        if not isinstance(bias, Tensor) or not bias.is_floating_point():
+            got = f"dtype {bias.dtype}" if isinstance(bias, Tensor) else type(bias).__name__
+            raise MaskDtypeError(
+                f"EntityAttention: bias has {got}; expected a floating point tensor "
+                "[..., heads, Q or E, E]."
+            )
+        got_lead = tuple(bias.shape[:-3])
+        pairs = zip(reversed(got_lead), reversed(shape[:-3]), strict=False)
+        fits_lead = len(got_lead) <= len(shape) - 3 and all(a in (1, b) for a, b in pairs)
+        if tuple(bias.shape[-3:]) != shape[-3:] or not fits_lead:
+            raise MaskShapeError(
+                f"EntityAttention: bias has shape {tuple(bias.shape)}; expected "
+                f"[..., {', '.join(map(str, shape[-3:]))}], a number for each head, each row that "
+                f"is wanted and each entity, for leading dimensions {shape[:-3]}."
+            )
+        return bias
 
     def _record(self, maps: Tensor | None, permission: Permission) -> None:
         """Hand maps [..., heads, Q, E] to the recorder, rows of padding 0."""
@@ -193,6 +290,37 @@ class EntityAttention(nn.Module):
         """[..., E, parts * inner] to as many views [..., heads, E, dim_head]."""
         split = x.view(*x.shape[:-1], parts, self.heads, self.dim_head)
         return tuple(part.transpose(-2, -3) for part in split.unbind(-3))
+
+
+def count_of(rows: Index) -> int:
+    """How many rows an index asks for."""
+    return rows.shape[-1] if isinstance(rows, Tensor) else 1
+
+
+def lead_of(x: Tensor, permission: Permission) -> tuple[int, ...]:
+    """The leading dimensions of a scene under its permission."""
+    shapes = [x.shape[:-2]]
+    if permission.opened is not None:
+        shapes.append(permission.opened.shape[:-2])
+    return tuple(torch.broadcast_shapes(*shapes))
+
+
+def flat(mask: Tensor | None, lead: Sequence[int], own: int) -> Tensor | None:
+    """A mask [..., own dimensions] as [N, ...], or [1, ...] where all scenes share it."""
+    if mask is None:
+        return None
+    shape = mask.shape[mask.ndim - own :]
+    if mask.ndim == own or mask.shape[:-own].numel() == 1:
+        return mask.reshape(1, *shape)
+    return mask.expand(*lead, *shape).reshape(-1, *shape)
+
+
+def _permitted_bias(bias: Tensor, permission: Permission) -> Tensor:
+    """The bias with 0 for pairs that are not permitted, rows of padding included."""
+    permitted = permission.opened
+    if permission.present is not None and permitted is not None:
+        permitted = permitted & permission.present.unsqueeze(-1)
+    return bias if permitted is None else torch.where(permitted.unsqueeze(-3), bias, 0.0)
 
 
 def per_head(x: Tensor, weight: Tensor) -> Tensor:

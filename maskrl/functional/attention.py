@@ -133,6 +133,7 @@ def attend(
     *,
     scale: float | None = None,
     lead: Sequence[int] | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """`masked_attention` without checks, for a permission of which no row is empty.
 
@@ -143,13 +144,14 @@ def attend(
         opened: bool [..., Q or 1, E], no row empty, or None.
         scale: Factor on the scores; 1 / sqrt(D) if None.
         lead: The leading dimensions of the result, if they are known.
+        bias: [..., Q, E], finite, added to the scaled scores; leading dimensions broadcast.
 
     Returns:
         [..., Q, V].
     """
     if _keys_first_is_faster(query, key):
-        return _keys_first(query, key, value, opened, scale, lead)[0]
-    return _fused(query, key, value, opened, scale, lead)
+        return _keys_first(query, key, value, opened, scale, lead, bias)[0]
+    return _fused(query, key, value, opened, scale, lead, bias)
 
 
 def attend_with_maps(
@@ -160,12 +162,14 @@ def attend_with_maps(
     *,
     scale: float | None = None,
     lead: Sequence[int] | None = None,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`attend`, and its maps [..., Q, E]."""
     dtype = value.dtype
     if dtype in (torch.float16, torch.bfloat16):
         query, key, value = query.float(), key.float(), value.float()
-    out, weights = _keys_first(query, key, value, opened, scale, lead)
+        bias = None if bias is None else bias.float()
+    out, weights = _keys_first(query, key, value, opened, scale, lead, bias)
     return out.to(dtype), weights.transpose(-1, -2).to(dtype)
 
 
@@ -190,10 +194,14 @@ def _fused(
     opened: Tensor | None,
     scale: float | None,
     lead: Sequence[int] | None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Torch's kernel, which wants four dimensions to be at its fastest."""
+    lead = _lead_of(query, key, value, opened, bias) if lead is None else lead
+    if bias is not None:
+        opened = bias if opened is None else torch.where(opened, bias, -math.inf)
+        opened = opened.to(query.dtype)
     tensors = [query, key, value] if opened is None else [query, key, value, opened]
-    lead = _broadcast(tensors) if lead is None else lead
     shape = (math.prod(lead[:-1]), lead[-1] if lead else 1)
     query, key, value, *rest = (
         t.expand(*lead, *t.shape[-2:]).reshape(*shape, *t.shape[-2:]) for t in tensors
@@ -211,10 +219,10 @@ def _keys_first(
     opened: Tensor | None,
     scale: float | None,
     lead: Sequence[int] | None,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Output [..., Q, V] and weights [..., E, Q], keys before queries."""
-    tensors = [query, key, value] if opened is None else [query, key, value, opened]
-    lead = tuple(_broadcast(tensors) if lead is None else lead)
+    lead = tuple(_lead_of(query, key, value, opened, bias) if lead is None else lead)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     distinct = (query, key) if value is key else (query, key, value)
     query, key, *values = (
@@ -225,9 +233,13 @@ def _keys_first(
         # Contiguous, because `minimum` is vectorised only where the layouts agree.
         columns = opened.transpose(-1, -2).contiguous()
         ceiling = torch.where(columns, math.inf, -math.inf).to(query.dtype)
+    if bias is not None:
+        bias = bias.transpose(-1, -2).to(query.dtype)
+        bias = bias.expand(*lead, *bias.shape[-2:]).reshape(math.prod(lead), *bias.shape[-2:])
+    value_ = values[0] if values else None
     out, weights = cast(
         tuple[Tensor, Tensor],
-        _KeysFirst.apply(query, key, values[0] if values else None, ceiling, scale, lead),  # type: ignore[no-untyped-call]
+        _KeysFirst.apply(query, key, value_, bias, ceiling, scale, lead),  # type: ignore[no-untyped-call]
     )
     return out.view(*lead, *out.shape[-2:]), weights.view(*lead, *weights.shape[-2:])
 
@@ -247,11 +259,14 @@ class _KeysFirst(Function):
         query: Tensor,
         key: Tensor,
         value: Tensor | None,
+        bias: Tensor | None,
         ceiling: Tensor | None,
         scale: float,
         lead: tuple[int, ...],
     ) -> tuple[Tensor, Tensor]:
         weights = torch.bmm(key, query.transpose(1, 2)).mul_(scale)
+        if bias is not None:
+            weights.add_(bias)
         if ceiling is not None:
             # The smaller of score and ceiling selects: no score, however large, gets through.
             scores = weights.view(*lead, *weights.shape[1:])
@@ -271,9 +286,10 @@ class _KeysFirst(Function):
             through = torch.bmm(key if value is None else value, grad_out.transpose(1, 2))
             grad_weights = through if grad_weights is None else through + grad_weights
         if grad_weights is None:
-            return (None,) * 6
+            return (None,) * 7
         scores = grad_weights * weights
         scores = torch.addcmul(scores, weights, scores.sum(1, keepdim=True), value=-1)
+        grad_bias = scores if ctx.needs_input_grad[3] else None
         scores = scores * ctx.scale
         grad_query = torch.bmm(scores.transpose(1, 2), key)
         grad_value = None
@@ -281,7 +297,11 @@ class _KeysFirst(Function):
             scores, query = torch.cat([scores, weights], 2), torch.cat([query, grad_out], 1)
         elif grad_out is not None:
             grad_value = torch.bmm(weights, grad_out)
-        return grad_query, torch.bmm(scores, query), grad_value, None, None, None
+        return grad_query, torch.bmm(scores, query), grad_value, grad_bias, None, None, None
+
+
+def _lead_of(*tensors: Tensor | None) -> tuple[int, ...]:
+    return _broadcast([t for t in tensors if t is not None])
 
 
 def _broadcast(tensors: Sequence[Tensor]) -> tuple[int, ...]:
