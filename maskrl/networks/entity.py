@@ -35,9 +35,12 @@ class EntityNetwork(nn.Module):
             takes every entity that is there, for a value network.
         observer: The entity slot that acts.
         feed_forward: Hidden width of a feed-forward part in each layer; 0 for none.
+        count_feature: Append log(1 + how many entities the observer sees, itself included).
+        relative_position: Radius of a learned bias for the offset between two entities, whose
+            cells are then read from "positions"; None for none.
 
     Attributes:
-        out_features: Width of the output, `dim`.
+        out_features: Width of the output: `dim`, and 1 more with `count_feature`.
 
     Raises:
         ConfigError: A size is not positive, or an option is unknown.
@@ -66,6 +69,8 @@ class EntityNetwork(nn.Module):
         see: See = "observer",
         observer: int = 0,
         feed_forward: int = 0,
+        count_feature: bool = False,
+        relative_position: int | None = None,
     ) -> None:
         super().__init__()
         if see not in get_args(See):
@@ -83,7 +88,14 @@ class EntityNetwork(nn.Module):
         self.see = see
         self.observer = observer
         self.encoder = EntityEncoder(
-            entity_features, dim, depth, heads, pool=pool, feed_forward=feed_forward
+            entity_features,
+            dim,
+            depth,
+            heads,
+            pool=pool,
+            feed_forward=feed_forward,
+            count_feature=count_feature,
+            relative_position=relative_position,
         )
         self.out_features = self.encoder.out_features
 
@@ -93,21 +105,24 @@ class EntityNetwork(nn.Module):
         Args:
             obs: "entities" [..., E, F]; "entity_mask" bool [..., E], False = padding; and, where
                 there is one, "visibility" bool [..., E, E], True = entity i sees j, or [..., E]
-                for the observer's row alone, with the leading dimensions of the entities. Other
-                entries are not read.
+                for the observer's row alone, with the leading dimensions of the entities. With
+                `relative_position` also "positions", integers [..., E, 2]. Other entries are not
+                read.
 
         Returns:
             [..., out_features].
 
         Raises:
             MaskDtypeError: A mask is not boolean.
-            MaskShapeError: A mask does not fit the entities.
+            MaskShapeError: A mask or the positions do not fit the entities.
+            MaskError: There are no "positions" and the network wants them.
         """
         entities, seen = obs["entities"], obs["entity_mask"]
         visibility = obs.get("visibility") if self.see == "observer" else None
         if visibility is not None:
             seen = seen & self._own_row(entities, visibility)
-        features: Tensor = self.encoder(entities, seen, observer=self.observer)
+        positions = obs.get("positions") if self.encoder.relative_position is not None else None
+        features: Tensor = self.encoder(entities, seen, observer=self.observer, positions=positions)
         return features
 
     def _own_row(self, entities: Tensor, visibility: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from maskrl.attention import observer_view
-from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError
+from maskrl.errors import ConfigError, MaskDtypeError, MaskError, MaskShapeError
 from maskrl.networks.entity import EntityNetwork
 
 POOLS = ["self", "mean", "max", "attention"]
@@ -141,3 +141,34 @@ def test_messages():
         network()({**obs, "visibility": obs["visibility"][:, 1:, 1:]})
     with pytest.raises(MaskShapeError, match=r"has shape \(16, 1, 12\); expected \(16, 12, 12\)"):
         network()({**obs, "visibility": obs["visibility"][:, :1]})
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_count_and_positions_of_what_is_seen(pool):
+    """The same as under the observer's view, and to the bit blind to everything else."""
+    obs, net = scene(), network(pool, count_feature=True, relative_position=2)
+    with torch.no_grad():
+        for block in net.encoder.blocks:
+            block.position_bias.table.normal_()
+    obs["positions"] = torch.randint(0, 7, (16, 12, 2))
+    assert net.out_features == 17
+    out = net(obs)
+    view = observer_view(obs["visibility"], 0)
+    inputs = {"observer": 0, "positions": obs["positions"]}
+    plain = net.encoder(obs["entities"], obs["entity_mask"], view, **inputs)
+    torch.testing.assert_close(out, plain, rtol=1e-5, atol=1e-5)
+    seen = obs["visibility"][:, 0] & obs["entity_mask"]
+    seen[:, 0] = obs["entity_mask"][:, 0]
+    there = obs["entity_mask"][:, 0]
+    expected = torch.where(there, seen.sum(-1), 0)
+    torch.testing.assert_close(out[:, 16].exp() - 1, expected.float(), rtol=1e-5, atol=1e-5)
+    elsewhere = torch.where(seen.unsqueeze(-1), obs["positions"], -(2**40))
+    assert torch.equal(net({**obs, "positions": elsewhere}), out)
+    assert not torch.equal(net({**obs, "positions": 2 * obs["positions"]}), out)
+
+
+def test_positions_are_asked_for_and_otherwise_not_read():
+    obs = scene()
+    with pytest.raises(MaskError, match="expected positions, integers"):
+        network(relative_position=2)(obs)
+    assert torch.equal(network()({**obs, "positions": "unread"}), network()(obs))
