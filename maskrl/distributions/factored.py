@@ -430,7 +430,7 @@ class FactoredDistribution(Distribution):
         if reduce == "sum" and self._sizes is not None:
             of_whole: Any = getattr(rows, "whole_entropy", None)
             if of_whole is not None:
-                entropy = of_whole()
+                entropy: Tensor = of_whole()
                 same = entropy.shape == self._batch_shape
                 return entropy if same else entropy.expand(self._batch_shape)
         entropy = rows.entropy()

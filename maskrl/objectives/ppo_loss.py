@@ -23,7 +23,7 @@ from maskrl.distributions.masked_multi_categorical import MaskedMultiCategorical
 from maskrl.errors import ConfigError
 from maskrl.kernels.dispatch import choose_backend
 from maskrl.kernels.fused.backend import FusedBackend
-from maskrl.kernels.fused.forward import forward32
+from maskrl.kernels.fused.forward import pass32
 from maskrl.kernels.fused.gradient import gradient32
 from maskrl.kernels.fused.layout import lay_out
 from maskrl.kernels.fused.scoring import IMPOSSIBLE, OUT_OF_RANGE
@@ -297,7 +297,7 @@ def _fused(
     entropy = normalizer + 16 * count
     g, h = entropy + 4 * count, entropy + 8 * count
     written = (log_probs.data_ptr(), normalizer, entropy)
-    status = run(forward32, plan, logits, mask, 0, chosen, *written)
+    status = run(pass32, plan, logits, mask, 0, chosen, *written, 0)
     if status & OUT_OF_RANGE or (status & IMPOSSIBLE and distribution._validate_args):
         distribution.log_prob(acted.actions)  # raises, unless a logit is -inf
     surrogate32(

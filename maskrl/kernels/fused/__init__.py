@@ -13,6 +13,10 @@ is not there, is not wanted.
         log of the sum of exponentials seen from it: log-sum-exp is their sum, and log p of a
         logit x is (x - first) - second. It is (-inf, 0) for an empty segment and (NaN, NaN)
         for an unsound one. Any of the results may be absent.
+    pick(plan, logits, mask, normalizer, actions, log_probs) -> flags
+        The log-probabilities of choices, given the normalisers of a pass.
+    pick_whole(plan, logits, mask, normalizer, entropy, actions, log_probs, entropies) -> flags
+        The same of whole actions: `log_probs` and `entropies` [R] are sums over the heads.
     gradient(plan, logits, mask, normalizer, entropy, actions,
              g, g_row, g_head, h, h_row, h_head, out) -> 0
         `out` [R, A] together: the gradient where `g` is that of the log-probabilities and `h`
@@ -34,6 +38,7 @@ is not there, is not wanted.
         Many draws from each segment; `uniforms` and `actions` have the same strides.
 
 `plan` is the address of a `plan.Plan`; `threads.run(kernel, plan, *rest)` calls a kernel on
-several threads where that pays. Flags are those of `forward`: EMPTY, UNSOUND, IMPOSSIBLE (a
-choice has probability 0), OUT_OF_RANGE. In empty and unsound segments draws and modes are 0.
+several threads where that pays, whose parts are handed over at a `desk`. Flags are those of
+`forward`: EMPTY, UNSOUND, IMPOSSIBLE (a choice has probability 0), OUT_OF_RANGE. In empty and
+unsound segments draws and modes are 0.
 """

@@ -160,20 +160,32 @@ def _gradient_tile(source, lanes, count, steps, work):  # type: ignore[no-untype
 
 
 @njit(**INNER)
-def _fetch_next(source, row, work):  # type: ignore[no-untyped-def]
-    """Ask for what the next rows need beside their logits, and for where they are written."""
+def _fetch_next(source, row, at, to, work):  # type: ignore[no-untyped-def]
+    """Ask for a share of what the next rows need beside their logits, and of where they go.
+
+    The share is that of entries `at` to `to` in a row: asked for at once, all of it would push
+    out of the nearest cache what these rows need.
+    """
     z, heads = work.z, source.heads
     entries = source.offsets[heads]
-    first = row * heads
-    for i in range(0, LANES * heads, 4):
-        fetch(shift(as_float64(work.normalizer), 2 * (first + i)))
-    for i in range(0, LANES * heads, 8):
-        fetch(shift(as_int64(work.actions), first + i))
-        fetch(shift(as_like(z, work.entropy), first + i))
-        fetch(shift(as_like(z, work.of_log_prob.address), first + i))
-        fetch(shift(as_like(z, work.of_entropy.address), first + i))
-    for i in range(0, LANES * entries, 16):
-        fetch(shift(as_like(z, work.out), row * entries + i))
+    first, count = row * heads, LANES * heads
+    begin, end = LANES * at // 16, LANES * to // 16
+    for i in range(begin, end):
+        fetch(shift(as_like(z, work.out), row * entries + i * 16))
+    begin, end = count * at // entries, count * to // entries
+    for i in range(begin // 4, end // 4):
+        fetch(shift(as_float64(work.normalizer), 2 * first + 4 * 2 * i))
+    for i in range(begin // 8, end // 8):
+        fetch(shift(as_int64(work.actions), first + 8 * i))
+    for i in range(begin // 16, end // 16):
+        fetch(shift(as_like(z, work.entropy), first + 16 * i))
+    for upstream in (work.of_log_prob, work.of_entropy):
+        if upstream.head_stride != 0:
+            for i in range(begin // 16, end // 16):
+                fetch(shift(as_like(z, upstream.address), first + 16 * i))
+        elif at == 0:
+            fetch(shift(as_like(z, upstream.address), row * upstream.row_stride))
+            fetch(shift(as_like(z, upstream.address), (row + 16) * upstream.row_stride))
 
 
 @njit(**INNER)
@@ -182,13 +194,12 @@ def _gradient_rows(source, lanes, count, work):  # type: ignore[no-untyped-def]
     entries = source.offsets[source.heads]
     row = lanes.row[0]
     load_columns(source, row, count, 0, entries, work.z)
-    _fetch_next(source, row + LANES, work)
     for head in range(source.heads):
-        at = source.offsets[head]
+        at, to = source.offsets[head], source.offsets[head + 1]
+        _fetch_next(source, row + LANES, at, to, work)
         for lane in range(count):
             lanes.head[lane] = head
-        z = shift(work.z, at * LANES)
-        _spread_lanes(source, lanes, count, z, source.offsets[head + 1] - at, work)
+        _spread_lanes(source, lanes, count, shift(work.z, at * LANES), to - at, work)
     out = as_like(work.z, work.out)
     store_columns(source, row, count, 0, entries, shift(work.z, ROOM), out)
     return 0

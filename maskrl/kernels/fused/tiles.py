@@ -170,12 +170,11 @@ def _fetch_ahead(logits, stride, j):  # type: ignore[no-untyped-def]
 def load_columns(source, row, count, at, n, z):  # type: ignore[no-untyped-def]
     """Give each of `count` rows from `row` a lane with `n` entries from entry `at`.
 
-    Free lanes hold -inf. Bits are taken by whole bytes where `at` begins one.
+    Free lanes hold -inf. Eight entries are loaded together; the last eight may have some in
+    common with those before.
     """
     blocked = element(z, -np.inf)
-    whole = n - n % EIGHT
-    if source.kind == BITS and at & 7 != 0:
-        whole = 0
+    blocks = (n + EIGHT - 1) >> 3 if n >= EIGHT else 0
     for lane in range(0, LANES, EIGHT):
         last = min(EIGHT, count - lane) - 1
         if last < 0:
@@ -193,8 +192,9 @@ def load_columns(source, row, count, at, n, z):  # type: ignore[no-untyped-def]
                 for k in range(EIGHT):
                     for j in range(0, n, 64):
                         fetch(shift(mask, (LANES + k) * mask_stride + j))
-            for j in range(0, whole, EIGHT):
-                _fetch_ahead(logits, stride, j)
+            for block in range(blocks):
+                j = min(block * EIGHT, n - EIGHT)
+                _fetch_ahead(logits, stride, block * EIGHT)
                 load_by_bytes(
                     shift(to, j * LANES),
                     LANES,
@@ -205,29 +205,30 @@ def load_columns(source, row, count, at, n, z):  # type: ignore[no-untyped-def]
                     mask_stride,
                 )
         elif source.kind == BITS:
-            mask = shift(source.mask, first * mask_stride + (at >> 3))
-            for j in range(0, whole, EIGHT):
-                _fetch_ahead(logits, stride, j)
+            mask = shift(source.mask, first * mask_stride)
+            for block in range(blocks):
+                j = min(block * EIGHT, n - EIGHT)
+                _fetch_ahead(logits, stride, block * EIGHT)
                 load_by_bits(
                     shift(to, j * LANES),
                     LANES,
                     shift(logits, j),
                     stride,
                     last,
-                    shift(mask, j >> 3),
+                    shift(mask, (at + j) >> 3),
                     mask_stride,
+                    (at + j) & 7,
                 )
         else:
-            for j in range(0, whole, EIGHT):
-                _fetch_ahead(logits, stride, j)
+            for block in range(blocks):
+                j = min(block * EIGHT, n - EIGHT)
+                _fetch_ahead(logits, stride, block * EIGHT)
                 load_unmasked(
                     shift(to, j * LANES), LANES, shift(logits, j), stride, last, source.mask, 0
                 )
-        if whole < n:
+        if blocks == 0:
             for k in range(last + 1):
-                _load_one(
-                    source, first + k, at + whole, n - whole, lane + k, shift(z, whole * LANES)
-                )
+                _load_one(source, first + k, at, n, lane + k, z)
         for k in range(last + 1, EIGHT):
             for j in range(n):
                 z[j * LANES + lane + k] = blocked
@@ -237,15 +238,17 @@ def load_columns(source, row, count, at, n, z):  # type: ignore[no-untyped-def]
 def store_columns(source, row, count, at, n, values, out):  # type: ignore[no-untyped-def]
     """Write lanes to `n` entries from entry `at` of `count` rows of `out` `[rows, entries]`."""
     entries = source.offsets[source.heads]
-    whole = n - n % EIGHT
+    blocks = (n + EIGHT - 1) >> 3 if n >= EIGHT else 0
     for lane in range(0, count, EIGHT):
         last = min(EIGHT, count - lane) - 1
         to = shift(out, (row + lane) * entries + at)
-        for j in range(0, whole, EIGHT):
+        for block in range(blocks):
+            j = min(block * EIGHT, n - EIGHT)
             store_eight(shift(values, j * LANES + lane), LANES, shift(to, j), entries, last)
-        for k in range(last + 1):
-            for j in range(whole, n):
-                to[k * entries + j] = values[j * LANES + lane + k]
+        if blocks == 0:
+            for k in range(last + 1):
+                for j in range(n):
+                    to[k * entries + j] = values[j * LANES + lane + k]
 
 
 @njit(**INNER)

@@ -65,43 +65,63 @@ def _row(builder: Any, k: int, last: Any) -> Any:
     return builder.select(builder.icmp_signed("<", number, last), number, last)
 
 
+def _eight_bits(builder: Any, place: Any, skip: Any) -> Any:
+    """The eight bits behind the first `skip` of a byte; the byte after it is read only then."""
+    wide = ir.IntType(16)
+    more = builder.zext(builder.icmp_signed("!=", skip, _number(0)), ir.IntType(64))
+    low = builder.zext(builder.load(place, align=1), wide)
+    high = builder.zext(builder.load(builder.gep(place, [more]), align=1), wide)
+    both = builder.or_(low, builder.shl(high, wide(8)))
+    return builder.trunc(builder.lshr(both, builder.trunc(skip, wide)), ir.IntType(8))
+
+
 def _load_by(mask_is_bits: bool | None) -> Any:
-    """Intrinsic that loads eight columns of up to eight rows into lanes of a tile."""
+    """Intrinsic that loads eight columns of up to eight rows into lanes of a tile.
+
+    Bits begin `skip` after the lowest of the byte that `mask` points to.
+    """
+
+    def write(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        tile_, step_, logits_, stride_, last_, mask_, mask_stride_, *skip_ = args
+        tile = signature.args[0]
+        number = context.get_data_type(tile.dtype)
+        size = tile.dtype.bitwidth // 8
+        blocked = ir.Constant(ir.VectorType(number, EIGHT), [-math.inf] * EIGHT)
+        rows = []
+        for k in range(EIGHT):
+            row = _row(builder, k, last_)
+            at = _vector_at(context, builder, logits_, builder.mul(row, stride_), number)
+            x = builder.load(at, align=size)
+            if mask_is_bits is not None:
+                place = builder.gep(mask_, [builder.mul(row, mask_stride_)])
+                if mask_is_bits:
+                    flags = _eight_bits(builder, place, skip_[0])
+                    allowed = builder.bitcast(flags, ir.VectorType(ir.IntType(1), EIGHT))
+                else:
+                    eight = ir.VectorType(ir.IntType(8), EIGHT)
+                    flags = builder.load(builder.bitcast(place, eight.as_pointer()), align=1)
+                    none = ir.Constant(eight, [0] * EIGHT)
+                    allowed = builder.icmp_unsigned("!=", flags, none)
+                x = builder.select(allowed, x, blocked)
+            rows.append(x)
+        for k, column in enumerate(_transposed(builder, rows)):
+            offset = builder.mul(step_, _number(k))
+            at = _vector_at(context, builder, tile_, offset, number)
+            builder.store(column, at, align=size)
+        return context.get_dummy_value()
+
+    integers = types.int64, types.int64
 
     @intrinsic
     def load(typing_context, tile, step, logits, stride, last, mask, mask_stride):  # type: ignore[no-untyped-def]
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            tile_, step_, logits_, stride_, last_, mask_, mask_stride_ = args
-            number = context.get_data_type(tile.dtype)
-            size = tile.dtype.bitwidth // 8
-            blocked = ir.Constant(ir.VectorType(number, EIGHT), [-math.inf] * EIGHT)
-            rows = []
-            for k in range(EIGHT):
-                row = _row(builder, k, last_)
-                at = _vector_at(context, builder, logits_, builder.mul(row, stride_), number)
-                x = builder.load(at, align=size)
-                if mask_is_bits is not None:
-                    place = builder.gep(mask_, [builder.mul(row, mask_stride_)])
-                    if mask_is_bits:
-                        flags = builder.load(place, align=1)
-                        allowed = builder.bitcast(flags, ir.VectorType(ir.IntType(1), EIGHT))
-                    else:
-                        eight = ir.VectorType(ir.IntType(8), EIGHT)
-                        flags = builder.load(builder.bitcast(place, eight.as_pointer()), align=1)
-                        none = ir.Constant(eight, [0] * EIGHT)
-                        allowed = builder.icmp_unsigned("!=", flags, none)
-                    x = builder.select(allowed, x, blocked)
-                rows.append(x)
-            for k, column in enumerate(_transposed(builder, rows)):
-                offset = builder.mul(step_, _number(k))
-                at = _vector_at(context, builder, tile_, offset, number)
-                builder.store(column, at, align=size)
-            return context.get_dummy_value()
+        arguments = (tile, types.int64, logits, *integers, mask, types.int64)
+        return types.void(*arguments), write
 
-        arguments = (tile, types.int64, logits, types.int64, types.int64, mask, types.int64)
-        return types.void(*arguments), codegen
+    @intrinsic
+    def load_bits(typing_context, tile, step, logits, stride, last, mask, mask_stride, skip):  # type: ignore[no-untyped-def]
+        return types.void(tile, types.int64, logits, *integers, mask, *integers), write
 
-    return load
+    return load_bits if mask_is_bits else load
 
 
 load_unmasked = _load_by(None)

@@ -20,7 +20,13 @@ def load32(tile, logits, stride, last, mask, mask_stride, kind):
     elif kind == 1:
         transposing.load_by_bytes(to, STEP, of, stride, last, allowed, mask_stride)
     else:
-        transposing.load_by_bits(to, STEP, of, stride, last, allowed, mask_stride)
+        transposing.load_by_bits(to, STEP, of, stride, last, allowed, mask_stride, 0)
+
+
+@njit(error_model="numpy")
+def load_bits32(tile, logits, stride, last, mask, mask_stride, skip):
+    to, of, allowed = as_float32(tile), as_float32(logits), as_uint8(mask)
+    transposing.load_by_bits(to, STEP, of, stride, last, allowed, mask_stride, skip)
 
 
 @njit(error_model="numpy")
@@ -48,6 +54,17 @@ def test_rows_become_columns(kind, last):
     want = np.where(mask | (kind == 0), logits[:, :8], -np.inf).T
     assert (tile[:, : last + 1] == want).all()
     assert (tile[:, 8:] == 7).all()
+
+
+@pytest.mark.parametrize("skip", range(8))
+def test_bits_that_begin_within_a_byte(skip):
+    rng = np.random.default_rng(skip)
+    logits = rng.normal(size=(8, 8)).astype(np.float32)
+    mask = rng.random((8, 16)) < 0.5
+    read = np.packbits(mask, axis=-1, bitorder="little")
+    tile = np.full((8, STEP), 7, np.float32)
+    load_bits32(tile.ctypes.data, logits.ctypes.data, 8, 7, read.ctypes.data, 2, skip)
+    assert (tile[:, :8] == np.where(mask[:, skip : skip + 8], logits, -np.inf).T).all()
 
 
 def test_doubles_too():
