@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -159,17 +160,30 @@ CALLED = ["panda", "watermelon", "scorpion", "dragon"]
 GRAPH = torch.tensor([[1, 1, 0, 1], [1, 1, 1, 1], [0, 1, 1, 1], [1, 1, 0, 1]], dtype=torch.bool)
 
 
-def effect(depth: int, graph: Tensor, *, depth_safe: bool = False) -> float:
-    """How far the panda's row moves when the scorpion does."""
-    torch.manual_seed(0)
-    encoder = EntityEncoder(3, 16, depth=depth, heads=2, depth_safe=depth_safe).double()
-    still = torch.randn(4, 3, dtype=torch.float64)
-    moved = still.clone()
-    moved[2] += 1.0
+def row_of_panda(x: Tensor, graph: Tensor, depth: int, **options: Any) -> Tensor:
+    """What an encoder computes for the panda, always with the same weights."""
+    torch.manual_seed(1)
+    encoder = EntityEncoder(3, 16, depth=depth, heads=2, **options)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", LeakWarning)  # it leaks on purpose
-        difference = encoder(moved, None, graph)[0] - encoder(still, None, graph)[0]
-    return difference.abs().max().item()
+        if options.get("pool"):
+            return encoder(x, None, graph, observer=0)
+        return encoder(x, None, graph)[0]
+
+
+def scenes() -> tuple[Tensor, Tensor]:
+    """The scene of the page on leaks, and the same with the scorpion moved."""
+    torch.manual_seed(0)
+    still = torch.randn(4, 3)
+    moved = still.clone()
+    moved[2] += 1.0
+    return still, moved
+
+
+def effect(graph: Tensor, depth: int, **options: Any) -> float:
+    """How far the panda's output moves when the scorpion does."""
+    still, moved = (row_of_panda(x, graph, depth, **options) for x in scenes())
+    return (moved - still).abs().max().item()
 
 
 def arrow(i: int, j: int, kind: str) -> str:
@@ -187,11 +201,16 @@ def arrow(i: int, j: int, kind: str) -> str:
 
 
 def graph_panel(
-    x: float, title: str, graph: Tensor, path: tuple[int, ...], moved: float, remark: str
+    place: tuple[float, float],
+    title: str,
+    edges: tuple[Tensor, Iterable[tuple[int, int]]],
+    told: tuple[str, float],
+    remark: str,
 ) -> list[str]:
-    """One graph with its edges, the path of the leak if there is one, and what was measured."""
-    steps = set(zip(path, path[1:], strict=False))
-    parts = [f'<g transform="translate({x:g} 30)">', text(0, 0, title, "title")]
+    """One graph with its edges, the steps of the leak among them, and what was measured."""
+    graph, steps = edges
+    steps = set(steps)
+    parts = [f'<g transform="translate({place[0]:g} {place[1]:g})">', text(0, 0, title, "title")]
     for i in range(4):
         for j in range(4):
             if i != j:
@@ -200,36 +219,69 @@ def graph_panel(
     for number, (cx, cy) in enumerate(AT):
         parts.append(f'<circle cx="{cx}" cy="{cy}" r="16" class="node"/>')
         parts.append(text(cx, cy + 4.5, CALLED[number][0].upper(), "middle strong"))
-    amount = f"moving S moves P by {f'{moved:.2f}' if moved else 'exactly 0'}"
+    what, moved = told
+    amount = f"{what} P by {f'{moved:.2f}' if moved else 'exactly 0'}"
     parts.append(text(0, 180, amount, "strong " + ("bad" if moved else "good")))
     return [*parts, text(0, 199, remark, "soft"), "</g>"]
 
 
 def draw_leaks() -> str:
-    """One layer, two layers, and the two cures: edges in use, and what the scorpion moves."""
+    """Ways of a hidden scorpion to the panda, and cures: edges in use, and what it moves."""
     (leak,) = (k for k in sight.explain_leak(GRAPH, 2, observer=0, names=CALLED) if k.hidden == 2)
+    steps = list(zip(leak.path, leak.path[1:], strict=False))
     view, safe = sight.observer_view(GRAPH, 0), sight.depth_safe(GRAPH)
-    through = CALLED[leak.path[1]]
+    later = GRAPH.clone()
+    later[1, 2] = later[2, 1] = False
+    still, _ = scenes()
+    jump = row_of_panda(still, later, 2) - row_of_panda(still, GRAPH, 2)
+    kept = sight.depth_safe(later)
+    moving, leaky = "moving S moves", {"depth_safe": False}
     panels = [
-        ("1 layer", GRAPH, (), effect(1, GRAPH), "its attention alone is closed"),
-        ("2 layers, the same edges", GRAPH, leak.path, effect(2, GRAPH), f"through the {through}"),
-        ("2 layers, observer_view", view, (), effect(2, view), "the panda's own row only"),
         (
-            "2 layers, depth_safe",
-            safe,
-            (),
-            effect(2, GRAPH, depth_safe=True),
-            "edges of the second layer",
+            "1 layer: nothing",
+            (GRAPH, []),
+            (moving, effect(GRAPH, 1)),
+            "P does not see S: the mask closes this way",
+        ),
+        (
+            "2 layers: depth leaks",
+            (GRAPH, steps),
+            (moving, effect(GRAPH, 2, **leaky)),
+            f"through the {CALLED[leak.path[1]]}, which sees S",
+        ),
+        (
+            "1 layer and a mean: pooling leaks",
+            (GRAPH, steps),
+            (moving, effect(GRAPH, 1, pool="mean", **leaky)),
+            "what P sees is pooled, and W holds S",
+        ),
+        (
+            "Cure: observer_view",
+            (view, []),
+            (moving, effect(view, 2)),
+            "all layers: only what P sees, by P's own row",
+        ),
+        (
+            "Cure: depth_safe",
+            (safe, []),
+            (moving, effect(GRAPH, 2)),
+            "from layer 2 on: P may not read W",
+        ),
+        (
+            "Its limit: the graph moves",
+            (kept, [(i, j) for i, j in (kept & ~safe).nonzero().tolist() if i == 0]),
+            ("S leaving W's sight moves", jump.abs().max().item()),
+            "W sees no more than P now: the edge appears",
         ),
     ]
     parts = [
         part
         for number, panel in enumerate(panels)
-        for part in graph_panel(26 + 290 * number, *panel)
+        for part in graph_panel((26 + 310 * (number % 3), 34 + 240 * (number // 3)), *panel)
     ]
-    told = f"explain_leak: {leak}. An arrow leads from who looks to whom it looks at."
-    parts.append(text(26, 262, told, "soft"))
-    return page(1180, 280, "A hidden scorpion reaches the panda through two layers", parts)
+    told = f"explain_leak: {leak}. Arrows lead from who looks to whom it looks at."
+    parts.append(text(26, 504, told, "soft"))
+    return page(940, 524, "How a hidden scorpion reaches the panda, and the cures", parts)
 
 
 def main() -> None:

@@ -51,13 +51,18 @@ def test_matrices_show_what_the_builders_say(pictures):
     assert len(shown) == len(listed), "two builders cannot be told apart in this scene"
 
 
-def test_the_leak_is_one_and_the_cures_are_none(pictures):
+def test_pages_and_picture_give_the_same_numbers(pictures):
     picture = pictures.draw_leaks()
     assert "explain_leak: panda 0 reads scorpion 2 through watermelon 1 at layer 2." in picture
-    amounts = re.findall(r"moving S moves P by ([^<]+)<", picture)
-    assert [amounts[k] for k in (0, 2, 3)] == ["exactly 0"] * 3
-    assert float(amounts[1]) > 0.01
-    assert picture.count('class="leak"') == 2
+    amounts = re.findall(r"moves P by ([^<]+)<", picture)
+    assert [amounts[k] for k in (0, 3, 4)] == ["exactly 0"] * 3
+    page = (REPOSITORY / "docs" / "concepts" / "feature-leaks.md").read_text("utf-8")
+    shown = re.findall(r"print\(.*\)  # (0\.\d\d)", page)
+    assert [amounts[k] for k in (1, 2, 5)] == [shown[k] for k in (1, 3, 5)]
+    table = (REPOSITORY / "docs" / "concepts" / "feature-masks.md").read_text("utf-8")
+    rows = "".join(line for line in table.splitlines() if line.startswith("| "))
+    assert re.findall(r"0\.\d\d", rows) == shown
+    assert picture.count('class="leak"') == 5
     assert sight.leaks(pictures.GRAPH, 2)[0].nonzero().flatten().tolist() == [2]
     assert not torch.equal(sight.depth_safe(pictures.GRAPH), pictures.GRAPH)
 

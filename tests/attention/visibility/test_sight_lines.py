@@ -6,7 +6,7 @@ import torch
 
 import maskrl
 from maskrl import geometry
-from maskrl.attention.visibility import line_of_sight
+from maskrl.attention.visibility import field_of_view, line_of_sight, radius
 from maskrl.attention.visibility.sight_lines import TABLE_BYTES, _trace
 from maskrl.errors import MaskDtypeError, MaskError, MaskShapeError
 
@@ -117,6 +117,48 @@ def test_the_pandas_own_sight(seed):
         if terminated or truncated:
             observation, _ = env.reset()
     assert hidden_pairs > 0
+
+
+def test_the_pandas_own_sight_where_views_are_limited():
+    """Radius, cone and trees together, as tensors with one number per entity."""
+    env = maskrl.make(
+        "panda",
+        width=9,
+        height=8,
+        panda_view_radius=4,
+        panda_field_of_view=180,
+        scorpion_view_radius=5,
+        dragon_field_of_view=90,
+    )
+    observation, _ = env.reset(seed=5)
+    generator = np.random.default_rng(5)
+    infinite = float("inf")
+    directed = 0
+    for _ in range(60):
+        scene = env.unwrapped.scene()
+        occluders = torch.zeros(scene.height, scene.width, dtype=torch.bool)
+        for x, y in scene.trees:
+            occluders[y, x] = True
+        present = torch.from_numpy(observation["entity_mask"])
+        entities = torch.from_numpy(observation["entities"])
+        half = torch.tensor([(scene.width - 1) / 2, (scene.height - 1) / 2])
+        places = (entities[:, 6:8] * half + half).round().long()
+        kinds = entities[:, :6].argmax(-1)
+        faces = entities[:, -4:] @ torch.tensor([[0.0, -1], [0, 1], [-1, 0], [1, 0]])
+        reach = torch.tensor([4, infinite, 5, infinite, infinite, infinite])[kinds]
+        angle = torch.tensor([180.0, 360, 360, 90, 360, 360])[kinds]
+        line = line_of_sight(places, occluders, entity_mask=present)
+        line |= (kinds == SCORPION)[:, None] & present & present[:, None]
+        near = radius(places, reach, metric="manhattan")
+        expected = line & near & field_of_view(places, faces, angle)
+        shown = torch.from_numpy(observation["visibility"])
+        assert torch.equal(shown, expected)
+        directed += int((shown != shown.T).sum())
+        allowed = np.flatnonzero(observation["action_mask"])
+        observation, _, terminated, truncated, _ = env.step(int(generator.choice(allowed)))
+        if terminated or truncated:
+            observation, _ = env.reset()
+    assert directed > 0
 
 
 def test_leading_dimensions_broadcast():
