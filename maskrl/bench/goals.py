@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from maskrl.bench.contenders.contract import CLASS, PLAIN, UNCHECKED
+from maskrl.bench.groups.attention import ARTICLE, MULTIHEAD, case_name
 from maskrl.bench.groups.grid import PACKED
 from maskrl.bench.groups.memory import GRADIENT
 from maskrl.bench.groups.rows import COPY, SHAPES
@@ -16,6 +17,9 @@ from maskrl.bench.groups.training_names import CEILING, MASKABLE_PPO, NATIVE, NE
 from maskrl.bench.results import CellResult, Goal, geometric_mean
 
 LARGE = tuple(f"{rows}x{actions}" for rows, actions in SHAPES if rows * actions >= 2048 * 8)
+
+ATTENTION = {(1024, 8): 1 / 1.05, (1024, 32): 1.3, (128, 128): 2.5}
+"""How many times the article's time attention has to be faster, by scenes and entities."""
 
 Rated = list[tuple[float, CellResult]]
 
@@ -48,6 +52,7 @@ def goals(cells: Sequence[CellResult], kinds: Mapping[str, str]) -> list[Goal]:
     for workload, most in (("acting", 3.0), ("learning", 6.0)):
         found += _copies(rows, workload, most)
     found += _grid(cells)
+    found += _attention(cells)
     found += _memory(cells)
     found += _worlds(cells)
     found += _training(cells)
@@ -98,6 +103,18 @@ def _grid(cells: Sequence[CellResult]) -> list[Goal]:
             dense = fastest([cell], lambda name: name.endswith("all cells"))
             found += _least("agents on a grid, packed against all cells", dense, 8.0)
     return found
+
+
+def _attention(cells: Sequence[CellResult]) -> list[Goal]:
+    learning = [c for c in cells if c.group == "attention" and c.workload == "learning"]
+    least = {case_name(*shape): ratio for shape, ratio in ATTENTION.items()}
+    found = []
+    for cell in learning:
+        if cell.case in least:
+            name = f"attention, {cell.case}, against the article"
+            found += _least(name, fastest([cell], lambda other: other == ARTICLE), least[cell.case])
+    multihead = fastest(learning, lambda name: name == MULTIHEAD)
+    return found + _least(f"attention, against {MULTIHEAD}", multihead, 1.0)
 
 
 def _memory(cells: Sequence[CellResult]) -> list[Goal]:

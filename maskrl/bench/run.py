@@ -18,7 +18,7 @@ import torch
 
 from maskrl.bench.contenders import CONTENDERS, Contender
 from maskrl.bench.goals import goals
-from maskrl.bench.groups import grid, memory, rows, worlds
+from maskrl.bench.groups import attention, grid, memory, rows, worlds
 from maskrl.bench.groups.training import training
 from maskrl.bench.machine import describe_machine, keep_freed_memory
 from maskrl.bench.results import OURS_NAME, CellResult, Participant, Results
@@ -31,11 +31,12 @@ GROUPS = {
     "heads": "seven heads in a row, 16 to 24576 rows",
     "greedy": "the best allowed action of values",
     "grid": "agents on grids: their rows alone against all cells",
+    "attention": "attention between entities of scenes, the whole layer",
     "memory": "peak memory while learning from 1.8 million actions",
     "worlds": "steps of the panda's world",
     "training": "whole training against MaskablePPO; on request: --only training",
 }
-BY_DEFAULT = ("rows", "heads", "greedy", "grid", "memory", "worlds")
+BY_DEFAULT = ("rows", "heads", "greedy", "grid", "attention", "memory", "worlds")
 
 REPEATS, TURN_SECONDS = 20, 5e-3
 QUICK_REPEATS, QUICK_TURN_SECONDS = 3, 2e-4
@@ -203,6 +204,7 @@ def _tasks(group: str, entrants: Sequence[Entrant], *, quick: bool) -> Iterator[
         "heads": rows.several_heads,
         "greedy": rows.greedy,
         "grid": grid.grid,
+        "attention": attention.attention,
     }
     return makers[group](entrants, quick=quick)
 

@@ -68,6 +68,30 @@ def test_heads_grid_copies_and_memory():
     assert memory.value == pytest.approx(1.05) and memory.reached
 
 
+def test_attention():
+    multihead = "nn.MultiheadAttention"
+    cells = [
+        cell("attention", f"{name} entities", "learning", {"maskrl": 1, "article": a, multihead: m})
+        for name, a, m in (
+            ("1024 scenes of 8", 0.96, 1.5),
+            ("1024 scenes of 32", 1.2, 1.1),
+            ("128 scenes of 128", 2.6, 0.9),
+        )
+    ]
+    found = by_name(cells)
+    article = "attention, {} entities, against the article: times as fast"
+    few = found[article.format("1024 scenes of 8")]
+    assert (few.value, few.reached) == (0.96, True)
+    assert not found[article.format("1024 scenes of 32")].reached
+    assert found[article.format("128 scenes of 128")].reached
+    least = found[f"attention, against {multihead}: times as fast"]
+    assert (least.value, least.reached, least.where) == (
+        0.9,
+        False,
+        "128 scenes of 128 entities, learning",
+    )
+
+
 def test_worlds_and_training():
     medians = {
         "maskrl": 2.0,
