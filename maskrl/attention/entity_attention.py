@@ -305,14 +305,14 @@ def lead_of(x: Tensor, permission: Permission) -> tuple[int, ...]:
     return tuple(torch.broadcast_shapes(*shapes))
 
 
-def flat(mask: Tensor | None, lead: Sequence[int], own: int) -> Tensor | None:
-    """A mask [..., own dimensions] as [N, ...], or [1, ...] where all scenes share it."""
-    if mask is None:
+def flat(flags: Tensor | None, lead: Sequence[int], own: int) -> Tensor | None:
+    """Flags [..., own dimensions] as [N, ...], or [1, ...] where all scenes share it."""
+    if flags is None:
         return None
-    shape = mask.shape[mask.ndim - own :]
-    if mask.ndim == own or mask.shape[:-own].numel() == 1:
-        return mask.reshape(1, *shape)
-    return mask.expand(*lead, *shape).reshape(-1, *shape)
+    shape = flags.shape[flags.ndim - own :]
+    if flags.ndim == own or flags.shape[:-own].numel() == 1:
+        return flags.reshape(1, *shape)
+    return flags.expand(*lead, *shape).reshape(-1, *shape)
 
 
 def _permitted_bias(bias: Tensor, permission: Permission) -> Tensor:

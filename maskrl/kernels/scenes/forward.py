@@ -1,4 +1,8 @@
-"""Attention of all heads of some scenes: `attention(plan)`; see the package."""
+"""Attention of all heads of some scenes, block of queries by block of queries.
+
+`attention(plan)` packs a head of a scene, then for each block of queries multiplies, masks,
+exponentiates and multiplies again. What its way back shares with it is here too.
+"""
 
 from __future__ import annotations
 
