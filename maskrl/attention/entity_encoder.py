@@ -100,10 +100,10 @@ class EntityBlock(nn.Module):
         chosen = select_rows(x, rows)
         normed = self.norm_before(x)
         normed_chosen = normed if rows is None else self.norm_before(chosen)
-        bias = {}
+        bias = None
         if self.position_bias is not None and offsets is not None:
-            bias = {"bias": self.position_bias(select_rows(offsets, rows))}
-        attended = self.attention.attend(normed, permission, rows, normed_chosen, **bias)
+            bias = self.position_bias(select_rows(offsets, rows))
+        attended = self.attention.attend(normed, permission, rows, normed_chosen, bias=bias)
         x = self.norm_after(chosen + attended)
         return x if self.feed_forward is None else x + self.feed_forward(x)
 
