@@ -150,7 +150,7 @@ class EntityAttention(nn.Module):
             return self._attend_plain(query, key, value, permission, bias)
         chosen = select_rows(x, rows) if chosen is None else chosen
         if self._folding_is_cheaper(x.shape[-2], chosen.shape[-2]):
-            return self._attend_folded(chosen, x, permission, bias)
+            return self._attend_folded(chosen, x, permission, bias, compiled)
         inner = self.heads * self.dim_head
         queries = F.linear(chosen, self.qkv.weight[:inner])
         memory = F.linear(x, self.qkv.weight[inner:])
@@ -223,7 +223,12 @@ class EntityAttention(nn.Module):
         return projected
 
     def _attend_folded(
-        self, chosen: Tensor, x: Tensor, permission: Permission, bias: Tensor | None
+        self,
+        chosen: Tensor,
+        x: Tensor,
+        permission: Permission,
+        bias: Tensor | None,
+        compiled: bool,
     ) -> Tensor:
         """Attend with few queries: q (W x) = (q W) x, so that no entity has to be projected.
 
@@ -239,12 +244,27 @@ class EntityAttention(nn.Module):
         query = per_head(flat.view(-1, heads, width), to_key)
         query = query.reshape(*chosen.shape[:-1], heads, self.dim)
         bias = None if bias is None else bias.flatten(-3, -2)
-        mixed, maps = self._kernel(query.transpose(-3, -2).flatten(-3, -2), x, x, opened, bias)
+        query = query.transpose(-3, -2).flatten(-3, -2)
+        if compiled:
+            mixed, maps = self._mix_compiled(query, x, opened), None
+        else:
+            mixed, maps = self._kernel(query, x, x, opened, bias)
         self._record(None if maps is None else maps.unflatten(-2, (heads, queries)), permission)
         mixed = mixed.unflatten(-2, (heads, queries)).transpose(-3, -2)
         gathered = per_head(mixed.reshape(-1, heads, self.dim), to_value.transpose(1, 2))
         projected: Tensor = self.out(gathered.reshape(*mixed.shape[:-2], heads * width))
         return projected
+
+    def _mix_compiled(self, query: Tensor, x: Tensor, opened: Tensor | None) -> Tensor:
+        """The mixture of entities [..., heads * Q, dim] that are keys and values as they are."""
+        lead = torch.broadcast_shapes(query.shape[:-2], x.shape[:-2])
+        if opened is not None:
+            lead = torch.broadcast_shapes(lead, opened.shape[:-2])
+        rows, memory = (
+            t.expand(*lead, *t.shape[-2:]).reshape(-1, *t.shape[-2:]) for t in (query, x)
+        )
+        mixed = scene_attention(rows, memory, Sight(1, self.dim_head**-0.5, flat(opened, lead, 2)))
+        return mixed.view(*lead, *mixed.shape[-2:])
 
     def _kernel(
         self,

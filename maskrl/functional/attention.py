@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from maskrl.errors import MaskShapeError
+from maskrl.kernels.dispatch import is_traced
 from maskrl.masks.check import check_mask
 
 KEYS_FIRST_LIMIT = 32
@@ -120,7 +121,7 @@ def open_empty_rows(permission: Tensor | None) -> tuple[Tensor | None, Tensor | 
         return None, None
     kept = permission.any(-1, keepdim=True)
     # On the CPU a look at the values is cheaper than guarding against what is not there.
-    if permission.device.type == "cpu" and not _is_traced() and bool(kept.all()):
+    if permission.device.type == "cpu" and not is_traced(permission) and bool(kept.all()):
         return permission, None
     return permission | ~kept, kept
 
@@ -149,7 +150,7 @@ def attend(
     Returns:
         [..., Q, V].
     """
-    if _keys_first_is_faster(query, key):
+    if _keys_first_is_faster(query, key) or _is_transformed():
         return _keys_first(query, key, value, opened, scale, lead, bias)[0]
     return _fused(query, key, value, opened, scale, lead, bias)
 
@@ -179,12 +180,15 @@ def _keys_first_is_faster(query: Tensor, key: Tensor) -> bool:
         key.shape[-2] <= KEYS_FIRST_LIMIT
         and query.device.type == "cpu"
         and query.dtype in (torch.float32, torch.float64)
-        and not _is_traced()
+        and not is_traced(query)
     )
 
 
-def _is_traced() -> bool:
-    return bool(torch.compiler.is_compiling() or torch.jit.is_tracing())
+def _is_transformed() -> bool:
+    """Whether a functional transform (vmap, grad, jvp) runs, which knows no `Function`."""
+    return not torch.compiler.is_compiling() and (
+        torch._C._functorch.peek_interpreter_stack() is not None
+    )
 
 
 def _fused(
@@ -224,6 +228,13 @@ def _keys_first(
     """Output [..., Q, V] and weights [..., E, Q], keys before queries."""
     lead = tuple(_lead_of(query, key, value, opened, bias) if lead is None else lead)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
+    if _is_transformed():
+        scores = torch.matmul(key, query.transpose(-1, -2)) * scale
+        scores = scores if bias is None else scores + bias.transpose(-1, -2)
+        if opened is not None:
+            scores = torch.where(opened.transpose(-1, -2), scores, -math.inf)
+        weights = scores.softmax(-2)
+        return torch.matmul(weights.transpose(-1, -2), value), weights
     distinct = (query, key) if value is key else (query, key, value)
     query, key, *values = (
         t.expand(*lead, *t.shape[-2:]).reshape(math.prod(lead), *t.shape[-2:]) for t in distinct

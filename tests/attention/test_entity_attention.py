@@ -252,3 +252,210 @@ def test_messages():
         layer(x, PRESENT.to(torch.int8))
     with pytest.raises(MaskShapeError, match="queries is 5"):
         layer(x, PRESENT, visibility, queries=5)
+
+
+PATHS = {
+    "compiled": (torch.float32, False),
+    "keys first": (torch.float64, False),
+    "torch's kernel": (torch.bfloat16, False),
+    "maps": (torch.float32, True),
+    "maps, half": (torch.bfloat16, True),
+}
+
+
+def run(layer, recorded, *args, **kwargs):
+    if not recorded:
+        return layer(*args, **kwargs)
+    with record_attention(layer):
+        return layer(*args, **kwargs)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("queries", [None, 0, torch.tensor([[2, 4, 0]])])
+@pytest.mark.parametrize("sight", [False, True])
+def test_nothing_to_attend_to_gives_exactly_zero(path, train, queries, sight):
+    """X5 on every path: output and gradients 0, everybody else's finite and not 0."""
+    dtype, recorded = PATHS[path]
+    layer = EntityAttention(8, 2).to(dtype).train(train)
+    x, visibility = scene(dtype)
+    x = torch.where(PRESENT.unsqueeze(-1), x, float("nan")).requires_grad_()
+    out = run(layer, recorded, x, PRESENT, visibility if sight else None, queries=queries)
+    looking = PRESENT if queries is None else PRESENT[:, torch.as_tensor(queries).reshape(-1)]
+    assert (out[~looking] == 0).all()
+    assert out.isfinite().all()
+    upstream = torch.where(looking.unsqueeze(-1), torch.randn(out.shape), float("nan")).to(dtype)
+    gradients = torch.autograd.grad(out, (x, *layer.parameters()), upstream, retain_graph=True)
+    for gradient in gradients:
+        assert gradient.isfinite().all()
+        assert (gradient != 0).any()
+    assert (gradients[0][~PRESENT] == 0).all()
+    upstream[looking] = 0
+    for gradient in torch.autograd.grad(out, (x, *layer.parameters()), upstream):
+        assert (gradient == 0).all()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("queries", [None, 0, torch.tensor([[2, 4, 0]])])
+def test_who_is_not_seen_changes_no_bit(path, queries):
+    """X7 for one layer: where i has no permission for j, j changes nothing in i's row."""
+    dtype, recorded = PATHS[path]
+    layer = EntityAttention(8, 2).to(dtype)
+    x, visibility = scene(dtype)
+    visibility[:, :, 3] = False
+    moved = x.clone()
+    moved[:, 3] = 100.0
+    index = torch.arange(5) if queries is None else torch.as_tensor(queries).reshape(-1)
+    others = index != 3
+    with torch.no_grad():
+        one, two = (
+            run(layer, recorded, s, PRESENT, visibility, queries=queries) for s in (x, moved)
+        )
+    assert torch.equal(one[:, others], two[:, others])
+    if queries is None:
+        assert not torch.equal(one[:, 3], two[:, 3])
+    x.requires_grad_()
+    out = run(layer, recorded, x, PRESENT, visibility, queries=queries)
+    (gradient,) = torch.autograd.grad(out[:, others].float().sum(), x)
+    assert (gradient[:, 3] == 0).all()
+    assert (gradient != 0).any()
+
+
+def with_bias(bias):
+    """Attention with a bias, pair by pair in float64."""
+
+    def attend(layer, x, entity_mask, visibility, queries):
+        inner = layer.heads * layer.dim_head
+        query, key, value = (
+            (x @ w.T).unflatten(-1, (layer.heads, -1)).transpose(1, 2)
+            for w in layer.qkv.weight.split(inner)
+        )
+        itself = torch.eye(x.shape[1], dtype=torch.bool)
+        permitted = (visibility | itself) & entity_mask[:, None] & entity_mask[:, :, None]
+        if queries is not None:
+            query, permitted = query[:, :, queries], permitted[:, queries]
+        scores = query @ key.transpose(-1, -2) / layer.dim_head**0.5 + bias
+        scores = scores.masked_fill(~permitted[:, None], -1e300)
+        weights = torch.where(permitted[:, None], scores.softmax(-1), 0.0)
+        return layer.out((weights @ value).transpose(1, 2).flatten(-2))
+
+    return attend
+
+
+@pytest.mark.parametrize("entities", [5, 40])
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("queries", [None, [1], [2, 4, 0]])
+def test_a_bias_is_added_to_the_scores(entities, recorded, queries):
+    """Values and gradients on all paths, folded queries too, against float64."""
+    x, visibility = scene(entities=entities)
+    present = torch.rand(4, entities) < 0.8
+    rows = entities if queries is None else len(queries)
+    bias = torch.randn(4, 2, rows, entities, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(4, rows, 8, dtype=torch.float64)
+    layer = EntityAttention(8, 2).double()
+    wanted = with_bias(bias)(layer, x, present, visibility, queries)
+    found = run(
+        layer, recorded, x, present, visibility, bias=bias,
+        queries=None if queries is None else torch.tensor([queries]),
+    )  # fmt: skip
+    torch.testing.assert_close(found, wanted)
+    leaves = (bias, *layer.parameters())
+    for a, b in zip(
+        torch.autograd.grad(found, leaves, upstream),
+        torch.autograd.grad(wanted, leaves, upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("queries", [None, 1, torch.tensor([[2, 4, 0]])])
+@pytest.mark.parametrize("rubbish", [float("nan"), 1e30, float("-inf")])
+def test_a_bias_between_strangers_changes_no_bit(dtype, recorded, queries, rubbish):
+    layer = EntityAttention(8, 2).to(dtype)
+    x, visibility = scene(dtype)
+    itself = torch.eye(5, dtype=torch.bool)
+    permitted = (visibility | itself) & PRESENT[:, None] & PRESENT[:, :, None]
+    if queries is not None:
+        permitted = permitted[:, torch.as_tensor(queries).reshape(-1)]
+    clean = torch.randn(4, 2, *permitted.shape[1:]).to(dtype)
+    outcomes = []
+    for bias in (clean, torch.where(permitted[:, None], clean, rubbish)):
+        bias = bias.detach().requires_grad_()
+        out = run(layer, recorded, x, PRESENT, visibility, queries=queries, bias=bias)
+        leaves = (bias, *layer.parameters())
+        outcomes.append([out, *torch.autograd.grad(out.square().sum(), leaves)])
+    for a, b in zip(*outcomes, strict=True):
+        assert torch.equal(a, b)
+    assert (outcomes[0][1].masked_select(~permitted[:, None]) == 0).all()
+    assert (outcomes[0][1] != 0).any()
+
+
+def test_a_bias_for_all_scenes_and_without_masks():
+    layer = EntityAttention(8, 2).double()
+    x, _ = scene()
+    bias = torch.randn(2, 5, 5, dtype=torch.float64)
+    everybody = torch.ones(4, 5, 5, dtype=torch.bool)
+    wanted = with_bias(bias)(layer, x, torch.ones_like(PRESENT), everybody, None)
+    torch.testing.assert_close(layer(x, bias=bias), wanted)
+    torch.testing.assert_close(layer(x, torch.ones_like(PRESENT), bias=bias), wanted)
+    with pytest.raises(
+        MaskShapeError, match=r"bias has shape \(2, 5, 4\); expected \[..., 2, 5, 5"
+    ):
+        layer(x, bias=bias[..., :4])
+    with pytest.raises(MaskShapeError, match=r"expected \[..., 2, 1, 5\]"):
+        layer(x, bias=bias, queries=0)
+    with pytest.raises(MaskDtypeError, match=r"bias has dtype torch.int64"):
+        layer(x, bias=bias.long())
+
+
+@pytest.mark.parametrize("queries", [None, 0, torch.tensor([[2, 4, 0, 1, 3]])])
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("views", [False, True])
+def test_the_compiled_path_is_the_one_that_records(queries, train, views):
+    """Output and gradients with maps and without; N views of a scene as well."""
+    layer = EntityAttention(64, 4).train(train)
+    x, visibility = scene(torch.float32, dim=64)
+    present = PRESENT
+    if views and isinstance(queries, torch.Tensor):
+        queries = queries.unsqueeze(0)
+    if views:
+        x, present = x.unsqueeze(1), PRESENT.unsqueeze(1)
+        visibility = torch.rand(4, 3, 5, 5) < 0.5
+    x.requires_grad_()
+    assert layer._is_compiled(x)
+    outcomes = []
+    for recorded in (False, True):
+        out = run(layer, recorded, x, present, visibility, queries=queries)
+        leaves = (x, *layer.parameters())
+        outcomes.append([out, *torch.autograd.grad(out.square().sum(), leaves)])
+    for a, b in zip(*outcomes, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_traced_and_transformed_code_takes_torchs_path():
+    layer = EntityAttention(8, 2)
+    x, visibility = scene(torch.float32)
+    wanted = layer(x, PRESENT, visibility)
+    exported = torch.export.export(layer, (x, PRESENT, visibility)).module()
+    torch.testing.assert_close(exported(x, PRESENT, visibility), wanted)
+    mapped = torch.func.vmap(layer)(x, PRESENT, visibility)
+    torch.testing.assert_close(mapped, wanted)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(x, PRESENT, visibility).dtype == torch.bfloat16
+
+
+def test_it_can_be_differentiated_twice_in_float32():
+    layer = EntityAttention(8, 2)
+    double = EntityAttention(8, 2).double()
+    double.load_state_dict(layer.state_dict())
+    found = []
+    for module, dtype in ((layer, torch.float32), (double, torch.float64)):
+        x, visibility = scene(dtype)
+        x.requires_grad_()
+        out = module(x, PRESENT, visibility)
+        (first,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+        found.append(torch.autograd.grad(first.square().sum(), (x, *module.parameters())))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-3, atol=1e-4)

@@ -31,7 +31,7 @@ def test_attention_paths_prints_a_line_per_size(monkeypatch, capsys) -> None:
     monkeypatch.setattr("sys.argv", ["attention_paths.py", "--repeats", "1"])
     module.main()
     lines = capsys.readouterr().out.splitlines()
-    assert [int(line.split()[0]) for line in lines[1:]] == [4, 8, 12, 16, 24, 32, 64]
+    assert [int(line.split()[0]) for line in lines[1:]] == [4, 8, 12, 16, 24, 32, 64, 128]
 
 
 def test_profile_ppo_tells_every_part_of_an_iteration(monkeypatch, capsys) -> None:

@@ -14,6 +14,7 @@ from maskrl.functional import attention
 from maskrl.functional.attention import (
     KEYS_FIRST_LIMIT,
     attend,
+    attend_with_maps,
     masked_attention,
     masked_attention_with_maps,
     open_empty_rows,
@@ -245,3 +246,39 @@ def test_messages_name_the_shapes():
         masked_attention(query[..., :3], key, value, permission)
     with pytest.raises(MaskShapeError, match="do not broadcast"):
         masked_attention_with_maps(query[:, :2], key, value, permission)
+
+
+@pytest.mark.parametrize("kind", ["pair", "key", "none"])
+def test_a_bias_is_added_and_gets_its_gradient(path, kind):
+    query, key, value, permission = scene((2, 3), 5, 6, kind)
+    opened, _ = open_empty_rows(permission)
+    bias = torch.randn(3, 5, 6, dtype=torch.float64)
+    scores = query @ key.transpose(-1, -2) / 2 + bias
+    expected = (scores if opened is None else torch.where(opened, scores, -math.inf)).softmax(-1)
+    out, maps = attend_with_maps(query, key, value, opened, bias=bias)
+    torch.testing.assert_close(attend(query, key, value, opened, bias=bias), expected @ value)
+    torch.testing.assert_close(out, expected @ value)
+    torch.testing.assert_close(maps, expected)
+    bias.requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda b: attend(query, key, value, opened, bias=b), bias, nondet_tol=1e-12
+    )
+
+
+def test_a_bias_can_be_differentiated_twice():
+    query, key, value, _ = scene((2,), 3, 4, "none")
+    bias = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    query.requires_grad_()
+    assert torch.autograd.gradgradcheck(
+        lambda q, b: attend_with_maps(q, key, value, None, bias=b), (query, bias)
+    )
+
+
+def test_functional_transforms_take_plain_operations():
+    query, key, value, permission = scene((3,), 4, 5, "pair")
+    opened, _ = open_empty_rows(permission)
+    wanted, maps = attend_with_maps(query, key, value, opened)
+    found = torch.func.vmap(attend_with_maps)(query, key, value, opened)
+    torch.testing.assert_close(found[0], wanted)
+    torch.testing.assert_close(found[1], maps)
+    torch.testing.assert_close(torch.func.vmap(attend)(query, key, value, opened), wanted)
