@@ -97,14 +97,15 @@ def builders() -> list[tuple[str, str, Tensor]]:
     return [
         ("from_padding", "all who are there", sight.from_padding(PRESENT)),
         ("hidden", "S from all but itself", sight.hidden(PRESENT, hides)),
+        ("team", "P W M against S D", sight.team(teams, entity_mask=PRESENT)),
+        ("causal", "came P S D W M", sight.causal(born, entity_mask=PRESENT)),
         ("radius", "at most 4 cells away", near),
         ("line_of_sight", "no tree in between", line),
         ("field_of_view", "120 degrees", cone),
-        ("team", "P W M against S D", sight.team(teams, entity_mask=PRESENT)),
-        ("causal", "came P S D W M", sight.causal(born, entity_mask=PRESENT)),
-        ("line & (radius | cone)", "joined", joined),
+        ("joined", "line & (radius | field)", joined),
         ("observer_view", "of joined, for P", sight.observer_view(joined, 0)),
         ("depth_safe", "of joined", sight.depth_safe(joined)),
+        ("leaks", "of joined, in 2 layers", sight.leaks(joined, 2, entity_mask=PRESENT)),
     ]
 
 
@@ -116,7 +117,8 @@ def matrix(x: float, y: float, name: str, remark: str, sees: Tensor) -> list[str
         parts.append(text(x + 24 + cell * (i + 0.5), y + 37, letter, "soft middle"))
         parts.append(text(x + 12, y + 43 + cell * (i + 0.75), letter, "soft middle"))
         for j, seen in enumerate(sees[i].tolist()):
-            kind = ("own" if i == j else "sees") if seen else "closed"
+            kind = "bad" if name == "leaks" else "own" if i == j else "sees"
+            kind = kind if seen else "closed"
             place = (x + 24 + cell * j, y + 43 + cell * i)
             parts.append(rect(place[0] + 1, place[1] + 1, cell - 2, cell - 2, kind, 3))
     return parts
@@ -146,13 +148,14 @@ def draw_builders() -> str:
         parts.append(f'<polyline points="{joined}" class="look"/>')
         parts.append(text(middle[0], middle[1] + 4.5, LETTERS[number], "middle strong"))
     legend = ["P panda, W watermelon, S scorpion,", "D dragon, M monkey, \u00b7 an empty slot."]
-    legend += ["Green: trees. Ticks: where each looks.", "Row: who looks. Column: at whom."]
+    legend += ["Green: trees. Ticks: where each looks.", "", "Row: who looks. Column: at whom."]
+    legend += ["Blue: sees. Pale: itself.", "Orange: moves it, though unseen."]
     for number, words in enumerate(legend):
         parts.append(text(24, top + cell * SIZE + 26 + 18 * number, words, "soft"))
     for number, (name, remark, sees) in enumerate(builders()):
-        column, row = number % 5, number // 5
-        parts += matrix(310 + 178 * column, 36 + 196 * row, name, remark, sees)
-    return page(1196, 424, "Who sees whom under every builder of visibility", parts)
+        column, row = number % 4, number // 4
+        parts += matrix(310 + 170 * column, 36 + 190 * row, name, remark, sees)
+    return page(980, 596, "Who sees whom under every builder of visibility", parts)
 
 
 AT = [(34, 74), (124, 42), (214, 74), (124, 132)]

@@ -41,9 +41,9 @@ def test_the_images_are_what_the_program_draws(pictures, monkeypatch, tmp_path, 
 def test_matrices_show_what_the_builders_say(pictures):
     tree = ElementTree.fromstring(pictures.draw_builders())
     kinds = [rect.get("class") for rect in tree.iter(f"{SVG}rect")]
-    cells = [kind for kind in kinds if kind in ("sees", "own", "closed")]
+    cells = [kind for kind in kinds if kind in ("sees", "own", "closed", "bad")]
     listed = pictures.builders()
-    assert len(cells) == 36 * len(listed) == 360
+    assert len(cells) == 36 * len(listed) == 396
     for number, (name, _, sees) in enumerate(listed):
         drawn = [kind != "closed" for kind in cells[36 * number : 36 * (number + 1)]]
         assert drawn == sees.flatten().tolist(), name
