@@ -267,10 +267,7 @@ class EntityEncoder(nn.Module):
         parts = self._parts(x)
         if isinstance(self.embedding, TypedEmbedding):
             entity_mask = self.embedding.joined_mask(entity_mask, parts)
-        slots = [
-            *torch.broadcast_shapes(*(part.shape[:-2] for part in parts)),
-            sum(part.shape[-2] for part in parts),
-        ]
+        slots = self._slots(parts)
         permission, lead = permission_of_shape(
             "EntityEncoder", slots, parts[0].device, entity_mask, visibility
         )
@@ -366,15 +363,21 @@ class EntityEncoder(nn.Module):
             )
         return [x]
 
+    @staticmethod
+    def _slots(parts: Sequence[Tensor]) -> tuple[int, ...]:
+        """Shape [..., E] of the joined scene."""
+        if len(parts) == 1:
+            return tuple(parts[0].shape[:-1])
+        lead = torch.broadcast_shapes(*(part.shape[:-2] for part in parts))
+        return (*lead, sum(part.shape[-2] for part in parts))
+
     def _embed(self, parts: Sequence[Tensor], present: Tensor | None) -> Tensor:
         """The embedded scene [..., E, dim], finite whatever finite values the entities hold."""
         dtype = next(self.embedding.parameters()).dtype
         limit = HALF_LIMIT if dtype is torch.float16 else FEATURE_LIMIT
-        here = (
-            [None] * len(parts)
-            if present is None
-            else present.split([part.shape[-2] for part in parts], -1)
-        )
+        here: Sequence[Tensor | None] = [present] * len(parts)
+        if present is not None and len(parts) > 1:
+            here = present.split([part.shape[-2] for part in parts], -1)
         parts = [
             Permission(None, own).zero_absent(part.to(dtype)).clamp(-limit, limit)
             for part, own in zip(parts, here, strict=True)

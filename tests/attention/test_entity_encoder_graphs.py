@@ -7,6 +7,7 @@ notice unless it sees the entity. The same measure without a cure finds the leak
 """
 
 import contextlib
+import shutil
 from dataclasses import dataclass
 
 import pytest
@@ -239,7 +240,9 @@ def test_compiled(number):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch's inductor wants a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit's, from inside inductor
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_to_code(dtype):
-    for graph in block(28)[::3]:
-        check_cures(graph, dtype, compiled("inductor"))
+    for graph in block(28)[5::7]:
+        check_cures(graph, dtype, compiled("inductor"), far=False)
