@@ -43,10 +43,12 @@ def path(points: np.ndarray, scale: float) -> str:
 
 def picture(scene: SceneMaps, view: AttentionView | None) -> str:
     """The world, and the panda's arrows in the first layer (mean of heads)."""
-    uri = png_data_uri(with_few_colours(scene.picture[::2, ::2]))
-    height = WIDTH * scene.picture.shape[0] / scene.picture.shape[1]
-    parts = [f'<image href="{uri}" width="{WIDTH}" height="{height:.1f}"/>']
-    if view is not None:
+    if view is None:
+        uri = png_data_uri(with_few_colours(scene.picture))
+        height = WIDTH * scene.picture.shape[0] / scene.picture.shape[1]
+        parts = [f'<image id="world" href="{uri}" width="{WIDTH}" height="{height:.1f}"/>']
+    else:
+        parts = ['<use href="#world"/>']
         weights, permitted = view.weights[0].mean(axis=0)[0], view.permitted[0, 0]
         unit = unit_length(scene.places, 1.0)
         places = spread(scene.places, unit)

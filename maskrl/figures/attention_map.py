@@ -16,7 +16,14 @@ import plotly.graph_objects as go
 
 from maskrl.figures.layer_choice import choice_menu, layer_choices
 from maskrl.figures.theme import figure_layout
-from maskrl.figures.visibility_map import CROSS, matrix_axes, visibility_trace
+from maskrl.figures.visibility_map import (
+    CROSSED,
+    cell_gap,
+    cross,
+    matrix_axes,
+    row_height,
+    visibility_trace,
+)
 from maskrl.masks.arrays import check_mask_array
 
 WRITTEN = 8
@@ -83,8 +90,8 @@ def attention_map_figure(
                 x=list(range(len(columns))),
                 y=list(range(len(rows))),
                 coloraxis="coloraxis",
-                xgap=2,
-                ygap=2,
+                xgap=cell_gap(len(columns)),
+                ygap=cell_gap(len(rows)),
                 visible=choice is choices[0],
                 name=choice.label,
                 meta={"layer": choice.layer, "head": choice.head},
@@ -98,7 +105,7 @@ def attention_map_figure(
     below = 8 + (MENU_HEIGHT if menu else 0) + (TITLE_HEIGHT if visibility is not None else 0)
     figure.update_layout(
         **figure_layout(
-            height=height or 84 + 36 * len(rows) + below,
+            height=height or 84 + row_height(len(rows)) * len(rows) + below,
             coloraxis={"cmin": 0, "cmax": 1},
             **matrix_axes(rows, columns),
             margin={"l": 8, "r": 28, "t": 8, "b": below},
@@ -168,23 +175,29 @@ def _heights(z: np.ndarray, allowed: np.ndarray) -> list[list[float | None]]:
 def _cell_texts(z: np.ndarray, allowed: np.ndarray, *, written: bool) -> list[list[str]]:
     """What is written in the cells: a cross where forbidden, two digits elsewhere."""
     return [
-        [cell_text(weight, bool(ok), written=written) for weight, ok in zip(row, some, strict=True)]
+        [
+            cell_text(weight, bool(ok), written=written, entities=len(row))
+            for weight, ok in zip(row, some, strict=True)
+        ]
         for row, some in zip(z, allowed, strict=True)
     ]
 
 
-def cell_text(weight: float, permitted: bool, *, written: bool = True) -> str:
+def cell_text(
+    weight: float, permitted: bool, *, written: bool = True, entities: int = CROSSED
+) -> str:
     """A cross where forbidden, else two digits without the leading zero.
 
     Args:
         weight: From 0 to 1, or NaN where it is not computed.
         permitted: Whether one may attend to the other.
         written: Whether weights are written.
+        entities: In a row; of very many, crosses are left out.
     """
     if np.isnan(weight):
         return ""
     if not permitted:
-        return CROSS
+        return cross(entities)
     if not written:
         return ""
     if 0 < weight < 0.005:

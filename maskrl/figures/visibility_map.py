@@ -19,6 +19,8 @@ from maskrl.masks.arrays import check_mask_array
 
 CROSS = f'<b style="color:{PALETTE.disallowed}">×</b>'
 """What stands in an empty cell; in a colour that shows on light and on dark pages."""
+CROSSED = 12
+"""Entities up to which empty cells have a cross; beyond it would not fit."""
 
 
 def visibility_figure(
@@ -51,7 +53,7 @@ def visibility_figure(
     axes = matrix_axes([escape(str(n)) for n in looking], [escape(str(n)) for n in names])
     figure.update_layout(
         **figure_layout(
-            height=height or 92 + 36 * len(looking),
+            height=height or 92 + row_height(len(looking)) * len(looking),
             **axes,
             margin={"l": 8, "r": 28, "t": 8, "b": 8},
         )
@@ -78,11 +80,11 @@ def visibility_trace(
         showscale=False,
         zmin=0,
         zmax=1,
-        xgap=2,
-        ygap=2,
+        xgap=cell_gap(len(columns)),
+        ygap=cell_gap(len(rows)),
         name="visibility",
         meta={"visibility": True},
-        text=[["" if seen else CROSS for seen in row] for row in sees],
+        text=[["" if seen else cross(len(columns)) for seen in row] for row in sees],
         texttemplate="%{text}",
         textfont={"size": 12},
         hovertext=[
@@ -91,6 +93,21 @@ def visibility_trace(
         ],
         hoverinfo="text",
     )
+
+
+def cross(entities: int) -> str:
+    """What stands in an empty cell of a matrix of so many entities."""
+    return CROSS if entities <= CROSSED else ""
+
+
+def row_height(entities: int) -> int:
+    """Pixels of a row; with many entities fewer, so that cells stay about square."""
+    return 36 if entities <= 8 else 26 if entities <= CROSSED else 14 if entities <= 32 else 9
+
+
+def cell_gap(entities: int) -> int:
+    """Pixels between cells."""
+    return 2 if entities <= CROSSED else 1
 
 
 def _words(looks: str, looked_at: str, sees: bool) -> str:
@@ -110,7 +127,10 @@ def matrix_axes(rows: Sequence[str], columns: Sequence[str]) -> dict[str, dict[s
     Returns:
         "xaxis" and "yaxis" of a layout.
     """
+    many = max(len(rows), len(columns)) > CROSSED
     axis: dict[str, Any] = {"fixedrange": True, "showgrid": False, "ticks": ""}
+    if many:
+        axis["tickfont"] = {"size": 9 if max(len(rows), len(columns)) <= 32 else 7}
     return {
         "xaxis": {
             **axis,
@@ -118,7 +138,7 @@ def matrix_axes(rows: Sequence[str], columns: Sequence[str]) -> dict[str, dict[s
             "tickvals": list(range(len(columns))),
             "ticktext": list(columns),
             "side": "top",
-            "tickangle": -45,
+            "tickangle": -90 if many else -45,
             "ticklabeloverflow": "allow",
         },
         "yaxis": {

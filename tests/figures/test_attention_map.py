@@ -66,6 +66,17 @@ def test_many_entities_have_cells_without_numbers():
     assert {cell for row in text for cell in row} == {""}
 
 
+def test_maps_of_very_many_entities_stay_small_and_plain():
+    names = [f"entity {k}" for k in range(30)]
+    nobody = np.eye(30, dtype=np.bool_)
+    few = attention_map_figure(np.full((1, 1, 12, 12), 1 / 12), names[:12])
+    figure = attention_map_figure(nobody[None, None] * 1.0, names, permitted=nobody)
+    # empty cells are exactly 0; a cross in each would not fit
+    assert {cell for row in figure.data[0].text for cell in row} == {""}
+    assert [z for row in figure.data[0].z for z in row].count(None) == 30 * 29
+    assert figure.layout.height < 1.3 * few.layout.height
+
+
 def test_visibility_stands_beside_the_attention():
     figure = attention_map_figure(weights(), NAMES, permitted=SEES, visibility=SEES, menu=True)
     beside = figure.data[-1]

@@ -23,6 +23,8 @@ from maskrl.reports.section import Section, paragraph
 
 DIGITS = 4
 """Of the weights on the page; what is less is rounded up to the last of them, never to 0."""
+MOST_NAMED = 4
+"""Hidden entities that a caption names; more are counted."""
 
 
 def attention_section(scenes: Sequence[SceneMaps]) -> Section | None:
@@ -93,10 +95,10 @@ def layout(scene: SceneMaps) -> tuple[np.ndarray, float]:
         low, high = scene.places.min(axis=0), scene.places.max(axis=0)
         scale = 0.72 / max(float((high - low).max()), 1e-9)
         size = (high - low) * scale
-        at = (scene.places - low) * scale + [0.5 - size[0] / 2, 0.14]
-        return at, float(size[1]) + 0.3
+        at = (scene.places - low) * scale + [0.5 - size[0] / 2, 0.19]
+        return at, float(size[1]) + 0.38
     angles = 2 * np.pi * np.arange(len(scene.names)) / len(scene.names) - np.pi / 2
-    return np.stack([0.5 + 0.36 * np.cos(angles), 0.46 + 0.36 * np.sin(angles)], axis=1), 0.96
+    return np.stack([0.5 + 0.36 * np.cos(angles), 0.53 + 0.36 * np.sin(angles)], axis=1), 1.06
 
 
 def _rows(permitted: np.ndarray) -> list[list[str]]:
@@ -133,7 +135,8 @@ def _card(scene: SceneMaps, figures: dict[str, go.Figure]) -> str:
         shown = (
             f'<div class="stage"><img src="{uri}" alt="{escape(scene.title)}"></div>'
             if uri
-            else paragraph("This world draws no picture.", kind="caption")
+            else f'<div class="stage arrows" data-scene="{identity}" data-view="sees">'
+            '<svg role="img"></svg></div>'
         )
         columns += [_cell(picture, shown), _cell("", _canvas(f"sees-{scene.scene}", figures))]
     masks = [("without", "none", "Attention without mask")]
@@ -250,6 +253,8 @@ def _caption(scene: SceneMaps) -> str:
     columns = [scene.names.index(name) for name in hidden]
     mass = scene.unmasked.weights[0].mean(axis=0)[0, columns].sum()
     names = wording.listing([f"the {name}" for name in hidden])
+    if len(hidden) > MOST_NAMED:
+        names = f"{len(hidden)} of {len(scene.names)} entities"
     verb = "is" if len(hidden) == 1 else "are"
     return (
         f"{names[0].upper()}{names[1:]} {verb} hidden from the {observer}. Without the mask "

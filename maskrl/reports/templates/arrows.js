@@ -98,6 +98,7 @@ const arrows = (() => {
   function draw(svg, { places, ratio, names, weight, open, from, atLeast, pictured }) {
     const unit = unitLength(places), where = spread(places, unit);
     svg.setAttribute("viewBox", `0 0 ${SCALE} ${(SCALE * ratio).toFixed(1)}`);
+    svg.style.setProperty("--casing", (SCALE * 0.02 * unit).toFixed(2));
     const drawn = [];
     for (const i of from) {
       for (let j = 0; j < names.length; j += 1) {
@@ -113,8 +114,8 @@ const arrows = (() => {
       node.append(element("circle", { class: "target", ...at, r: (SCALE * 0.36 * unit).toFixed(1) }));
       if (!pictured) {
         node.append(element("circle", { class: "dot", ...at, r: 14 }));
-        const below = where.length <= 2 || y > ratio / 2 - 0.05;
-        const text = element("text", { x: at.cx, y: (SCALE * y + (below ? 1 : -1) * (SCALE * 0.5 * unit + 6) + 12).toFixed(1) });
+        const away = SCALE * 0.52 * unit;
+        const text = element("text", { x: at.cx, y: (SCALE * y + (y > ratio / 2 - 0.05 ? away + 36 : -away - 14)).toFixed(1) });
         text.textContent = names[k];
         node.append(text);
       }

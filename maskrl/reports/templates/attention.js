@@ -3,15 +3,15 @@
   "use strict";
   const choices = document.querySelector("[data-choices='map']");
   if (!choices) return;
-  const CROWDED = 0.1, WRITTEN = 8;
+  const CROWDED = 0.1, WRITTEN = 8, CROSSED = 12;
   const CROSS = '<b style="color:#d4602a">\u00d7</b>';  // as in maskrl/figures/visibility_map.py
   const chosen = { mask: "sight", layer: 0, head: -1, from: choices.querySelector("select").value };
   const rests = [];
 
   const escaped = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
-  function cellText(weight, open, written) {
-    if (!open) return CROSS;
+  function cellText(weight, open, written, entities) {
+    if (!open) return entities <= CROSSED ? CROSS : "";
     if (!written) return "";
     if (weight > 0 && weight < 0.005) return "&lt;.01";
     return weight >= 0.995 ? "1" : weight === 0 ? "0" : weight.toFixed(2).slice(1);
@@ -41,13 +41,15 @@
       `<b>${names[i]} \u2192 ${names[j]}</b><br>${share(weight, ok, i, j)}<br>${which}`;
     Plotly.restyle(id, {
       z: [cells((weight, ok) => (ok ? weight : null))],
-      text: [cells((weight, ok) => cellText(weight, ok, written))],
+      text: [cells((weight, ok) => cellText(weight, ok, written, names.length))],
       hovertext: [cells(words)],
     }, [0]);
   }
 
+  const observers = (scene) => scene.names.flatMap((name, k) => (chosen.from === "" || name === chosen.from ? [k] : []));
+
   function drawArrows(scene, stage, { weights, open }) {
-    const from = chosen.from === "" ? scene.names.map((_, k) => k) : scene.names.flatMap((name, k) => (name === chosen.from ? [k] : []));
+    const from = observers(scene);
     arrows.draw(stage.querySelector("svg"), {
       ...scene,
       weight: (i, j) => weights[i][j],
@@ -69,6 +71,13 @@
         drawArrows(scene, stage, matrix);
       }
     }
+    // Without a picture: who is where, and whom the chosen one does not see.
+    for (const stage of document.querySelectorAll(".arrows[data-view='sees']")) {
+      const scene = page.attention.find(({ id }) => id === stage.dataset.scene);
+      const svg = stage.querySelector("svg");
+      arrows.draw(svg, { ...scene, weight: () => 0, open: (i, j) => scene.views.sight.open[0][i][j] === "1", from: observers(scene), atLeast: 0 });
+      svg.setAttribute("aria-label", "The entities of the scene");
+    }
     for (const rest of rests) rest();
   }
 
@@ -77,6 +86,7 @@
     if (copy) copy.src = stage.closest(".scene").querySelector("img[src]").src;
     const scene = page.attention.find(({ id }) => id === stage.dataset.scene);
     const line = stage.parentElement.querySelector("[data-part='readout']");
+    if (!line) continue;
     rests.push(arrows.read(stage.querySelector("svg"), line, (entity) => {
       chosen.from = scene.names[entity];
       choices.querySelector("select").value = chosen.from;

@@ -56,9 +56,9 @@ def test_where_entities_are_drawn(panda_live):
     without = dataclasses.replace(scene, picture=None)
     places, ratio = layout(without)
     # the square keeps its shape, with room for names around it
-    np.testing.assert_allclose(places, [[0.14, 0.14], [0.86, 0.14], [0.86, 0.86], [0.14, 0.86]])
+    np.testing.assert_allclose(places, [[0.14, 0.19], [0.86, 0.19], [0.86, 0.91], [0.14, 0.91]])
     circle, ratio = layout(dataclasses.replace(without, places=None))
-    np.testing.assert_allclose(circle[0], [0.5, 0.1])
+    np.testing.assert_allclose(circle[0], [0.5, 0.17])
     assert circle.min() > 0 and circle[:, 0].max() < 1 and circle[:, 1].max() < ratio
     one, _ = layout(dataclasses.replace(without, names=("a",), places=np.array([[0.3, 0.3]])))
     assert np.isfinite(one).all()
@@ -69,6 +69,25 @@ def test_captions_state_what_the_mask_changes(panda_live):
     assert "the maps are exactly equal" in html
     assert "The scorpion is hidden from the panda" in html
     assert "the panda&#x27;s view" in html
+
+
+def test_many_hidden_entities_are_counted_and_a_world_may_draw_nothing(panda_live):
+    sees = np.eye(7, dtype=np.bool_)[None]
+    weights = np.eye(7)[None, None]
+    view = dataclasses.replace(panda_live.scenes[1].sight, weights=weights, permitted=sees)
+    even = dataclasses.replace(view, weights=np.full((1, 1, 7, 7), 1 / 7), permitted=sees | True)
+    scene = dataclasses.replace(
+        panda_live.scenes[1],
+        names=tuple("abcdefg"),
+        picture=None,
+        places=None,
+        unmasked=even,
+        sight=view,
+        observer=view,
+    )
+    html = attention_section([scene]).html
+    assert "6 of 7 entities are hidden from the a. Without the mask 86" in html
+    assert html.count('data-view="sees"') == 1 and "<img" not in html
 
 
 def test_scenes_without_visibility_or_picture(panda_live):
