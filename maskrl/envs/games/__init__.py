@@ -7,6 +7,7 @@ and imports no game. Settings that make an algorithm learn a world well are its 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 
@@ -37,7 +38,7 @@ PANDA_HIDDEN = {
 """A search among trees: nobody to fear, and nothing told but what is near."""
 
 
-PANDA_PRESETS = (
+PANDA_PRESETS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     (
         "panda",
         "Panda-v0",
@@ -60,7 +61,7 @@ PANDA_PRESETS = (
 )
 
 
-PANDA_PPO = {
+PANDA_PPO: dict[str, Any] = {
     "num_envs": 256,
     "rollout_steps": 32,
     "minibatch_size": 1024,
@@ -93,7 +94,7 @@ SEARCH = {
 """What differs where the panda must remember: a recurrent network."""
 
 
-PANDA_PPO_CHANGES = {
+PANDA_PPO_CHANGES: dict[str, dict[str, Any]] = {
     "panda-open": FIXED_SCENE,
     "panda-trees": FIXED_SCENE,
     "panda-hidden": SEARCH,
