@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from maskrl.errors import ConfigError
+from maskrl.kernels.recurrent import gru
 from maskrl.networks.segments import Segments, segments_of
 
 Cell = Literal["gru", "lstm"]
@@ -177,11 +178,15 @@ class RecurrentCore(nn.Module):
         self, x: Tensor, sizes: tuple[int, ...], state: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Rows `[R, F]` in the order of running, from states `[S, state_size]`."""
+        if self.cell == "gru":
+            after = []
+            begins = state.split(self.out_features, -1)
+            for begin, weights in zip(begins, self.network.all_weights, strict=True):
+                x, end = gru(x, sizes, begin, weights)  # type: ignore[arg-type]
+                after.append(end)
+            return x, after[0] if len(after) == 1 else torch.cat(after, -1)
         packed = PackedSequence(x, torch.tensor(sizes))
         hidden, cells = self._parts(state)
-        if cells is None:
-            out, last = self.network(packed, hidden)
-            return out.data, self._joined(last, None)
         out, (last, last_cells) = self.network(packed, (hidden, cells))
         return out.data, self._joined(last, last_cells)
 
@@ -212,17 +217,14 @@ class RecurrentCore(nn.Module):
             x = torch.where(valid.unsqueeze(-1), x, 0.0)
         return x, after
 
-    def _parts(self, state: Tensor) -> tuple[Tensor, Tensor | None]:
-        """`[S, state_size]` to outputs and, of an LSTM, cells: each `[layers, S, hidden]`."""
+    def _parts(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """`[S, state_size]` of an LSTM to outputs and cells: each `[layers, S, hidden]`."""
         layered = state.unflatten(-1, (-1, self.out_features)).transpose(0, 1).contiguous()
-        if self.cell == "gru":
-            return layered, None
         return layered[: self.layers], layered[self.layers :]
 
-    def _joined(self, hidden: Tensor, cells: Tensor | None) -> Tensor:
+    def _joined(self, hidden: Tensor, cells: Tensor) -> Tensor:
         """The way back of `_parts`."""
-        both = hidden if cells is None else torch.cat([hidden, cells])
-        return both.transpose(0, 1).flatten(1)
+        return torch.cat([hidden, cells]).transpose(0, 1).flatten(1)
 
     def _check(
         self, x: Tensor, state: Tensor, episode_start: Tensor | None, valid: Tensor | None
