@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from maskrl.errors import MaskShapeError
+from maskrl.kernels.dispatch import is_traced
 
 Index = int | Tensor
 """One entity for the whole batch, or int64 [..., Q] of them."""
@@ -47,7 +48,7 @@ def check_index(operation: str, name: str, index: Any, entities: int, lead: Sequ
         else:
             _check_lead(operation, name, index, lead)
             # Elsewhere looking would stall, and a graph cannot look; gathering checks there.
-            if index.device.type == "cpu" and not torch.compiler.is_compiling():
+            if index.device.type == "cpu" and not is_traced(index):
                 outside = (index < 0) | (index >= entities)
                 if outside.any():
                     first = tuple(int(i) for i in outside.nonzero()[0])

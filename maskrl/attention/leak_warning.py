@@ -16,6 +16,7 @@ from torch import Tensor
 from maskrl.attention.index import Index
 from maskrl.attention.leaks import Pooling, explain_leak, leaks
 from maskrl.attention.permission import Permission
+from maskrl.kernels.dispatch import is_traced
 
 _state = {"told": False, "looked_elsewhere": False}
 
@@ -40,7 +41,7 @@ def warn_of_leaks(
     opened = permission.opened
     if _state["told"] or opened is None or opened.shape[-2] == 1:
         return
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if is_traced(opened):
         return
     if opened.device.type != "cpu":
         if _state["looked_elsewhere"]:
