@@ -25,9 +25,7 @@ def gru_by_definition(
 ) -> tuple[Tensor, Tensor]:
     """The definition; arguments as of `gru`."""
     begin = state.unsqueeze(0)
-    out, last = torch.gru(  # type: ignore[call-overload]
-        x, torch.tensor(sizes), begin, list(weights), True, 1, 0.0, False, False
-    )
+    out, last = torch.gru(x, torch.tensor(sizes), begin, list(weights), True, 1, 0.0, False, False)
     return out, last.squeeze(0)
 
 

@@ -52,7 +52,7 @@ class Memory(nn.Module):
 
     def initial_state(self, batch: int) -> Tensor:
         """Nothing remembered: zeros `[B, S]`."""
-        return self.actor.network.weight_ih_l0.new_zeros(batch, self.state_size)
+        return self.actor.initial_state(batch).new_zeros(batch, self.state_size)
 
     def step(
         self,

@@ -88,7 +88,8 @@ class RecurrentCore(nn.Module):
 
     def initial_state(self, batch: int) -> Tensor:
         """Nothing remembered: zeros `[B, S]`, in dtype and place of the weights."""
-        return self.network.weight_ih_l0.new_zeros(batch, self.state_size)
+        weight: Tensor = self.network.all_weights[0][0]
+        return weight.new_zeros(batch, self.state_size)
 
     def forward(
         self,
@@ -182,7 +183,7 @@ class RecurrentCore(nn.Module):
             after = []
             begins = state.split(self.out_features, -1)
             for begin, weights in zip(begins, self.network.all_weights, strict=True):
-                x, end = gru(x, sizes, begin, weights)  # type: ignore[arg-type]
+                x, end = gru(x, sizes, begin, weights)
                 after.append(end)
             return x, after[0] if len(after) == 1 else torch.cat(after, -1)
         packed = PackedSequence(x, torch.tensor(sizes))

@@ -93,7 +93,7 @@ def segments_of(
     # Later segments of a sequence begin later; of equals the last assignment stays.
     by_begin = np.argsort(first, kind="stable")
     last[of[by_begin]] = by_begin
-    fresh = starts[first]
+    begins_anew = starts[first]
 
     def there(array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device)
@@ -103,6 +103,6 @@ def segments_of(
         there(back),
         tuple(sizes.tolist()),
         there(of),
-        there(fresh) if fresh.any() else None,
+        there(begins_anew) if begins_anew.any() else None,
         there(last),
     )

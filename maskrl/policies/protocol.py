@@ -156,7 +156,8 @@ def require_state(policy: nn.Module, state: object, batch: int) -> None:
     Raises:
         ConfigError: It is something else.
     """
-    expected = (batch, policy.state_size)
+    size: Any = policy.state_size
+    expected = (batch, size)
     shape = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
     if shape != expected or not isinstance(state, Tensor) or not state.is_floating_point():
         kind = f" of {state.dtype}" if isinstance(state, Tensor) else ""
