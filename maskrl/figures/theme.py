@@ -42,8 +42,8 @@ class Surface:
         text: labels and titles.
         muted: tick labels.
         grid: grid lines and axes.
-        heat: colours of a heat map from 0 to 1, lowest first; the lowest is
-            close to the background, so that more attention is more ink.
+        heat: colours of a heat map from 0 to 1, lowest first, so that more attention is
+            more ink; the lowest still differs from the background, which is exactly 0.
     """
 
     background: str
@@ -59,14 +59,14 @@ LIGHT = Surface(
     text="#1c2430",
     muted="#5a6574",
     grid="#e3e7ec",
-    heat=("#f2f6fb", "#c3d9f1", "#86b3e4", "#3f85d0", "#1d5aa3", "#123a6e"),
+    heat=("#e1ebf7", "#bcd4ef", "#86b3e4", "#3f85d0", "#1d5aa3", "#123a6e"),
 )
 DARK = Surface(
     background="#171b21",
     text="#e6eaf0",
     muted="#a3adba",
     grid="#2d343d",
-    heat=("#1e242c", "#1f3d60", "#27609e", "#3d8add", "#7db4ee", "#cfe4fb"),
+    heat=("#1d2c40", "#1f4068", "#27609e", "#3d8add", "#7db4ee", "#cfe4fb"),
 )
 
 

@@ -33,6 +33,13 @@ def test_series_and_text_contrast_on_both_pages(surface):
     assert contrast(surface.muted, surface.background) >= 4.5
 
 
+@pytest.mark.parametrize("surface", [LIGHT, DARK], ids=["light", "dark"])
+def test_more_is_more_ink_and_little_differs_from_nothing(surface):
+    steps = [contrast(colour, surface.background) for colour in surface.heat]
+    assert steps[0] >= 1.15
+    assert all(a < b for a, b in zip(steps, steps[1:], strict=False))
+
+
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
 BLINDNESS = {
     "protan": [
