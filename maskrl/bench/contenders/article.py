@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from maskrl.bench.contenders.contract import RECIPE, Contender, Way, Ways
@@ -35,6 +35,27 @@ class FilledCategorical:
         terms = self.inner.logits * self.inner.probs
         nothing = torch.zeros((), dtype=terms.dtype, device=terms.device)
         return -torch.where(self.allowed, terms, nothing).sum(-1)
+
+
+class ArticleAttention(nn.Module):
+    """The founding article's formulation, written anew: two einsums around a masked softmax."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, permission: Tensor) -> Tensor:
+        """From x `[B, E, dim]` and a permission `[B, E, E]` to `[B, E, dim]`."""
+        batch, entities, dim = x.shape
+        split = self.qkv(x).view(batch, entities, 3, self.heads, dim // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        scores = torch.einsum("bhid,bhjd->bhij", query, key) * (dim // self.heads) ** -0.5
+        scores = scores.masked_fill(~permission[:, None], torch.finfo(scores.dtype).min)
+        mixed = torch.einsum("bhij,bhjd->bhid", scores.softmax(-1), value)
+        out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, entities, dim))
+        return out
 
 
 class OneChoice(Way):

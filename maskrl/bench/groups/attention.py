@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from maskrl.attention import EntityAttention
+from maskrl.bench.contenders.article import ArticleAttention
 from maskrl.bench.correctness import TOLERANCE, Check
 from maskrl.bench.results import OURS_NAME
 from maskrl.bench.tasks import Entrant, Run, Task
@@ -67,27 +68,6 @@ class Scenes:
         """Who may attend to whom `[B, E, E]`, rows of padding opened to themselves."""
         itself = torch.eye(self.x.shape[1], dtype=torch.bool)
         return (self.visibility & self.entity_mask[:, None]) | itself
-
-
-class ArticleAttention(nn.Module):
-    """The founding article's formulation, written anew: two einsums around a masked softmax."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-        self.out = nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor, permission: Tensor) -> Tensor:
-        """From x `[B, E, dim]` and a permission `[B, E, E]` to `[B, E, dim]`."""
-        batch, entities, dim = x.shape
-        split = self.qkv(x).view(batch, entities, 3, self.heads, dim // self.heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
-        scores = torch.einsum("bhid,bhjd->bhij", query, key) * (dim // self.heads) ** -0.5
-        scores = scores.masked_fill(~permission[:, None], torch.finfo(scores.dtype).min)
-        mixed = torch.einsum("bhij,bhjd->bhid", scores.softmax(-1), value)
-        out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, entities, dim))
-        return out
 
 
 def attention(entrants: Sequence[Entrant], *, quick: bool) -> Iterator[Task]:

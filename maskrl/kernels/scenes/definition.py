@@ -20,14 +20,14 @@ class Sight:
     Attributes:
         heads: Number of heads.
         scale: Factor on the scores.
-        mask: bool [N or 1, Q or 1, E], True = may attend, or None.
+        permission: bool [N or 1, Q or 1, E], True = may attend, or None.
         looking: bool [N or 1, Q], False = the query's row is 0, or None.
         there: bool [N or 1, E], False = nobody attends to the entity, or None.
     """
 
     heads: int
     scale: float
-    mask: Tensor | None = None
+    permission: Tensor | None = None
     looking: Tensor | None = None
     there: Tensor | None = None
 
@@ -35,7 +35,7 @@ class Sight:
         """The sight of some scenes."""
         tensors = (
             t if t is None or t.shape[0] == 1 else t[first:last]
-            for t in (self.mask, self.looking, self.there)
+            for t in (self.permission, self.looking, self.there)
         )
         return Sight(self.heads, self.scale, *tensors)
 
@@ -50,8 +50,8 @@ def attention_by_definition(rows: Tensor, memory: Tensor | None, sight: Sight) -
         parts = (rows, *memory.chunk(2, -1))
     query, key, value = (t.unflatten(-1, (sight.heads, -1)).transpose(1, 2) for t in parts)
     permitted = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool)
-    if sight.mask is not None:
-        permitted = permitted & sight.mask.unsqueeze(1)
+    if sight.permission is not None:
+        permitted = permitted & sight.permission.unsqueeze(1)
     if sight.looking is not None:
         permitted = permitted & sight.looking[:, None, :, None]
     if sight.there is not None:

@@ -54,7 +54,7 @@ def scores_of(room, block, count, nk, width, source, row_stride, scale):  # type
     lanes, packed = room.lanes, room.width
     places = shift(room.looking, block)
     pack(room.queries, packed, source, row_stride, places, count, lanes, scale, width)
-    turn(room.queries_across, lanes, room.queries, packed, room.mask)
+    turn(room.queries_across, lanes, room.queries, packed, room.permitted)
     rows = (nk + GROUP - 1) // GROUP * GROUP
     multiply(
         room.scores, lanes, rows, lanes, room.keys, packed, 1, room.queries_across, lanes, width
@@ -110,7 +110,7 @@ def attention(plan):  # type: ignore[no-untyped-def]
                     place = (scene * heads + head) * 2 * slots + block
                     largest = as_float32(numbers[STATISTICS] + 4 * place)
                     inverse = shift(largest, slots)
-                _exponentials(room, masked, shift(room.mask, block * nk), nk, largest, inverse)
+                _exponentials(room, masked, shift(room.permitted, block * nk), nk, largest, inverse)
                 rows = (count + GROUP - 1) // GROUP * GROUP
                 multiply(
                     room.rows, packed, rows, packed, room.scores, 1, lanes, room.values, packed, nk

@@ -103,8 +103,8 @@ def _numbers(
     inputs = three(rows, memory)
     of_inputs = [0] * 12 if gradients is None else three(*gradients)
     mask = [0, 0, 0]
-    if sight.mask is not None:
-        mask = [sight.mask.data_ptr(), *_byte_strides(sight.mask)]
+    if sight.permission is not None:
+        mask = [sight.permission.data_ptr(), *_byte_strides(sight.permission)]
     looking, there = _flags(sight.looking), _flags(sight.there)
     scale = int(np.float64(sight.scale).view(np.int64))
     return [
@@ -132,7 +132,7 @@ def _ready(sight: Sight) -> Sight:
     """The same with bytes of a row side by side."""
     tensors = [
         t if t is None or t.stride(-1) == 1 or t.shape[-1] <= 1 else t.contiguous()
-        for t in (sight.mask, sight.looking, sight.there)
+        for t in (sight.permission, sight.looking, sight.there)
     ]
     return Sight(sight.heads, sight.scale, *tensors)
 

@@ -114,14 +114,14 @@ def attention_gradient(plan):  # type: ignore[no-untyped-def]
                 scores_of(room, block, count, nk, width, query, numbers[QUERY + 2], scale)
                 places = shift(room.looking, block)
                 pack(room.upstream, packed, out, numbers[OUT + 2], places, count, lanes, ONE, width)
-                turn(room.upstream_across, lanes, room.upstream, packed, room.mask)
+                turn(room.upstream_across, lanes, room.upstream, packed, room.permitted)
                 multiply(
                     room.of_scores, lanes, rows, lanes, room.values, packed, 1,
                     room.upstream_across, lanes, width,
                 )  # fmt: skip
                 place = (scene * heads + head) * 2 * slots + block
                 largest = as_float32(numbers[STATISTICS] + 4 * place)
-                mask = shift(room.mask, block * nk)
+                mask = shift(room.permitted, block * nk)
                 _retreat(room, masked, mask, nk, largest, shift(largest, slots))
                 few = (count + GROUP - 1) // GROUP * GROUP
                 multiply(

@@ -53,7 +53,7 @@ class Room(NamedTuple):
     of_scores: Any
     largest: Any  # [lanes], as is the next
     inverse: Any
-    mask: Any  # bytes [blocks of queries, keys, lanes]
+    permitted: Any  # bytes [blocks of queries, keys, lanes]
     looking: Any  # int64: the queries that are there
     there: Any  # int64: the keys that are there
 
@@ -223,7 +223,7 @@ def look_around(numbers, scene, room):  # type: ignore[no-untyped-def]
         return nq, number
     lanes = room.lanes
     for begin in range(0, nq, lanes):
-        block = shift(room.mask, begin * nk)
+        block = shift(room.permitted, begin * nk)
         for lane in range(lanes):
             column = shift(block, lane)
             if begin + lane < nq:

@@ -15,11 +15,11 @@ def by_loop(rows, memory, sight):
         for i in range(queries):
             if sight.looking is not None and not sight.looking[n, i]:
                 continue
-            row = 0 if sight.mask is None or sight.mask.shape[1] == 1 else i
+            row = 0 if sight.permission is None or sight.permission.shape[1] == 1 else i
             seen = [
                 j
                 for j in range(keys)
-                if (sight.mask is None or sight.mask[n, row, j])
+                if (sight.permission is None or sight.permission[n, row, j])
                 and (sight.there is None or sight.there[n, j])
             ]
             for h in range(heads):

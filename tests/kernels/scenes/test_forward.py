@@ -27,9 +27,9 @@ def test_it_equals_the_definition(draw_scene, kind, width):
 
 def test_masks_may_be_shared_and_strided(draw_scene):
     rows, _, sight = draw_scene("joint", 6, 6, 8, "pair", False, False)
-    shared = Sight(2, 0.3, sight.mask[:1])
-    repeated = Sight(2, 0.3, sight.mask[:1].expand(3, -1, -1))
-    turned = Sight(2, 0.3, sight.mask[:1].transpose(1, 2).contiguous().transpose(1, 2))
+    shared = Sight(2, 0.3, sight.permission[:1])
+    repeated = Sight(2, 0.3, sight.permission[:1].expand(3, -1, -1))
+    turned = Sight(2, 0.3, sight.permission[:1].transpose(1, 2).contiguous().transpose(1, 2))
     one = scene_attention(rows, None, shared)
     for other in (repeated, turned):
         assert torch.equal(scene_attention(rows, None, other), one)
@@ -45,6 +45,6 @@ def test_large_scores_do_not_overflow():
 @pytest.mark.parametrize("rubbish", [float("nan"), float("inf"), 1e38])
 def test_what_is_not_there_is_not_read(draw_scene, rubbish):
     rows, _, sight = draw_scene("joint", 9, 9, 16, "pair", False, True)
-    sight = Sight(2, 0.25, sight.mask, sight.there, sight.there)
+    sight = Sight(2, 0.25, sight.permission, sight.there, sight.there)
     dirty = torch.where(sight.there.unsqueeze(-1), rows, rubbish)
     assert torch.equal(scene_attention(dirty, None, sight), scene_attention(rows, None, sight))

@@ -52,7 +52,7 @@ def test_what_is_hidden_from_all_has_gradient_exactly_zero(draw_scene, width):
 def test_no_number_in_what_is_not_there_reaches_anybody(draw_scene):
     """Neither from the rows nor from their upstream gradient."""
     rows, _, sight = draw_scene("joint", 9, 9, 16, "pair", False, True)
-    sight = Sight(2, 0.25, sight.mask, sight.there, sight.there)
+    sight = Sight(2, 0.25, sight.permission, sight.there, sight.there)
     absent = ~sight.there.unsqueeze(-1)
     upstream = torch.randn(3, 9, 32)
     clean = gradients(scene_attention, rows, None, sight, upstream, torch.float32)

@@ -33,7 +33,7 @@ def outcome(function, tensors, sight, upstream, dtype=torch.float32):
 def test_it_equals_the_definition_in_groups_of_any_size(monkeypatch, rows, entities):
     monkeypatch.setattr(layer, "ROWS", rows)
     tensors, sight, upstream = parts(entities)
-    for sight_ in (sight, Sight(2, 0.3), Sight(2, 0.3, sight.mask[:1])):
+    for sight_ in (sight, Sight(2, 0.3), Sight(2, 0.3, sight.permission[:1])):
         wanted = outcome(layer_by_definition, tensors, sight_, upstream, torch.float64)
         found = outcome(scene_layer, tensors, sight_, upstream)
         for a, b in zip(found, wanted, strict=True):

@@ -36,7 +36,7 @@ def look(plan, looking, there, mask):
     for j in range(nk):
         as_int64(there)[j] = room.there[j]
     for i in range(nk * room.lanes):
-        as_uint8(mask)[i] = room.mask[i]
+        as_uint8(mask)[i] = room.permitted[i]
     return nq, nk
 
 
