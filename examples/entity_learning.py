@@ -161,7 +161,7 @@ class Arm:
     meaning: str
     world: str
     network: Mapping[str, Any] = field(default_factory=dict)
-    steps: int = 500_000
+    steps: int = 750_000
     weight: float = 1.0
 
     @property
@@ -173,19 +173,19 @@ class Arm:
         return {**settings, "network": network, "evaluate_every": max(1, self.steps // 10)}
 
 
-HIDDEN, LONG = "panda-hidden", 1_500_000
+HIDDEN, LONG = "panda-hidden", 2_000_000
 FLAT = {"hidden": (128, 128)}  # about as many parameters as the attention has
 OWN = {"shared": False}
 ALL = {"critic_sees": "everything"}
 ARMS = (
     Arm("attention", "attention leaves hidden entities out", "panda"),
     Arm("zeros", "the same network, hidden entities are zeros", "panda-zeroed"),
-    Arm("flat", "a perceptron on the same zeroed numbers", "panda-flat", FLAT, weight=0.15),
+    Arm("flat", "a perceptron on the same zeroed numbers", "panda-flat", FLAT, weight=0.1),
     Arm("own-masked", "own weights, critic masked like the actor", "panda", OWN, weight=1.9),
     Arm("own-everything", "own weights, critic sees everything", "panda", OWN | ALL, weight=1.9),
     Arm("twice-everything", "shared weights run twice, critic sees all", "panda", ALL, weight=1.9),
-    Arm("memory", "with memory (GRU)", HIDDEN, {"memory": "gru"}, LONG, weight=6.0),
-    Arm("no-memory", "without memory", HIDDEN, {"memory": "none"}, LONG, weight=3.5),
+    Arm("memory", "with memory (GRU)", HIDDEN, {"memory": "gru"}, LONG, weight=2.15),
+    Arm("no-memory", "without memory", HIDDEN, {"memory": "none"}, LONG, weight=1.25),
 )
 BY_NAME = {arm.name: arm for arm in ARMS}
 
@@ -357,10 +357,10 @@ def picture(asked: Sequence[Question], results: Mapping[str, Mapping[str, Any]])
     """Every seed as a dot, interquartile mean and interval as a line; SVG, light and dark."""
     low = min(min(arm["scores"]) for arm in results.values())
     low = np.floor(10 * min(low, 0.9)) / 10
-    left, right, row = 330, 860, 26
+    left, right, row = 350, 860, 26
     style = (
         "text{font:14px system-ui,sans-serif;fill:#1c2430}.m{fill:#5a6574;font-size:12px}"
-        ".g{stroke:#d5dae1}.d{fill:#2a78d0;fill-opacity:.55}.i{stroke:#d4602a;stroke-width:3}"
+        ".q{font-weight:600}.g{stroke:#d5dae1}.d{fill:#2a78d0;fill-opacity:.55}.i{stroke:#d4602a;stroke-width:3}"
         "@media(prefers-color-scheme:dark){text{fill:#e6eaf0}.m{fill:#a3adba}.g{stroke:#3a434e}}"
     )
 
@@ -370,7 +370,7 @@ def picture(asked: Sequence[Question], results: Mapping[str, Mapping[str, Any]])
     parts: list[str] = []
     y = 30
     for question in asked:
-        parts.append(f'<text x="8" y="{y}" font-weight="600">({question.key}) {question.title}')
+        parts.append(f'<text class="q" x="8" y="{y}">({question.key}) {question.title}')
         parts.append("</text>")
         for name in question.arms:
             y += row

@@ -206,7 +206,9 @@ def test_unknown_questions_are_named(script, capsys) -> None:
     assert "no such question: d; there are a, b and c" in capsys.readouterr().err
 
 
-def test_the_page_gives_the_command() -> None:
+def test_the_page_gives_the_command_and_the_steps(script) -> None:
     page = (ROOT / "docs" / "experiments" / "entities.md").read_text()
     assert "python examples/entity_learning.py" in page
+    for arm in script.ARMS:
+        assert f"`{arm.world.replace('-zeroed', '').replace('-flat', '')}`, {arm.steps:,}" in page
     assert "python examples/entity_learning.py" in SCRIPT.read_text()
