@@ -174,7 +174,7 @@ def evaluate(
     """Play whole episodes with a policy, without changing it, and sum up.
 
     Args:
-        policy: As `maskrl.policies.Policy`, with memory or without.
+        policy: As `maskrl.policies.Policy` or `maskrl.policies.RecurrentPolicy`.
         env_id: In any form that `maskrl.make` takes.
         episodes: How many, at least 1.
         layouts: With a reference: play the first so many layouts of the phase's split, all
