@@ -8,12 +8,14 @@ the other knows the present view alone and moves at random among what is allowed
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from maskrl.envs.games.panda.grid import Grid, world_grid
-from maskrl.envs.games.panda.reference import reference
+from maskrl.envs.games.panda.reference import CACHE_VARIABLE, reference
 from maskrl.envs.games.panda.settings import (
     DEFAULT_FEATURES,
     DOWN,
@@ -99,7 +101,10 @@ def _mean_return(remembers: bool) -> float:
     return float(returns.mean())
 
 
-def test_remembering_pays_and_the_present_view_does_not_do() -> None:
+def test_remembering_pays_and_the_present_view_does_not_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     settings: dict[str, Any] = HIDDEN
     found = reference(settings, np.arange(LAYOUTS))
     chance, ceiling = found["random"].mean(), found["planner"].mean()
