@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from maskrl.buffers.minibatch import Minibatch, MinibatchReader
+from maskrl.buffers.replay import ReplayBuffer, Transitions
 from maskrl.buffers.rollout import RolloutBuffer
 from maskrl.buffers.sequences import SequenceBatch, Sequences
 
-__all__ = ["Minibatch", "MinibatchReader", "RolloutBuffer", "SequenceBatch", "Sequences"]
+__all__ = [
+    "Minibatch",
+    "MinibatchReader",
+    "ReplayBuffer",
+    "RolloutBuffer",
+    "SequenceBatch",
+    "Sequences",
+    "Transitions",
+]

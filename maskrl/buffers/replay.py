@@ -19,8 +19,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from maskrl.buffers.final_rows import FinalRows
-from maskrl.buffers.rollout import OPERATION
-from maskrl.buffers.rollout import _stored_dtype as stored_dtype
+from maskrl.buffers.rollout import OPERATION, stored_dtype
 from maskrl.envs.contract import is_mask_key
 from maskrl.errors import ConfigError
 from maskrl.kernels.sum_tree import SumTree

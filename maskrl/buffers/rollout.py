@@ -97,7 +97,7 @@ class RolloutBuffer:
                 self.bits[key] = np.zeros((steps, num_envs, packed), np.uint8)
                 self.masks[key] = np.zeros((num_envs, *shape), np.bool_)
             else:
-                dtype = _stored_dtype(key, space)
+                dtype = stored_dtype(key, space)
                 self.features[key] = np.zeros((steps + 1, num_envs, *shape), dtype)
         event = () if heads is None else (len(sizes_of(heads)),)
         self.actions = np.zeros((steps, num_envs, *event), np.int64)
@@ -358,7 +358,12 @@ class _BitWriter:
         return _BitWriter, self._made_of
 
 
-def _stored_dtype(key: str, space: spaces.Space[Any]) -> np.dtype:
+def stored_dtype(key: str, space: spaces.Space[Any]) -> np.dtype:
+    """In which dtype a feature entry is kept.
+
+    Raises:
+        ConfigError: A space whose values cannot be kept in an array.
+    """
     if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
         return np.dtype(np.int64 if not isinstance(space, spaces.MultiBinary) else np.int8)
     if not isinstance(space, spaces.Box):
