@@ -48,7 +48,10 @@ def max_pool(x: Tensor, keep: Tensor) -> Tensor:
     Empty rows:
         Exactly 0.
     """
-    largest = torch.where(keep.unsqueeze(-1), x.unsqueeze(-3), -math.inf).amax(-2)
+    kept = torch.where(keep.unsqueeze(-1), x.unsqueeze(-3), -math.inf)
+    if not kept.shape[-2]:
+        return kept.sum(-2)  # no slots at all have no largest one
+    largest = kept.amax(-2)
     return torch.where(keep.any(-1, keepdim=True), largest, 0.0)
 
 

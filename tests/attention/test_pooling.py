@@ -72,6 +72,15 @@ def test_one_row_may_hold_for_all_scenes(name):
     assert pool(X, one).shape == (2, 1, 2)
 
 
+@pytest.mark.parametrize("name", ["mean", "max", "attention"])
+def test_of_no_slots_at_all_it_is_zero(name):
+    x = torch.zeros(2, 0, 2, requires_grad=True)
+    pooled = pools()[name](x, torch.ones(2, 3, 0, dtype=torch.bool))
+    assert torch.equal(pooled, torch.zeros(2, 3, 2))
+    pooled.sum().backward()
+    assert x.grad.shape == x.shape
+
+
 def test_messages():
     with pytest.raises(ConfigError, match="AttentionPool: 3 heads do not divide dim 4"):
         AttentionPool(4, 3)
