@@ -117,7 +117,16 @@ class EntityNetwork(nn.Module):
             MaskShapeError: A mask or the positions do not fit the entities.
             MaskError: There are no "positions" and the network wants them.
         """
-        entities, seen = obs["entities"], obs["entity_mask"]
+        entities = obs["entities"]
+        # Checked before it is joined: `&` would spread a mask of one slot over all of them.
+        seen = check_mask(
+            "EntityNetwork",
+            "entity_mask",
+            obs["entity_mask"],
+            entities.shape[:-1],
+            device=entities.device,
+            data="entities",
+        )
         visibility = obs.get("visibility") if self.see == "observer" else None
         if visibility is not None:
             seen = seen & self._own_row(entities, visibility)

@@ -137,6 +137,11 @@ def test_messages():
         network()({**obs, "visibility": obs["visibility"].to(torch.int8)})
     with pytest.raises(MaskDtypeError, match="entity_mask has dtype torch.uint8"):
         network()({**obs, "entity_mask": obs["entity_mask"].to(torch.uint8)})
+    with pytest.raises(MaskDtypeError, match="entity_mask has dtype torch.float32"):
+        network()({**obs, "entity_mask": obs["entity_mask"].float()})
+    for wrong in (obs["entity_mask"][:, :1], obs["entity_mask"][:, 1:], obs["entity_mask"][:3]):
+        with pytest.raises(MaskShapeError, match="entity_mask has shape"):
+            network()({**obs, "entity_mask": wrong})
     with pytest.raises(MaskShapeError, match=r"visibility has shape \(16, 11, 11\)"):
         network()({**obs, "visibility": obs["visibility"][:, 1:, 1:]})
     with pytest.raises(MaskShapeError, match=r"has shape \(16, 1, 12\); expected \(16, 12, 12\)"):
