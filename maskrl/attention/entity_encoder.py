@@ -35,7 +35,18 @@ FEATURE_LIMIT = 1e12
 a feature of 1e30 would otherwise become NaN inside, and 0 * NaN is not 0."""
 
 HALF_LIMIT = 1e4
-"""The same for float16, whose largest number is 65504; it holds for embeddings too."""
+"""The same for float16, whose largest number is 65504, also under autocast. It holds within the
+embedding too: the gradient of a weight multiplies by 0 what a hidden entity's features became."""
+
+
+class LimitedReLU(nn.ReLU):
+    """A ReLU that keeps float16 finite."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The positive part, at most `HALF_LIMIT` in float16."""
+        if x.dtype is torch.float16:
+            return x.clamp(0.0, HALF_LIMIT)
+        return super().forward(x)
 
 
 class EntityBlock(nn.Module):
@@ -197,7 +208,7 @@ class EntityEncoder(nn.Module):
         def make_embedding(features: int) -> nn.Sequential:
             layers: list[nn.Module] = [nn.Linear(features, dim)]
             if embedding == "mlp":
-                layers += [nn.ReLU(inplace=True), nn.Linear(dim, dim)]
+                layers += [LimitedReLU(inplace=True), nn.Linear(dim, dim)]
             return nn.Sequential(*layers)
 
         self.in_features: int | dict[str, int]
@@ -278,9 +289,8 @@ class EntityEncoder(nn.Module):
         if not self.depth_safe and visibility is not None:
             warn_of_leaks(permission, len(self.blocks), self.pool, index)
         embedded = self._embed(parts, permission.present)
-        return self.encode(
-            embedded, permission, index, self._offsets(positions, embedded, permission, lead)
-        )
+        offsets = self._offsets(positions, parts, embedded, permission, lead)
+        return self.encode(embedded, permission, index, offsets)
 
     def slots(self, x: Mapping[str, Tensor]) -> dict[str, range]:
         """Which rows of the joined scene belong to each type.
@@ -374,7 +384,7 @@ class EntityEncoder(nn.Module):
     def _embed(self, parts: Sequence[Tensor], present: Tensor | None) -> Tensor:
         """The embedded scene [..., E, dim], finite whatever finite values the entities hold."""
         dtype = next(self.embedding.parameters()).dtype
-        limit = HALF_LIMIT if dtype is torch.float16 else FEATURE_LIMIT
+        limit = HALF_LIMIT if torch.float16 in (dtype, _autocast_dtype(parts[0])) else FEATURE_LIMIT
         here: Sequence[Tensor | None] = [present] * len(parts)
         if present is not None and len(parts) > 1:
             here = present.split([part.shape[-2] for part in parts], -1)
@@ -392,6 +402,7 @@ class EntityEncoder(nn.Module):
     def _offsets(
         self,
         positions: Tensor | Mapping[str, Tensor] | None,
+        parts: Sequence[Tensor],
         x: Tensor,
         permission: Permission,
         lead: tuple[int, ...],
@@ -410,9 +421,8 @@ class EntityEncoder(nn.Module):
                 f"positions, integers [..., {x.shape[-2]}, 2], got None."
             )
         if isinstance(self.embedding, TypedEmbedding) and isinstance(positions, Mapping):
-            cells = self.embedding.in_order("positions", positions)
-            joint = torch.broadcast_shapes(*(part.shape[:-2] for part in cells))
-            positions = torch.cat([part.expand(*joint, *part.shape[-2:]) for part in cells], -2)
+            counts = [part.shape[-2] for part in parts]
+            positions = self.embedding.joined_positions(positions, counts, lead)
         positions = check_positions("EntityEncoder", positions, x.shape[-2], lead, x.device)
         return offset_index(positions, permission.effective(x), self.relative_position)
 
@@ -451,3 +461,11 @@ class EntityEncoder(nn.Module):
                 "EntityEncoder: visibility is given and observer is None; pooling over everybody "
                 "would reveal to everybody what each sees. Expected observer: for whom is pooled."
             )
+
+
+def _autocast_dtype(x: Tensor) -> torch.dtype | None:
+    """What products on the device of x are cast to, None where they are not."""
+    kind = x.device.type
+    if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
+        return None
+    return torch.get_autocast_dtype(kind)

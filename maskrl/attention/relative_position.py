@@ -82,7 +82,12 @@ def offset_index(positions: Tensor, permitted: Tensor, radius: int) -> Tensor:
 
 
 def check_positions(
-    operation: str, positions: Any, entities: int, lead: tuple[int, ...], device: torch.device
+    operation: str,
+    positions: Any,
+    entities: int,
+    lead: tuple[int, ...],
+    device: torch.device,
+    name: str = "positions",
 ) -> Tensor:
     """Positions as int64 [..., E, 2] whose leading dimensions broadcast to those of the scene.
 
@@ -92,6 +97,7 @@ def check_positions(
         entities: Number of entity slots.
         lead: Leading dimensions of the scene.
         device: Of the scene.
+        name: How messages call the positions.
 
     Raises:
         MaskShapeError: Not whole numbers, or they do not fit the scene.
@@ -102,7 +108,7 @@ def check_positions(
     if not whole:
         got = f"dtype {positions.dtype}" if isinstance(positions, Tensor) else f"{positions!r:.60}"
         raise MaskShapeError(
-            f"{operation}: positions has {got}; expected whole numbers [..., {entities}, 2], the "
+            f"{operation}: {name} has {got}; expected whole numbers [..., {entities}, 2], the "
             "cell of each entity. Features of a position that were scaled are no cells."
         )
     shape = tuple(positions.shape)
@@ -114,12 +120,12 @@ def check_positions(
     ):
         expected = ", ".join(map(str, (*lead, entities, 2)))
         raise MaskShapeError(
-            f"{operation}: positions has shape {shape}; expected [{expected}], leading dimensions "
+            f"{operation}: {name} has shape {shape}; expected [{expected}], leading dimensions "
             "of size 1 where they hold for all."
         )
     if positions.device != device:
         raise MaskShapeError(
-            f"{operation}: positions are on {positions.device}, entities on {device}; "
+            f"{operation}: {name} are on {positions.device}, entities on {device}; "
             "move one of them."
         )
     cells: Tensor = positions.long()

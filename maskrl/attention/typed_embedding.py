@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from maskrl.attention.entity_attention import check_sizes
+from maskrl.attention.relative_position import check_positions
 from maskrl.errors import ConfigError, MaskShapeError
 from maskrl.masks.check import check_mask
 
@@ -135,6 +136,29 @@ class TypedEmbedding(nn.Module):
             )
         lead = torch.broadcast_shapes(*(present.shape[:-1] for present in masks))
         return torch.cat([present.expand(*lead, present.shape[-1]) for present in masks], -1)
+
+    def joined_positions(
+        self, positions: Mapping[str, Tensor], entities: Sequence[int], lead: tuple[int, ...]
+    ) -> Tensor:
+        """The cells of the joined scene: int64 [..., E, 2].
+
+        Args:
+            positions: For each type integers [..., E_t, 2].
+            entities: How many there are of each type.
+            lead: Leading dimensions of the scene, to which theirs broadcast.
+
+        Raises:
+            MaskShapeError: They are not whole numbers, or do not fit the entities of their type:
+                joined, they would be those of others.
+        """
+        cells = [
+            check_positions("EntityEncoder", part, count, lead, part.device, f"positions[{name!r}]")
+            for name, part, count in zip(
+                self.types, self.in_order("positions", positions), entities, strict=True
+            )
+        ]
+        joint = torch.broadcast_shapes(*(part.shape[:-2] for part in cells))
+        return torch.cat([part.expand(*joint, *part.shape[-2:]) for part in cells], -2)
 
     def slots(self, x: Mapping[str, Tensor]) -> dict[str, range]:
         """Which rows of the joined scene belong to each type."""

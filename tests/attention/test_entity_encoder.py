@@ -265,6 +265,32 @@ def test_half_precision_does_not_overflow(far):
     assert out.isfinite().all()
 
 
+@pytest.mark.parametrize("far", [1.0, 6e4, 1e30, float("inf")])
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("embedding", ["mlp", "linear"])
+def test_what_is_hidden_leaves_gradients_in_half_precision_alone(far, autocast, embedding):
+    """The gradient of a weight multiplies an input by 0, and 0 * inf is not 0."""
+    x, visibility = scene(torch.float32)
+    view = observer_view(visibility, 0)
+    hidden = ~view[:, 0]
+    assert hidden.any()
+    dtype = torch.float32 if autocast else torch.float16
+
+    def gradients(value):
+        encoder = make("mean", dtype, embedding=embedding)
+        with torch.no_grad():
+            encoder.embedding[0].weight.abs_().mul_(8.0)  # so that 1e4 leaves float16 within
+        inputs = x.masked_fill(hidden.unsqueeze(-1), value)
+        with torch.autocast("cpu", dtype=torch.float16, enabled=autocast):
+            out = encoder(inputs, None, view, observer=0)
+        out.float().sum().backward()
+        return [out, *(p.grad for p in encoder.parameters())]
+
+    found, expected = gradients(far), gradients(0.5)
+    assert all(part.isfinite().all() for part in expected)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 def test_whole_numbers_are_features_too():
     """The observation of a grid world is often int64."""
     x = torch.tensor([[[3, 0, 0], [2, 6, 1], [6, 4, 2], [6, 0, 3]]])

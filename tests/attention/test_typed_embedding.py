@@ -171,6 +171,43 @@ def test_messages_of_masks(mask, error, message):
         make()(scene(), mask)
 
 
+CELLS = {name: torch.zeros(3, size, 2, dtype=torch.int64) for name, size in SIZES.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        # 3 + 3 + 1 are as many as 2 + 4 + 1: joined they would be the cells of others.
+        (
+            {"agent": CELLS["box"][:, :3], "box": CELLS["box"][:, :3]},
+            r"positions\['agent'\] has shape \(3, 3, 2\); expected \[3, 2, 2\]",
+        ),
+        ({"box": CELLS["box"][:2]}, r"positions\['box'\] has shape \(2, 4, 2\)"),
+        ({"box": CELLS["box"][0, 0]}, r"positions\['box'\] has shape \(2,\)"),
+        ({"box": CELLS["box"][..., :1]}, r"positions\['box'\] has shape \(3, 4, 1\)"),
+        ({"box": CELLS["box"].bool()}, r"positions\['box'\] has dtype torch.bool"),
+        ({"robot": CELLS["box"]}, r"positions has entities of type 'robot'"),
+    ],
+)
+def test_messages_of_positions(change, message):
+    encoder = make(relative_position=2)
+    assert encoder(scene(), positions=CELLS).shape == (3, 7, 8)
+    with pytest.raises(MaskShapeError, match=message):
+        encoder(scene(), positions={**CELLS, **change})
+
+
+def test_positions_of_a_type_may_hold_for_all_scenes():
+    encoder = make(relative_position=2)
+    torch.nn.init.normal_(encoder.blocks[0].position_bias.table)
+    generator = torch.Generator().manual_seed(3)
+    cells = {
+        name: torch.randint(0, 5, part.shape, generator=generator) for name, part in CELLS.items()
+    }
+    shared = {**cells, "box": cells["box"][:1]}
+    written_out = {**cells, "box": shared["box"].expand(3, 4, 2)}
+    assert torch.equal(encoder(scene(), positions=shared), encoder(scene(), positions=written_out))
+
+
 def test_messages_of_types():
     with pytest.raises(ConfigError, match="in_features names no type"):
         make(types={})
