@@ -80,7 +80,7 @@ def scene_maps(
     env_kwargs: Mapping[str, Any],
     episodes: Sequence[EpisodeRecord] = (),
 ) -> tuple[SceneMaps, ...]:
-    """Attention maps of the panda's fixed scenes, or of moments of episodes elsewhere.
+    """Attention maps of the panda's fixed scenes, or of moments of episodes in other worlds.
 
     Args:
         policy: a trained policy.
@@ -124,12 +124,18 @@ def entity_encoder(policy: nn.Module) -> EntityEncoder | None:
 def _fixed_scene(
     env_id: str, env_kwargs: Mapping[str, Any], scene: str, features: int
 ) -> EpisodeStep | None:
-    """The first moment of a fixed scene, None where this network could not read it."""
+    """The first moment of a fixed scene, None where this network could not read it.
+
+    None too where its world has no scorpion or no dragon: the network never met one, and what it
+    makes of them says nothing.
+    """
     from maskrl.envs.games.panda.settings import PandaSettings
 
-    known = {field.name for field in fields(PandaSettings)} - FIXED
+    known = {field.name for field in fields(PandaSettings)}
     kwargs = find_entry(env_id).kwargs_for("evaluation", **env_kwargs)
-    kept: dict[str, Any] = {name: kwargs[name] for name in known & set(kwargs)}
+    if kwargs.get("max_scorpions", 1) == 0 or kwargs.get("max_dragons", 1) == 0:
+        return None
+    kept: dict[str, Any] = {name: kwargs[name] for name in (known - FIXED) & set(kwargs)}
     try:
         env: Any = make("panda", **kept, preset=scene, sight="trees", render_mode="rgb_array")
     except ConfigError:

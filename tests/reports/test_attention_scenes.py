@@ -100,6 +100,15 @@ def test_a_world_whose_network_reads_other_features_shows_moments_instead():
     assert scene_maps(panda_policy(), env_id, {}) == ()
 
 
+def test_a_world_without_the_articles_creatures_shows_moments_instead():
+    """A network that never met a scorpion or a dragon has nothing to say about them."""
+    episode = record_episode(panda_policy(), "panda-hidden", seed=0)
+    maps = scene_maps(panda_policy(), "panda-hidden", {}, [episode])
+    assert maps and all(scene.scene.startswith("moment") for scene in maps)
+    assert all("scorpion" not in name for scene in maps for name in scene.names)
+    assert scene_maps(panda_policy(), "panda", {"min_dragons": 0, "max_dragons": 0}) == ()
+
+
 class Meadow(gymnasium.Env):
     """Two to four entities on a line; entity 0 sees its neighbour alone. It draws nothing."""
 

@@ -219,18 +219,21 @@ def _intro(scenes: Sequence[SceneMaps]) -> list[str]:
     where = "The founding article's scenes" if fixed else "Moments of the episodes"
     texts = [
         f"{where}, read by the trained network. In the maps rows look and columns are looked at; "
-        "more ink is more attention, and a cross in an empty cell marks what is forbidden, where "
-        "the weight is exactly 0. Arrows tell the same in the picture: from who looks to who is "
+        "more ink is more attention, and an empty cell, crossed where there is room, marks what "
+        "is forbidden: its weight is exactly 0. Arrows tell the same: from who looks to who is "
         "looked at, the wider the more; a ring is attention to oneself, and what is forbidden "
         "has no arrow. Hover or tap to read a number; tap an entity to see its arrows."
     ]
     if scenes[0].sight is not None:
         texts.append(
             f"The mask is either each one's own sight, or the {observer}'s view: only what the "
-            f"{observer} sees, which is what its policy acts on. Under their own sight, entities "
-            "are cut off from the second layer on from everybody who sees what they do not, so "
-            "that nothing leaks through a third."
+            f"{observer} sees, which is what its policy acts on."
         )
+        if any((s.sight.permitted != s.sight.permitted[:1]).any() for s in scenes if s.sight):
+            texts[-1] += (
+                " Under their own sight, entities are cut off from the second layer on from "
+                "everybody who sees what they do not, so that nothing leaks through a third."
+            )
     return texts
 
 

@@ -63,6 +63,10 @@ def _named(run: RunData) -> tuple[str, dict[str, Any]]:
 def _what_was_trained(run: RunData) -> str:
     """One sentence: algorithm, steps, time, seed, and what it was judged on."""
     parts = ["A PPO agent under masks"]
+    network = (run.config.get("ppo") or {}).get("network") or {}
+    memory = network.get("memory", "none")
+    if memory != "none":
+        parts.append(f" that remembers by {'an' if memory == 'lstm' else 'a'} {memory.upper()}")
     if run.steps:
         parts.append(f", trained for {wording.large(run.steps)} steps")
     if math.isfinite(run.seconds):

@@ -17,6 +17,9 @@ from maskrl.reports import wording
 from maskrl.reports.run_data import RunData
 from maskrl.reports.section import Section, figure_place
 
+AVERAGED = 100
+"""Episodes over which training averages its return."""
+
 _OPTIMISER = (
     ("policy_loss", "Policy loss", "clipped surrogate; its sign and size say little", 4),
     ("value_loss", "Value loss", "squared error of predicted returns", 4),
@@ -122,9 +125,14 @@ def _training_return(run: RunData) -> _Made | None:
         lines.insert(0, ReferenceLine(run.planner_return, "planner"))
     figure = learning_curve(run.step, values, label="return", lines=lines, height=280)
     finite = values[np.isfinite(values)]
+    first, start = finite[0], "at the start"
+    full = np.isfinite(values) & (run.column("episodes") >= AVERAGED)
+    if full.any() and not full[np.isfinite(values)][0]:
+        # Of the first few, the short ones end first, and these are good or bad for a reason.
+        first, start = values[full][0], f"after the first {AVERAGED}"
     caption = (
-        "Mean of the last 100 training episodes, in which actions are sampled: from "
-        f"{wording.number(finite[0])} at the start to {wording.number(finite[-1])} at the end."
+        f"Mean of the last {AVERAGED} training episodes, in which actions are sampled: from "
+        f"{wording.number(first)} {start} to {wording.number(finite[-1])} at the end."
     )
     return "return", "Return in training", figure, caption
 

@@ -13,7 +13,7 @@
   const switched = part.toggle.querySelector("input");
   const rest = arrows.read(part.arrows, part.readout);
   const MINUS = "\u2212";
-  const fixed = (value, digits) => (value === null ? "none" : value.toFixed(digits).replace("-", MINUS));
+  const fixed = (value, digits) => (value === null ? "none" : value.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", MINUS));
   const share = (value) => (value >= 0.9995 ? "100 %" : `${(100 * value).toFixed(1)} %`);
 
   function element(tag, attributes = {}, ...children) {

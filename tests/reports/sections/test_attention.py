@@ -109,5 +109,19 @@ def test_scenes_without_visibility_or_picture(panda_live):
     assert "data:image/png" not in attention_section([drawn]).html  # nobody knows who is where
 
 
+def test_later_layers_are_spoken_of_where_they_are_cut_off(panda_live):
+    words = "cut off from the second layer on"
+    trees = panda_live.scenes[1]
+    even = np.repeat(trees.sight.permitted[:1], 2, axis=0)
+    cut = even.copy()
+    cut[1, 1, 0] = ~cut[1, 1, 0]
+
+    def said(permitted):
+        sight = dataclasses.replace(trees.sight, permitted=permitted)
+        return words in attention_section([dataclasses.replace(trees, sight=sight)]).html
+
+    assert said(cut) and not said(even)
+
+
 def test_without_scenes_there_is_no_section():
     assert attention_section(()) is None

@@ -23,6 +23,14 @@ def test_an_earlier_checkpoint_is_named(make_run):
     assert "; its best checkpoint, after 800,000 steps, judged in 200 episodes" in html
 
 
+def test_a_memory_is_named(make_run):
+    config = make_run().config
+    for memory, words in (("gru", "that remembers by a GRU,"), ("lstm", "by an LSTM,")):
+        ppo = {**config["ppo"], "network": {"memory": memory}}
+        assert words in header_html(make_run(config={**config, "ppo": ppo}))
+    assert "remembers" not in header_html(make_run())
+
+
 def test_a_run_without_reference_has_no_track(make_run):
     html = header_html(make_run("gymnasium:Taxi-v4", scored=False))
     assert "score-track" not in html and "never saw" not in html
