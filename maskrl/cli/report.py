@@ -25,8 +25,8 @@ def report(
     """Write a run's report: one HTML file that opens offline, in any browser.
 
     Learning curves under the planner's ceiling, the head of one step as logits, mask and
-    probabilities, attention maps with and without mask, an episode to step through, and
-    what the masks did.
+    probabilities, attention with and without mask as maps and as arrows in the picture,
+    episodes to step through, and what the masks did.
 
     Examples:
       maskrl report runs/panda-0-1

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from maskrl.bench.results import Results
+from maskrl.bench.run import GROUPS
 from maskrl.cli import main
 
 
@@ -61,3 +62,4 @@ def test_help_tells_how_to_get_the_others(capsys):
         main(["bench", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "make bench" in text and "--against" in text and "runs/bench" in text
+    assert all(name in text.partition("Groups:")[2].partition("Examples:")[0] for name in GROUPS)

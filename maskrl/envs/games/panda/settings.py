@@ -180,8 +180,10 @@ class PandaSettings:
         ):
             value = getattr(self, name)
             if not low <= value <= high:
+                most = f" while max_{name[4:]} is {high}" if name.startswith("min_") else ""
                 raise ConfigError(
-                    f"panda: {name} must be a whole number from {low} to {high}; got {value!r}"
+                    f"panda: {name} must be a whole number from {low} to {high}; "
+                    f"got {value!r}{most}"
                 )
         if not isinstance(self.tells_time, bool):
             raise ConfigError(f"panda: tells_time must be true or false; got {self.tells_time!r}")

@@ -20,7 +20,7 @@ from maskrl.errors import ConfigError
         ({"max_trees": True}, "max_trees must be a whole number; got True"),
         ({"width": "abc"}, "width must be a whole number; got 'abc'"),
         ({"max_scorpions": 9}, "max_scorpions must be a whole number from 0 to 8; got 9"),
-        ({"min_dragons": 2}, "min_dragons must be a whole number from 0 to 1; got 2"),
+        ({"min_dragons": 2}, "min_dragons must be .* from 0 to 1; got 2 while max_dragons is 1"),
         ({"max_trees": 25}, "max_trees must be a whole number from 0 to 24; got 25"),
         ({"panda_view_radius": 0}, "panda_view_radius must be a whole number from 1 on, or None"),
         ({"dragon_view_radius": 2.5}, "dragon_view_radius must be .* got 2.5"),
