@@ -9,9 +9,11 @@ it, and nobody waits for a helper that has not taken one.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import platform
 import struct
+import sys
 import time
 from typing import Any
 
@@ -27,13 +29,18 @@ from maskrl.kernels.fused.tiles import COMPILED, INNER
 
 # Places at the desk, in int64 numbers; what different threads write lies in lines of its own.
 # WORD holds a call's number, its parts, and how many of them were taken.
-WORD, DONE, AWAKE, STATUS, SPINS, KERNEL, COUNT, REST, PLANS = 0, 8, 16, 24, 25, 32, 33, 34, 64
+WORD, DONE, AWAKE, STATUS, SPINS, NAP = 0, 8, 16, 24, 25, 26
+KERNEL, COUNT, REST, PLANS = 32, 33, 34, 64
 MOST_REST, MOST_PARTS = 16, 256
 SIZE = PLANS + MOST_PARTS
 FAILED = 1 << 32
 _PART_BITS, _CALL_BIT = 0xFFFF, 1 << 32
 
 _CALIBRATION = 2000
+
+# What a caller sleeps at a time, in what the system's function counts in: microseconds, or
+# milliseconds on Windows.
+_NAP_LENGTH = 1 if sys.platform == "win32" else 50
 
 
 @intrinsic
@@ -104,6 +111,19 @@ def _rest_a_little(typing_context):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def _call_system(typing_context, function, number):  # type: ignore[no-untyped-def]
+    """Call a function of the system, by its address, that takes one number."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        short = ir.IntType(32)
+        kind = ir.FunctionType(short, [short]).as_pointer()
+        builder.call(builder.inttoptr(args[0], kind), [builder.trunc(args[1], short)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
 def _call(typing_context, kernel, plan, rest, count):  # type: ignore[no-untyped-def]
     """Call a compiled function of `1 + count` int64 by its address: its result, or FAILED."""
 
@@ -148,11 +168,22 @@ def _take(desk):  # type: ignore[no-untyped-def]
     return True
 
 
+@njit(**INNER)
+def _sleep(desk):  # type: ignore[no-untyped-def]
+    """Leave the processor to others for a moment."""
+    if desk[NAP] != 0:
+        _call_system(desk[NAP], _NAP_LENGTH)
+    else:
+        _rest_a_little()
+
+
 @njit(**COMPILED)
 def lead(address, parts, patience):  # type: ignore[no-untyped-def]
     """Lay out a call of so many parts, help with it, and wait for those that others took.
 
-    Returns how often it looked while waiting; -1 if after `patience` times some are not done.
+    Comes back when all parts are done: they use the caller's memory, and here no interrupt can
+    make the caller leave before. Returns how often it looked while waiting, or if that was
+    `patience` times, -1 minus how often it then slept.
     """
     desk = as_int64(address)
     desk[DONE] = 0
@@ -165,7 +196,11 @@ def lead(address, parts, patience):  # type: ignore[no-untyped-def]
         if _load(shift(desk, DONE)) == parts:
             return waited
         _rest_a_little()
-    return -1
+    naps = 0
+    while _load(shift(desk, DONE)) != parts:
+        _sleep(desk)
+        naps += 1
+    return -1 - naps
 
 
 @njit(**COMPILED)
@@ -190,6 +225,25 @@ def pause(times):  # type: ignore[no-untyped-def]
     for _ in range(times):
         _rest_a_little()
     return times
+
+
+@njit(**COMPILED)
+def sleep(address, times):  # type: ignore[no-untyped-def]
+    """Sleep so many times as a caller does, to learn how long that takes."""
+    for _ in range(times):
+        _sleep(as_int64(address))
+    return times
+
+
+def _find_sleep() -> int:
+    """The address of the system's function that sleeps for a number of moments; 0 if unknown."""
+    function: Any = None
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        if sys.platform == "win32":
+            function = ctypes.windll.kernel32.Sleep
+        else:
+            function = ctypes.CDLL(None).usleep
+    return 0 if function is None else ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 _addresses: dict[Any, int] = {}
@@ -225,17 +279,10 @@ class Desk:
         self.address = begin + -begin % 64
         self._offset = self.address - begin
         self._numbers = (ctypes.c_int64 * SIZE).from_address(self.address)
+        self._numbers[NAP] = _find_sleep()
         self._laid_out: list[Plan] = []
-        self.per_second = self._measure()
-
-    def _measure(self) -> float:
-        pause(1)
-        took = []
-        for _ in range(3):
-            begin = time.perf_counter()
-            pause(_CALIBRATION)
-            took.append(time.perf_counter() - begin)
-        return _CALIBRATION / max(min(took), 1e-9)
+        self.per_second = _CALIBRATION / _seconds(pause, _CALIBRATION)
+        self._of_a_nap = _seconds(sleep, self.address, 1)
 
     @property
     def awake(self) -> int:
@@ -273,27 +320,23 @@ class Desk:
                 f"{len(addresses)}q", self._memory, self._offset + 8 * PLANS, *addresses
             )
             self._laid_out = parts
-        looked = -1
-        try:
-            looked = lead(self.address, len(parts), int(patience * self.per_second))
-        finally:
-            begin = time.perf_counter()
-            self._wait()
+        looks = int(patience * self.per_second)
+        looked = lead(self.address, len(parts), looks)
         waited = looked / self.per_second
         if looked < 0:
-            waited = patience + time.perf_counter() - begin
+            waited = patience + (-1 - looked) * self._of_a_nap
         status = self._numbers[STATUS]
         if status & FAILED:
             raise MemoryError("a kernel found no memory for its work")
         return status, waited
 
-    def _wait(self) -> None:
-        """Wait for parts that others are at: they use the caller's memory, whoever interrupts."""
-        interrupted: BaseException | None = None
-        while self._numbers[DONE] < self._numbers[WORD] & _PART_BITS:
-            try:
-                time.sleep(5e-5)
-            except BaseException as raised:
-                interrupted = raised
-        if interrupted is not None:
-            raise interrupted
+
+def _seconds(compiled: Any, *arguments: int) -> float:
+    """How long a call takes, the shortest of three after one that may have to compile it."""
+    compiled(*arguments)
+    took = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        compiled(*arguments)
+        took.append(time.perf_counter() - begin)
+    return max(min(took), 1e-9)

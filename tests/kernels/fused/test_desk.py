@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
@@ -11,7 +12,18 @@ import torch
 from numba import njit
 
 from maskrl.kernels.fused import threads
-from maskrl.kernels.fused.desk import MOST_PARTS, MOST_REST, Desk, _add, _load, address_of, attend
+from maskrl.kernels.fused.desk import (
+    DONE,
+    MOST_PARTS,
+    MOST_REST,
+    NAP,
+    Desk,
+    _add,
+    _load,
+    address_of,
+    attend,
+    pause,
+)
 from maskrl.kernels.fused.forward import pass32
 from maskrl.kernels.fused.memory import as_int64
 from maskrl.kernels.fused.plan import BYTES, Plan
@@ -40,6 +52,17 @@ def meet(plan, present, patience):
         if _load(as_int64(present)) > 1:
             return 1 if before == 0 else 0
     return 2
+
+
+@njit(nogil=True)
+def stay(plan, present, rounds):
+    """Of two parts the first to begin ends when the other has begun, which stays for long."""
+    if _add(as_int64(present), 1) == 0:
+        while _load(as_int64(present)) < 2:
+            pass
+    else:
+        pause(rounds)
+    return 0
 
 
 @njit(nogil=True)
@@ -101,6 +124,56 @@ def test_a_helper_is_at_a_part_while_the_caller_is_at_another(helped, request):
         met |= desk.share(address_of(meet, 3), PLAN.parts(2), (present.ctypes.data, 10**7), 1.0)[0]
         assert present[0] == 2
     assert met & 1 == helped
+
+
+@pytest.mark.parametrize("napping", [True, False])
+def test_the_seconds_that_are_waited_are_told(helper, napping):
+    if not napping:
+        helper._numbers[NAP] = 0  # a system without a known function
+    rounds = int(0.02 * helper.per_second)
+    longest = 0.0
+    for _ in range(20):
+        present = np.zeros(1, np.int64)
+        rest = present.ctypes.data, rounds
+        begin = time.perf_counter()
+        _, waited = helper.share(address_of(stay, 3), PLAN.parts(2), rest, 1e-4)
+        assert waited >= 0
+        longest = max(longest, waited)
+        assert not napping or waited <= 1.5 * (time.perf_counter() - begin)
+    assert longest > (1e-3 if napping else 0.0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the platform has no timer signals")
+def test_no_interrupt_makes_a_caller_leave_before_all_parts_are_done(helper):
+    """Impatient users interrupt again and again; helpers write to what the caller would free."""
+
+    def interrupt(number, frame):
+        while frame is not None:
+            if frame.f_code is Desk.share.__code__:
+                raise KeyboardInterrupt
+            frame = frame.f_back
+
+    rounds = int(5e-3 * helper.per_second)
+    interrupted = left = 0
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-3, 2e-4)
+        for _ in range(40):
+            present = np.zeros(1, np.int64)
+            try:
+                helper.share(
+                    address_of(stay, 3), PLAN.parts(2), (present.ctypes.data, rounds), 1e-4
+                )
+            except KeyboardInterrupt:
+                interrupted += 1
+            left += helper._numbers[DONE] != 2
+            while present[0] != 0 and helper._numbers[DONE] != 2:
+                time.sleep(1e-3)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 0
+    assert left == 0
 
 
 def test_arguments_arrive_in_their_order():
