@@ -95,7 +95,8 @@ class _Call:
         while self._helping > 0:
             # An impatient user interrupts twice.
             with contextlib.suppress(KeyboardInterrupt):
-                time.sleep(1e-4)
+                while self._helping > 0:
+                    time.sleep(1e-4)
 
 
 class _Helpers:
@@ -138,7 +139,10 @@ class _Helpers:
                 thread = threading.Thread(
                     target=self._serve, args=(desk,), name="maskrl-kernels", daemon=True
                 )
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:
+                    return  # no more threads for this process, or it ends: the caller does all
                 self._threads.append(thread)
                 self._avoided = -1
 

@@ -65,6 +65,23 @@ def test_others_help():
     assert len(names) > 1
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_process_that_may_start_no_more_threads(monkeypatch, compiled, make_case, hand_case):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads, "_sharing", None)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    if not compiled:
+        assert threads.run(lambda address: 2, LARGE) == 2
+        return
+    case = hand_case(torch.randn(500, 700), torch.rand(500, 700) < 0.5, [700], BYTES)
+    normalizer = torch.empty(500, 1, 2, dtype=torch.float64)
+    rest = (*case.source()[1:], 0, 0, 0, normalizer.data_ptr(), 0)
+    threads.run(case.kernels.forward, case.plan, *rest)
+    assert torch.equal(normalizer, case.forward().normalizer)
+
+
 def test_threads_that_call_at_once(make_case, hand_case):
     logits = torch.randn(500, 700)
     mask = torch.rand(500, 700) < 0.5
