@@ -15,7 +15,7 @@ from torch import Tensor
 from maskrl.kernels import reference
 from maskrl.kernels.fused.dense import dense_gradient32, dense_gradient64
 from maskrl.kernels.fused.gradient import gradient32, gradient64
-from maskrl.kernels.fused.layout import strides_of, watched
+from maskrl.kernels.fused.layout import apart, strides_of, watched
 from maskrl.kernels.fused.segments import is_batched
 from maskrl.kernels.fused.threads import run
 from maskrl.masks.packed import PackedMask
@@ -89,6 +89,7 @@ class Score(torch.autograd.Function):
             values: list[Tensor] = []
             again = torch.is_grad_enabled()
             with torch.enable_grad():
+                logits = apart(logits)
                 rows = plain(logits, action_mask, sizes)
                 if of_log_prob is not None:
                     values.append(rows.chosen(actions))
@@ -142,6 +143,7 @@ class Dense(torch.autograd.Function):
         if torch.is_grad_enabled() or is_batched(gradient):
             again = torch.is_grad_enabled()
             with torch.enable_grad():
+                logits = apart(logits)
                 rows = plain(logits, action_mask, sizes)
                 values = rows.log_probs() if logs else rows.probs()
             return derived([values], logits, [gradient], again), None, None

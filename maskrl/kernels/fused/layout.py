@@ -181,3 +181,8 @@ def strides_of(
 def watched(given: Tensor | None) -> Tensor | None:
     """A tensor that autograd shall refuse if it is changed before the backward pass."""
     return None if given is None or given.is_inference() else given
+
+
+def apart(tensor: Tensor) -> Tensor:
+    """The same in the graph, without its hooks: they are for the whole gradient, once."""
+    return tensor.view_as(tensor)

@@ -20,7 +20,7 @@ from maskrl.kernels.fused.dense import dense32, dense64, dense_gradient32, dense
 from maskrl.kernels.fused.drawn import Drawn
 from maskrl.kernels.fused.forward import pass32, pass64
 from maskrl.kernels.fused.gradient import gradient32, gradient64
-from maskrl.kernels.fused.layout import Layout, check_on_cpu, check_same
+from maskrl.kernels.fused.layout import Layout, apart, check_on_cpu, check_same
 from maskrl.kernels.fused.plan import BYTES, NO_MASK, Plan
 from maskrl.kernels.fused.scoring import (
     EMPTY,
@@ -389,6 +389,7 @@ class _Score(torch.autograd.Function):
         if torch.is_grad_enabled() or is_batched(g, h):
             again = torch.is_grad_enabled()
             with torch.enable_grad():
+                logits = apart(logits)
                 plain = ctx.plainly(logits)
                 pairs = [(plain.chosen(actions), g)] if g is not None else []
                 pairs += [(plain.entropy(), h)] if h is not None else []
@@ -432,6 +433,7 @@ class _Dense(torch.autograd.Function):
         if torch.is_grad_enabled() or is_batched(gradient):
             again = torch.is_grad_enabled()
             with torch.enable_grad():
+                logits = apart(logits)
                 plain = ctx.plainly(logits)
                 values = plain.log_probs() if ctx.logs else plain.probs()
             return *torch.autograd.grad(values, logits, gradient, create_graph=again), None, None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from maskrl import MaskedMultiCategorical
+from maskrl import MaskedCategorical, MaskedMultiCategorical
 from maskrl.kernels import set_backend
+from maskrl.kernels.fused.segments import FusedSegments
+from maskrl.kernels.segments import Segments
 
 NVEC = [6, 4, 4, 7]
 
@@ -66,3 +69,30 @@ def test_gradients_equal_the_reference(batch, wanted, again):
     for ours, theirs in zip(fused, plain, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
         assert ours[~batch[1]].abs().max() == 0
+
+
+@pytest.mark.parametrize("ask", ["log_prob", "entropy", "probs", "sets"])
+def test_a_hook_on_logits_sees_one_gradient_also_if_it_is_differentiated_again(batch, ask):
+    """A hook that doubles gradients doubles them once."""
+    logits, mask, actions = batch
+    mask, found = mask[:, :6], []
+    for again in (False, True):
+        leaf = logits[:, :6].clone().requires_grad_()
+        made = leaf * 1.0
+        made.register_hook(lambda gradient: 2 * gradient)
+        if ask == "sets":
+            offsets = np.arange(10) * 6
+            segments = Segments(torch.from_numpy(offsets), offsets)
+            flat = made.flatten()
+            flat.register_hook(lambda gradient: 2 * gradient)
+            of = FusedSegments(flat, mask.flatten(), segments)
+            value = of.chosen(actions[:, 0]).sum() + of.entropy().sum() + of.probs().square().sum()
+        else:
+            d = MaskedCategorical(made, mask)
+            value = {
+                "log_prob": lambda d=d: d.log_prob(actions[:, 0]).sum(),
+                "entropy": lambda d=d: d.entropy().sum(),
+                "probs": lambda d=d: d.probs.square().sum(),
+            }[ask]()
+        found += torch.autograd.grad(value, leaf, create_graph=again)
+    torch.testing.assert_close(found[1], found[0])
