@@ -208,9 +208,11 @@ def _again(ctx: Any, x: Tensor, layers: Sequence[Tensor], upstream: Tensor) -> A
     again = torch.is_grad_enabled()
     name = next(name for name, kind in KINDS.items() if kind == ctx.kind)
     needed = ctx.needs_input_grad
-    places = (x, None, None, *layers)
-    wanted = [t for t, need in zip(places, needed, strict=True) if need and t is not None]
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        # Views: x may be computed from these very layers, and hooks are for whole gradients.
+        x, *layers = (t.view_as(t) for t in (x, *layers))
+        places = (x, None, None, *layers)
+        wanted = [t for t, need in zip(places, needed, strict=True) if need and t is not None]
         out = layer_by_layer(x, layers, name, bare=ctx.bare)
         found = iter(
             torch.autograd.grad(out, wanted, upstream, create_graph=again, allow_unused=True)

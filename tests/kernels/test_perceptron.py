@@ -55,6 +55,17 @@ def test_gradients_can_be_differentiated_again():
         torch.testing.assert_close(mine, other)
 
 
+def test_layers_run_twice_count_each_run_once_when_differentiated_again():
+    layers, x = layers_of((4, 4)), torch.randn(5, 4)
+    calls = []
+    layers[0].register_hook(lambda gradient: calls.append(gradient))
+    out = perceptron(perceptron(x, layers, "tanh", bare=False), layers, "tanh", bare=False).sum()
+    (plain,) = torch.autograd.grad(out, layers[0], retain_graph=True)
+    (again,) = torch.autograd.grad(out, layers[0], create_graph=True)
+    torch.testing.assert_close(again, plain)
+    assert len(calls) == 2
+
+
 def test_parameters_changed_before_the_gradient_are_noticed():
     layers, x = layers_of((3, 4, 2)), torch.randn(5, 3)
     out = perceptron(x, layers, "tanh", bare=True)
