@@ -56,8 +56,10 @@ _INDEX = {
     "MaskFromMethod": "maskrl.envs.adapters.gymnasium_info",
     # Policies
     "NetworkConfig": "maskrl.networks.encoders",
+    "RecurrentCore": "maskrl.networks.recurrent",
     "ActorCritic": "maskrl.policies.actor_critic",
     "Policy": "maskrl.policies.protocol",
+    "RecurrentPolicy": "maskrl.policies.protocol",
     "load_policy": "maskrl.policies.load",
     "record_episode": "maskrl.policies.episode",
     # Training and evaluation
@@ -162,10 +164,12 @@ if TYPE_CHECKING:
     from maskrl.masks.tree import ActionTree as ActionTree
     from maskrl.masks.tree import Head as Head
     from maskrl.networks.encoders import NetworkConfig as NetworkConfig
+    from maskrl.networks.recurrent import RecurrentCore as RecurrentCore
     from maskrl.policies.actor_critic import ActorCritic as ActorCritic
     from maskrl.policies.episode import record_episode as record_episode
     from maskrl.policies.load import load_policy as load_policy
     from maskrl.policies.protocol import Policy as Policy
+    from maskrl.policies.protocol import RecurrentPolicy as RecurrentPolicy
     from maskrl.reports import write_report as write_report
     from maskrl.runs.run_dir import RunDir as RunDir
     from maskrl.runs.seeding import seed_everything as seed_everything
