@@ -31,7 +31,7 @@ from maskrl.policies.head_view import (
     rows_along,
     split_heads,
 )
-from maskrl.policies.playing import Player
+from maskrl.policies.playing import Player, in_evaluation_mode
 from maskrl.policies.predict import obs_to_tensors
 from maskrl.runs.seeding import Seeds
 
@@ -172,11 +172,9 @@ def record_episode(
     description = describe(env.observation_space, env.action_space, action_tree_of(env))
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
     generator = torch.Generator(device).manual_seed(Seeds(seed).integer("episode.actions"))
-    was_training = policy.training
-    policy.eval()
     steps: list[EpisodeStep] = []
     terminated = truncated = False
-    try:
+    with contextlib.closing(env), in_evaluation_mode(policy):
         obs, info = env.reset(seed=seed)
         layout_id = info.get("layout_id")
         while not (terminated or truncated):
@@ -203,9 +201,6 @@ def record_episode(
             truncated = bool(truncated) or len(steps) >= max_steps
         final_frame, final_text = _picture(env, drawn)
         heads = label_heads(description, _action_names(env, entry.action_names))
-    finally:
-        policy.train(was_training)
-        env.close()
     return EpisodeRecord(
         env=env_id,
         env_kwargs=kwargs,
@@ -234,9 +229,8 @@ def _decide(
 ) -> dict[str, Any]:
     """Action, masks, logits, probs, value and attention for one observation."""
     batch = obs_to_tensors({key: value[None] for key, value in seen.items()}, device)
-    actor = getattr(policy, "actor", None) if player.remembers else None
-    acting = actor if isinstance(actor, nn.Module) else policy
-    with _attention_maps(acting, once=player.remembers) as maps, _outputs(policy) as outputs:
+    maps = _attention(policy, player, batch)
+    with _outputs(policy) as outputs:
         distribution, value = player.distribution_and_value(batch)
     chosen = distribution.mode if deterministic else distribution.sample(generator=generator)
     if not player.remembers and hasattr(policy, "logits"):
@@ -255,7 +249,7 @@ def _decide(
         "logits": logits.astype(np.float32),
         "probs": probs.astype(np.float32),
         "value": float(value()[0]),
-        "attention": tuple(maps),
+        "attention": maps,
         "relevant": None if description.action_tree is None else judged.relevant,
         "illegal": bool(judged.illegal) and bool(masks),
     }
@@ -338,31 +332,32 @@ def _outputs(policy: nn.Module) -> Iterator[list[torch.Tensor]]:
         handle.remove()
 
 
-@contextlib.contextmanager
-def _attention_maps(acting: nn.Module, *, once: bool) -> Iterator[list[np.ndarray]]:
-    """Collect `[heads, Q, E]` of every attention layer that runs inside the block.
+def _attention(
+    policy: nn.Module, player: Player, batch: dict[str, torch.Tensor]
+) -> tuple[np.ndarray, ...]:
+    """`[heads, Q, E]` of every attention layer that the action comes from.
 
-    Args:
-        acting: What the action comes from.
-        once: Whether to take its first pass alone: who decides and judges in one call may run
-            the same layers again for the value, which sees other things.
+    In a pass of its own: layers that write down their maps compute in another order, and the
+    action, its probabilities and the value are those of the policy as it plays, to the bit.
+    Of who decides and judges in one call the actor's first pass alone is taken: the same layers
+    may run again for the value, which sees other things.
     """
     from maskrl.attention.entity_attention import EntityAttention
     from maskrl.attention.record import record_attention
 
-    collected: list[np.ndarray] = []
+    actor = getattr(policy, "actor", None) if player.remembers else None
+    acting = actor if isinstance(actor, nn.Module) else policy
     if not any(isinstance(layer, EntityAttention) for layer in acting.modules()):
-        yield collected
-        return
+        return ()
     ends: list[int] = []
     with record_attention(acting) as maps:
         handle = acting.register_forward_hook(lambda *_: ends.append(len(maps)))
         try:
-            yield collected
+            player.look(batch)
         finally:
             handle.remove()
-    taken = maps[: ends[0]] if once and ends else maps
-    collected += [weights[0].float().cpu().numpy() for weights in taken]
+    taken = maps[: ends[0]] if player.remembers and ends else maps
+    return tuple(weights[0].float().cpu().numpy() for weights in taken)
 
 
 def _make_drawing(

@@ -7,7 +7,8 @@ clears it where an episode begins. A policy without memory is asked as it always
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,23 @@ def memory_size(policy: nn.Module) -> int:
                 "see maskrl.policies.RecurrentPolicy"
             )
     return size
+
+
+@contextlib.contextmanager
+def in_evaluation_mode(policy: nn.Module) -> Iterator[None]:
+    """Put a policy into evaluation mode inside the block, and every part back as it was.
+
+    A part that its author keeps in another mode than the whole, as a frozen batch norm in
+    evaluation mode, is in that mode again afterwards.
+    """
+    modes = [(part, part.training) for part in policy.modules()]
+    policy.eval()
+    try:
+        yield
+    finally:
+        policy.train(modes[0][1])
+        for part, training in modes:
+            part.training = training
 
 
 class Player:
@@ -91,6 +109,17 @@ class Player:
             distribution: ActionDistribution = self._policy.distribution(obs)
             return distribution
         return self._act(obs)[0]
+
+    def look(self, obs: dict[str, Tensor]) -> None:
+        """Let the policy see what it is asked about next, for those who listen; nobody goes on.
+
+        Args:
+            obs: What is seen now, `[B, ...]` each.
+        """
+        if self.state is None:
+            self._policy.distribution(obs)
+        else:
+            self._policy.act(obs, self.state.clone(), self._starts.clone())
 
     def distribution_and_value(
         self, obs: dict[str, Tensor]

@@ -23,7 +23,7 @@ from maskrl.envs.contract import EnvDescription, action_tree_of, describe
 from maskrl.envs.registry import EnvEntry, Phase, find_entry, make_vec, refuse_reserved
 from maskrl.errors import ConfigError, NoReferenceError
 from maskrl.masks.heads import random_actions
-from maskrl.policies.playing import Player
+from maskrl.policies.playing import Player, in_evaluation_mode
 from maskrl.policies.predict import obs_to_tensors
 from maskrl.runs.seeding import Seeds
 from maskrl.trainers.mask_count import MaskCount
@@ -221,20 +221,15 @@ def evaluate(
         chosen: np.ndarray = actions.cpu().numpy()
         return chosen
 
-    was_training = policy.training
-    policy.eval()
-    try:
-        with torch.inference_mode():
-            return _evaluate(
-                choose,
-                plan,
-                deterministic=deterministic,
-                idles=getattr(policy, "empty", "raise") == "idle",
-                tell=tell,
-                with_reference=with_reference,
-            )
-    finally:
-        policy.train(was_training)
+    with in_evaluation_mode(policy), torch.inference_mode():
+        return _evaluate(
+            choose,
+            plan,
+            deterministic=deterministic,
+            idles=getattr(policy, "empty", "raise") == "idle",
+            tell=tell,
+            with_reference=with_reference,
+        )
 
 
 def evaluate_random(

@@ -18,6 +18,7 @@ from maskrl.errors import ConfigError
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.policies.actor_critic import ActorCritic
 from maskrl.policies.episode import record_episode
+from maskrl.policies.predict import obs_to_tensors
 
 
 class Doors(gymnasium.Env):
@@ -130,6 +131,13 @@ def test_sampled_actions_repeat_with_their_seed_and_obey_the_mask():
     assert len({actions(seed) for seed in range(10)}) > 1
 
 
+def test_every_part_of_the_policy_keeps_its_mode():
+    policy = Rightmost()
+    policy.frozen = nn.Dropout().eval()
+    record_episode(policy, "doors")
+    assert policy.training and not policy.frozen.training
+
+
 def test_long_episodes_are_cut():
     record = record_episode(Rightmost(), "doors", max_steps=2)
     assert (len(record.steps), record.terminated, record.truncated) == (2, False, True)
@@ -160,3 +168,8 @@ def test_a_panda_attends_only_to_what_it_sees():
         hidden[0] = False
         assert (step.attention[-1][:, 0, hidden] == 0).all()
         np.testing.assert_allclose(step.attention[-1].sum(-1), 1.0, atol=1e-5)
+        # Looked at while maps are kept or not, it is the policy as it plays.
+        obs = obs_to_tensors({key: value[None] for key, value in step.observation.items()})
+        with torch.no_grad():
+            np.testing.assert_array_equal(step.probs, policy.distribution(obs).probs[0])
+            assert step.value == float(policy.value(obs))

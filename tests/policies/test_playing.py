@@ -9,7 +9,7 @@ from torch import nn
 
 from maskrl.distributions import MaskedCategorical
 from maskrl.errors import ConfigError
-from maskrl.policies.playing import Player, memory_size
+from maskrl.policies.playing import Player, in_evaluation_mode, memory_size
 
 
 class Summing(nn.Module):
@@ -56,6 +56,16 @@ def test_rows_are_remembered_by_themselves_and_cleared_where_an_episode_begins()
     assert value().tolist() == [7, 5, 9]
     player.distribution(seen(0.0, 0.0, 0.0))  # begun is begun once
     assert player.state.tolist() == [[7, 4], [5, 2], [9, 4]]
+
+
+def test_who_only_looks_does_not_go_on():
+    player = Player(Summing(), 2)
+    player.distribution(seen(1.0, 2.0))
+    player.begin(np.array([False, True]))
+    player.look(seen(100.0, 100.0))
+    assert player.state.tolist() == [[1, 1], [2, 1]]
+    player.distribution(seen(5.0, 5.0))
+    assert player.state.tolist() == [[6, 2], [5, 1]]
 
 
 def test_two_rows_may_be_said_to_begin_one_after_the_other():
@@ -123,3 +133,12 @@ def test_size_of_a_memory():
     assert memory_size(Plain()) == 0
     assert memory_size(changed(state_size=0, act=None)) == 0
     assert memory_size(changed(state_size=None, act=None)) == 0
+
+
+def test_every_part_of_a_policy_gets_its_own_mode_back():
+    policy = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(3), nn.Sequential(nn.Dropout()))
+    policy[1].eval()  # frozen by its author
+    with pytest.raises(KeyError), in_evaluation_mode(policy):
+        assert not any(part.training for part in policy.modules())
+        raise KeyError
+    assert [part.training for part in policy.modules()] == [True, True, False, True, True]

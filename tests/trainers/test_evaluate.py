@@ -119,6 +119,9 @@ def test_the_same_seed_plays_the_same_and_the_policy_is_left_as_it_was():
     first = evaluate(policy, "corridor", episodes=9, seed=3, deterministic=False)
     second = evaluate(policy, "corridor", episodes=9, seed=3, deterministic=False)
     assert policy.training and policy.dropout.training
+    policy.dropout.eval()
+    evaluate(policy, "corridor", episodes=1)
+    assert policy.training and not policy.dropout.training
     np.testing.assert_array_equal(first.lengths, second.lengths)
     assert not first.deterministic
     other = evaluate(policy, "corridor", episodes=9, seed=4)
