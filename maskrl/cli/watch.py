@@ -64,6 +64,15 @@ def watch(
         raise ConfigError(f"watch: --speed must be positive, got {speed}")
     folder = RunDir.open(run)
     config = folder.read_config()
+    if config.get("env") is None:
+        raise ConfigError(
+            f"watch: {folder.path} was trained on {config.get('env_name')}, an environment given "
+            "as an object, which a folder cannot hold. Load the policy with "
+            "maskrl.policies.load_policy and play it there."
+        )
+    env_kwargs = dict(config.get("env_kwargs") or {})
+    if isinstance(env_kwargs.get("layout_seeds"), list):
+        del env_kwargs["layout_seeds"]  # those of the training
     policy = load_policy(folder, which)
     console = Console()
     try:
@@ -71,7 +80,7 @@ def watch(
             record = record_episode(
                 policy,
                 config["env"],
-                config.get("env_kwargs"),
+                env_kwargs,
                 seed=seed + number,
                 deterministic=not sampled,
                 pictures="ansi",

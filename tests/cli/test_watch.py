@@ -187,6 +187,22 @@ def test_a_policy_that_plays(env_id, words, tmp_path, monkeypatch, capsys):
     assert text.count("step 1 of") == 1 and "return" in text.split("\n")[-2]
 
 
+def test_layouts_of_the_training_are_not_watched(run, capsys):
+    path, calls = run
+    folder = RunDir.open(path)
+    known = {"sight": "full", "layout_seeds": [3, 4]}
+    folder.write_config({**folder.read_config(), "env_kwargs": known})
+    verb.watch(path)
+    assert calls[0][2] == {"sight": "full"}
+
+
+def test_a_run_on_an_object_says_what_to_do(run):
+    folder = RunDir.open(run[0])
+    folder.write_config({**folder.read_config(), "env": None, "env_name": "Mine"})
+    with pytest.raises(ConfigError, match=r"trained on Mine, an environment given as an object"):
+        verb.watch(run[0])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
