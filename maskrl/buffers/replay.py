@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -67,7 +68,8 @@ class ReplayBuffer:
         gamma: Discount per step.
         priority_exponent: alpha of prioritised replay: 0 draws evenly, 1 in proportion to the
             errors.
-        folder: Where the arrays lie as memory-mapped files; None keeps them in memory.
+        folder: Where the arrays lie as memory-mapped files; None keeps them in memory. Files of an
+            earlier buffer there are replaced; one that still lives keeps its own.
 
     Raises:
         ConfigError: A size is out of range, or a space cannot be stored.
@@ -108,13 +110,14 @@ class ReplayBuffer:
         self.mask_shapes: dict[str, tuple[int, ...]] = {}
         for key, space in observation_space.spaces.items():
             shape = tuple(space.shape or ())
+            name = f"observation {key}"
             if is_mask_key(key):
                 self.mask_shapes[key] = shape
                 size = -(-math.prod(shape) // 8)
-                self._bits[key] = self._array(key, (rows, num_envs, size), np.dtype(np.uint8))
+                self._bits[key] = self._array(name, (rows, num_envs, size), np.dtype(np.uint8))
             else:
                 dtype = stored_dtype(key, space)
-                self._features[key] = self._array(key, (rows, num_envs, *shape), dtype)
+                self._features[key] = self._array(name, (rows, num_envs, *shape), dtype)
         wide = (rows, num_envs)
         self._actions = self._array("actions", (*wide, *action_shape), np.dtype(np.int64))
         self._rewards = self._array("rewards", wide, np.dtype(np.float32))
@@ -132,7 +135,9 @@ class ReplayBuffer:
         if self.folder is None:
             return np.zeros(shape, dtype)
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{name.replace(':', '-')}.bin"
+        # Whatever an entry is called, its file has a name of its own.
+        path = self.folder / f"{quote(name, safe=' ')}.bin"
+        path.unlink(missing_ok=True)  # writing into it would reach a buffer that uses it
         return np.memmap(path, dtype, "w+", shape=shape)
 
     def __len__(self) -> int:
@@ -150,13 +155,14 @@ class ReplayBuffer:
         Where environments were reset from outside, what was under way has no successor here: the
         steps before are kept and their episodes count as cut off, at the observation before.
         """
+        packed = self._packed(obs, self.num_envs)
         if self._begun and self._filled:
             last = (self._head - 1) % self.rows
             running = ~(self._terminated[last] | self._truncated[last])
             self._truncated[last] |= running
             rows = np.flatnonzero(running)
             self._finals.write(last, rows, self._rows_of(self._head, rows))
-        self._write(self._head, obs)
+        self._write(self._head, packed)
         self._begun = True
 
     def add(
@@ -183,11 +189,18 @@ class ReplayBuffer:
             final_index: `[M]`, of which environments they are.
 
         Raises:
-            ConfigError: The buffer was not begun, or a truncated episode has no final observation.
-            MaskDtypeError, MaskShapeError: A mask is not boolean, or not as its space says.
+            ConfigError: The buffer was not begun, a truncated episode has no final observation,
+                or there are final observations without their index, or the other way round.
+            MaskDtypeError, MaskShapeError: A mask is not boolean, or not as its space says. What
+                raised has written nothing.
         """
         if not self._begun:
             raise ConfigError("ReplayBuffer: add before begin(first observations)")
+        if (final_obs is None) != (final_index is None):
+            raise ConfigError(
+                "ReplayBuffer: expected final_obs together with final_index, or neither: an index "
+                "says of which environments the observations are"
+            )
         here = self._head
         given = np.zeros(0, np.int64) if final_index is None else np.asarray(final_index)
         cut = np.asarray(truncated) & ~np.asarray(terminated)
@@ -197,13 +210,17 @@ class ReplayBuffer:
                 f"ReplayBuffer: environment {missing[0]} was truncated and has no final "
                 "observation; without it its future would be that of the next episode"
             )
+        packed = self._packed(next_obs, self.num_envs)
+        finals: dict[str, np.ndarray] = {}
+        if final_obs is not None and given.size:
+            finals = self._packed(final_obs, len(given))
         self._actions[here], self._rewards[here] = actions, rewards
         self._terminated[here], self._truncated[here] = terminated, cut
-        if final_obs is not None and given.size:
-            self._finals.write(here, given, self._packed(final_obs, len(given)))
+        if given.size:
+            self._finals.write(here, given, finals)
         following = (here + 1) % self.rows
         self._forget(following)
-        self._write(following, next_obs)
+        self._write(following, packed)
         self._head = following
         self._filled = min(self._filled + 1, self.rows - 1)
         if self._tree is not None:
@@ -320,8 +337,8 @@ class ReplayBuffer:
             packed[key] = pack_bits(mask.reshape(rows, -1))
         return packed
 
-    def _write(self, row: int, obs: Mapping[str, Any]) -> None:
-        for key, rows in self._packed(obs, self.num_envs).items():
+    def _write(self, row: int, packed: Mapping[str, np.ndarray]) -> None:
+        for key, rows in packed.items():
             (self._features if key in self._features else self._bits)[key][row] = rows
 
     def _rows_of(self, row: int, envs: np.ndarray) -> dict[str, np.ndarray]:

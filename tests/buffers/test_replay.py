@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -162,6 +164,70 @@ def test_environments_reset_from_outside_are_cut_off():
             equal(batch.next_observations, row, {key: x[env] for key, x in before.items()})
 
 
+def test_entries_called_like_the_buffer_s_own_arrays_have_files_of_their_own(tmp_path):
+    space = spaces.Dict(
+        {
+            "actions": spaces.Box(-9, 9, (1,), np.float32),
+            "a:b": spaces.Box(-9, 9, (1,), np.float32),
+            "a-b": spaces.Box(-9, 9, (1,), np.float32),
+            "a/b": spaces.Box(-9, 9, (1,), np.float32),
+            "rewards": spaces.Box(-9, 9, (1,), np.float32),
+            "action_mask": mask_space(A),
+        }
+    )
+    numbers = {key: i for i, key in enumerate(space.spaces, 1) if key != "action_mask"}
+    obs = {key: np.full((B, 1), n, np.float32) for key, n in numbers.items()}
+    obs["action_mask"] = np.ones((B, A), bool)
+    buffer = ReplayBuffer(space, B, 5, folder=tmp_path)
+    buffer.begin(obs)
+    no = np.zeros(B, bool)
+    buffer.add(np.arange(B), np.full(B, 7.0), no, no, obs)
+    batch = buffer.sample(8, np.random.default_rng(0))
+    for key, n in numbers.items():
+        assert (batch.observations[key] == n).all()
+    assert torch.equal(batch.actions, batch.index % B)
+    assert (batch.rewards == 7).all()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files that are in use cannot be replaced there")
+def test_a_second_buffer_in_the_same_folder_leaves_the_first_alone(tmp_path):
+    first = Story(ReplayBuffer(SPACE, B, 5, folder=tmp_path))
+    first.step()
+    before = first.buffer.sample(8, np.random.default_rng(0))
+    second = Story(ReplayBuffer(SPACE, B, 5, folder=tmp_path), seed=1)
+    second.step()
+    after = first.buffer.sample(8, np.random.default_rng(0))
+    assert torch.equal(before.observations["number"], after.observations["number"])
+    assert torch.equal(before.rewards, after.rewards)
+
+
+@pytest.mark.parametrize("priority", [0.0, 0.7])
+def test_a_step_that_raised_has_written_nothing(priority):
+    buffer = ReplayBuffer(SPACE, B, 5, priority_exponent=priority)
+    story = Story(buffer)
+    for _ in range(5):
+        story.step()
+    before = buffer.sample(50, np.random.default_rng(0))
+    no, cut = np.zeros(B, bool), np.array([False, True, False])
+    obs, final = story.observation(), story.observation(1)
+    bad = {**obs, "action_mask": np.ones((B, A))}
+    bad_final = {**final, "action_mask": np.ones((1, A))}
+    index = np.array([1])
+    for following, last in ((bad, final), (obs, bad_final)):
+        with pytest.raises(MaskDtypeError):
+            buffer.add(np.ones(B, int), np.ones(B), no, cut, following,
+                       final_obs=last, final_index=index)  # fmt: skip
+    with pytest.raises(MaskDtypeError):
+        buffer.begin(bad)
+    after = buffer.sample(50, np.random.default_rng(0))
+    for name in ("rewards", "actions", "terminated", "truncated", "discounts", "weights"):
+        assert torch.equal(getattr(before, name), getattr(after, name)), name
+    for name in ("observations", "next_observations"):
+        ours, theirs = getattr(before, name), getattr(after, name)
+        assert torch.equal(ours["number"], theirs["number"])
+        assert torch.equal(ours["action_mask"].bits, theirs["action_mask"].bits)
+
+
 def test_bad_input_is_named():
     with pytest.raises(ConfigError, match="capacity is 0"):
         ReplayBuffer(SPACE, B, 0)
@@ -177,5 +243,9 @@ def test_bad_input_is_named():
     buffer.begin(obs)
     with pytest.raises(ConfigError, match="environment 1 was truncated"):
         buffer.add(np.zeros(B, int), np.zeros(B), no, cut, obs)
+    index = np.array([1])
+    for one in ({"final_index": index}, {"final_obs": obs}):
+        with pytest.raises(ConfigError, match="final_obs together with final_index"):
+            buffer.add(np.zeros(B, int), np.zeros(B), no, cut, obs, **one)
     with pytest.raises(MaskDtypeError, match="action_mask"):
         buffer.add(np.zeros(B, int), np.zeros(B), no, no, {**obs, "action_mask": np.ones((B, A))})
