@@ -69,6 +69,11 @@ def categorical_targets(
             f"{tuple(next_probs.shape)}, terminated {tuple(terminated.shape)}; expected [B], "
             f"[B, {atoms}] and [B]."
         )
+    if isinstance(discount, Tensor) and discount.ndim and discount.shape != rewards.shape:
+        raise MaskShapeError(
+            f"categorical_targets: discount has shape {tuple(discount.shape)}; expected a number, "
+            f"or {tuple(rewards.shape)} as the rewards."
+        )
     low, high = support[0], support[-1]
     step = (high - low) / (atoms - 1)
     ends = terminated.unsqueeze(-1)
@@ -92,7 +97,15 @@ def categorical_loss(log_probs: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy of each row, `[B, N]` log-probabilities and targets to `[B]`.
 
     Where a target is exactly 0 the log-probability is not read.
+
+    Raises:
+        MaskShapeError: Their shapes differ.
     """
+    if log_probs.shape != targets.shape:
+        raise MaskShapeError(
+            f"categorical_loss: log_probs has shape {tuple(log_probs.shape)}, targets "
+            f"{tuple(targets.shape)}; expected the same."
+        )
     return -torch.where(targets > 0, targets * log_probs, 0.0).sum(-1)
 
 
@@ -111,12 +124,21 @@ def quantile_huber_loss(quantiles: Tensor, targets: Tensor, *, kappa: float = 1.
     Returns:
         `[B]`: summed over the quantiles, averaged over the targets.
 
+    Raises:
+        ConfigError: `kappa` is negative.
+        MaskShapeError: Quantiles and targets are not of as many rows.
+
     Reference:
         Dabney et al., Distributional Reinforcement Learning with Quantile Regression, equation
         10, https://arxiv.org/abs/1710.10044
     """
     if kappa < 0:
         raise ConfigError(f"quantile_huber_loss: kappa is {kappa}; expected 0 or more.")
+    if quantiles.shape[:-1] != targets.shape[:-1] or 0 in (quantiles.ndim, targets.ndim):
+        raise MaskShapeError(
+            f"quantile_huber_loss: quantiles has shape {tuple(quantiles.shape)}, targets "
+            f"{tuple(targets.shape)}; expected [B, N] and [B, M]."
+        )
     count = quantiles.shape[-1]
     levels = (torch.arange(count, dtype=quantiles.dtype, device=quantiles.device) + 0.5) / count
     error = targets.detach().unsqueeze(-2) - quantiles.unsqueeze(-1)  # [B, N, M]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskrl.errors import MaskShapeError
+from maskrl.errors import ConfigError, MaskShapeError
 from maskrl.functional.rows import check_logits
 from maskrl.functional.select import masked_argmax
 from maskrl.masks.check import check_mask
@@ -90,7 +90,7 @@ def max_next_values(
 
     Raises:
         NoAllowedActionError, NonFiniteLogitsError, MaskDtypeError, MaskShapeError: As in
-            `greedy_next_actions`.
+            `greedy_next_actions`; or `choose_by` has another shape.
 
     Empty rows:
         The value of `idle_action`, whatever the mask says of it.
@@ -104,6 +104,8 @@ def max_next_values(
         >>> max_next_values(q, torch.tensor([[False, True, True]]), ends)
         tensor([5.])
     """
+    if choose_by is not None:
+        _same_shape("max_next_values", "choose_by", choose_by, "next_values", next_values.shape)
     best = greedy_next_actions(
         next_values if choose_by is None else choose_by,
         next_action_mask,
@@ -177,8 +179,16 @@ def td_targets(
 
     Returns:
         `[...]`.
+
+    Raises:
+        MaskShapeError: Shapes differ: `[B, 1]` and `[B]` would make `[B, B]`.
+        MaskDtypeError: `terminated` is not boolean.
     """
-    ends = _terminated("td_targets", terminated, next_values.shape)
+    operation = "td_targets"
+    _same_shape(operation, "rewards", rewards, "next_values", next_values.shape)
+    if isinstance(discount, Tensor) and discount.ndim:
+        _same_shape(operation, "discount", discount, "next_values", next_values.shape)
+    ends = _terminated(operation, terminated, next_values.shape)
     return rewards + torch.where(ends, 0.0, discount * torch.where(ends, 0.0, next_values))
 
 
@@ -198,9 +208,18 @@ def n_step_rewards(
     Returns:
         The sums `[T, B]`, and k int64 `[T, B]`: the successor is that of step `t + k - 1`.
 
+    Raises:
+        ConfigError: `steps` is less than 1.
+        MaskDtypeError, MaskShapeError: `ended` is not boolean or not one for each reward.
+
     Reference:
         Sutton and Barto, section 7.1.
     """
+    operation = "n_step_rewards"
+    if steps < 1:
+        raise ConfigError(f"{operation}: steps is {steps}; expected at least 1.")
+    ended = check_mask(operation, "ended", ended, rewards.shape, data="rewards")
+    _same_shape(operation, "ended", ended, "rewards", rewards.shape)
     sums, counts = rewards.clone(), torch.ones_like(rewards, dtype=torch.int64)
     length = len(rewards)
     goes_on = ~ended  # from each step to the one j steps on, in the same episode
@@ -221,3 +240,12 @@ def _terminated(operation: str, terminated: Tensor, shape: torch.Size) -> Tensor
             f"{operation}: terminated has shape {tuple(checked.shape)}; expected {tuple(shape)}."
         )
     return checked
+
+
+def _same_shape(operation: str, name: str, given: Tensor, other: str, shape: torch.Size) -> None:
+    """Refuse what would be broadcast: numbers of one row would be counted for others."""
+    if given.shape != shape:
+        raise MaskShapeError(
+            f"{operation}: {name} has shape {tuple(given.shape)}, {other} {tuple(shape)}; expected "
+            "the same."
+        )

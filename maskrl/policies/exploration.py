@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from maskrl.distributions import MaskedCategorical
-from maskrl.errors import ConfigError
+from maskrl.errors import ConfigError, MaskShapeError
 from maskrl.functional.select import masked_argmax, masked_sample
 from maskrl.masks.packed import PackedMask
 
@@ -83,7 +83,8 @@ def epsilon_greedy(
         ConfigError: `epsilon` is no probability.
         NoAllowedActionError: A row allows nothing and `empty="raise"`.
         NonFiniteLogitsError: An allowed value is NaN.
-        MaskDtypeError, MaskShapeError: The mask is not boolean or does not fit.
+        MaskDtypeError, MaskShapeError: The mask is not boolean or does not fit, or `epsilon` is
+            not one number for each row.
 
     Empty rows:
         `idle_action`.
@@ -91,6 +92,11 @@ def epsilon_greedy(
     chances = torch.as_tensor(epsilon, dtype=torch.float64, device=values.device)
     if not bool(((chances >= 0) & (chances <= 1)).all()):
         raise ConfigError(f"epsilon_greedy: epsilon is {epsilon}; expected a probability.")
+    if chances.ndim and chances.shape != values.shape[:-1]:
+        raise MaskShapeError(
+            f"epsilon_greedy: epsilon has shape {tuple(chances.shape)}; expected a number, or one "
+            f"for each row of the values, {tuple(values.shape[:-1])}."
+        )
     best = masked_argmax(values, action_mask, empty=empty, idle_action=idle_action)
     if not bool(chances.any()):
         return best

@@ -113,3 +113,15 @@ def test_bad_input_is_named():
         categorical_targets(torch.zeros(2), torch.ones(1, 5), NO, SUPPORT, discount=1.0)
     with pytest.raises(ConfigError, match="kappa"):
         quantile_huber_loss(torch.zeros(1, 2), torch.zeros(1, 2), kappa=-1.0)
+
+
+def test_rows_that_would_be_broadcast_are_refused():
+    with pytest.raises(MaskShapeError, match="quantiles has shape"):
+        quantile_huber_loss(torch.zeros(4, 3), torch.zeros(1, 5))
+    with pytest.raises(MaskShapeError, match="log_probs has shape"):
+        categorical_loss(torch.zeros(4, 3), torch.ones(1, 3))
+    ends, support = torch.zeros(4, dtype=torch.bool), torch.linspace(0, 1, 3)
+    with pytest.raises(MaskShapeError, match="discount has shape"):
+        categorical_targets(
+            torch.zeros(4), torch.full((4, 3), 1 / 3), ends, support, discount=torch.ones(4, 1)
+        )

@@ -9,7 +9,13 @@ import torch
 
 import maskrl
 from maskrl import MaskedCategorical, as_mask
-from maskrl.errors import MaskDtypeError, MaskShapeError, NoAllowedActionError, NonFiniteLogitsError
+from maskrl.errors import (
+    ConfigError,
+    MaskDtypeError,
+    MaskShapeError,
+    NoAllowedActionError,
+    NonFiniteLogitsError,
+)
 from maskrl.objectives.q_learning import (
     expected_next_values,
     greedy_next_actions,
@@ -161,3 +167,22 @@ def test_a_maze_whose_forbidden_door_looks_best():
     assert right.tolist() == [1] * rooms
     unmasked = iterate(lambda room: None)
     assert (unmasked[:, 1] - best).abs().max() > 10
+
+
+def test_numbers_that_would_be_broadcast_are_refused():
+    """Rewards [B, 1] beside values [B] would make [B, B], every row with every other's."""
+    values, ends = torch.ones(4), torch.zeros(4, dtype=torch.bool)
+    with pytest.raises(MaskShapeError, match=r"td_targets: rewards has shape \(4, 1\)"):
+        td_targets(torch.ones(4, 1), values, ends, discount=0.9)
+    with pytest.raises(MaskShapeError, match=r"td_targets: discount has shape \(4, 1\)"):
+        td_targets(torch.ones(4), values, ends, discount=torch.ones(4, 1))
+    targets = td_targets(torch.ones(4), values, ends, discount=torch.tensor(0.5))
+    assert torch.equal(targets, torch.full((4,), 1.5))
+    with pytest.raises(MaskShapeError, match="choose_by has shape"):
+        max_next_values(torch.ones(4, 3), None, ends[:2], choose_by=torch.ones(2, 3))
+    with pytest.raises(MaskShapeError, match="ended"):
+        n_step_rewards(torch.ones(4, 4), ends, gamma=0.9, steps=2)
+    with pytest.raises(MaskDtypeError, match="ended"):
+        n_step_rewards(torch.ones(4, 4), torch.zeros(4, 4), gamma=0.9, steps=2)
+    with pytest.raises(ConfigError, match="steps is 0"):
+        n_step_rewards(torch.ones(4, 4), torch.zeros(4, 4, dtype=torch.bool), gamma=0.9, steps=0)

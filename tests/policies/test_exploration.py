@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from maskrl import as_mask, pack_mask
-from maskrl.errors import ConfigError, NoAllowedActionError
+from maskrl.errors import ConfigError, MaskShapeError, NoAllowedActionError
 from maskrl.policies.exploration import LinearSchedule, boltzmann, epsilon_greedy
 
 VALUES = torch.tensor([5.0, -1.0, -2.0, math.nan, -3.0])
@@ -80,3 +80,10 @@ def test_schedules():
     for bad in ({"fraction": 0.0}, {"fraction": 1.5}, {"end": math.nan}, {"start": "1"}):
         with pytest.raises(ConfigError, match=next(iter(bad))):
             LinearSchedule(**{"start": 1.0, "end": 0.0, **bad})
+
+
+def test_an_epsilon_for_each_row_is_not_spread_over_others():
+    values = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    with pytest.raises(MaskShapeError, match=r"epsilon has shape \(3, 1\)"):
+        epsilon_greedy(values, None, torch.zeros(3, 1) + 0.5)
+    assert epsilon_greedy(values, None, torch.zeros(3)).tolist() == [1, 0, 1]
