@@ -2,7 +2,8 @@
 
 The panda's runs show the founding article's two scenes: in `open` everybody sees
 everybody, so that a mask has nothing to remove and the two maps are equal; in
-`trees` three trees hide the scorpion. Elsewhere moments of the episodes are shown.
+`trees` three trees hide the scorpion. Elsewhere, and where a panda never met their
+creatures, moments of the episodes are shown.
 Python prepares numbers and frames; `templates/attention.js` draws the choice.
 """
 
