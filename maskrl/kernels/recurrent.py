@@ -46,7 +46,7 @@ def gru(
         Outputs `[R, H]`, and states `[S, H]` after the last step of each segment, as torch
         computes them but for float32 rounding; differentiable any number of times.
     """
-    if not _takes(x, state, weights):
+    if not (_takes(x, state, weights) and _fits(x, sizes, state, weights)):
         return gru_by_definition(x, sizes, state, weights)
     if not torch.is_grad_enabled():
         return _forward(x, sizes, state.contiguous(), weights)[:2]
@@ -67,6 +67,22 @@ def _takes(x: Tensor, state: Tensor, weights: Sequence[Tensor]) -> bool:
         and torch.autograd.forward_ad._current_level < 0
         and not is_traced(x)
         and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def _fits(x: Tensor, sizes: Sequence[int], state: Tensor, weights: Sequence[Tensor]) -> bool:
+    """Whether the kernels stay inside of what they are given; torch says what does not fit."""
+    if x.ndim != 2 or state.ndim != 2:
+        return False
+    features, hidden = x.shape[1], state.shape[1]
+    gates = 3 * hidden
+    shapes = [(gates, features), (gates, hidden), (gates,), (gates,)]
+    return (
+        sum(sizes) == len(x)
+        and sizes[0] == len(state)
+        and sizes[-1] > 0
+        and all(n >= following for n, following in zip(sizes, sizes[1:], strict=False))
+        and [tuple(w.shape) for w in weights] == shapes
     )
 
 
@@ -121,6 +137,8 @@ class _GRU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor | None) -> Any:
         x, state, *weights, out, gates = ctx.saved_tensors
+        # What is saved may come back laid out in another way.
+        out, gates = out.contiguous(), gates.contiguous()
         if torch.is_grad_enabled() or _needs_torch(upstream):
             return _again(ctx, x, state, weights, upstream)
         sizes, hidden = ctx.sizes, state.shape[1]
@@ -179,9 +197,11 @@ def _turned(rows: Tensor, first: int) -> Tensor:
 
 
 def _needs_torch(upstream: Sequence[Tensor | None]) -> bool:
-    """Whether a gradient is none that kernels can read: several at once, or to be cast."""
+    """Whether kernels cannot read a gradient: several at once, to be cast, or with a tangent."""
     functorch = torch._C._functorch
-    return torch.is_autocast_enabled("cpu") or any(
+    if torch.is_autocast_enabled("cpu") or torch.autograd.forward_ad._current_level >= 0:
+        return True
+    return any(
         g is not None
         and (
             functorch.is_batchedtensor(g)
@@ -201,10 +221,12 @@ def _again(
 ) -> Any:
     """The gradients by the definition, which can be differentiated again if grad is enabled."""
     again = torch.is_grad_enabled()
-    places = (x, None, state, *weights)
     needed = ctx.needs_input_grad
-    wanted = [t for t, need in zip(places, needed, strict=True) if need and t is not None]
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        # Views: one of them may be computed from another, or be the same tensor.
+        x, state, *weights = (t.view_as(t) for t in (x, state, *weights))
+        places = (x, None, state, *weights)
+        wanted = [t for t, need in zip(places, needed, strict=True) if need and t is not None]
         answers = gru_by_definition(x, ctx.sizes, state, weights)
         asked = [pair for pair in zip(answers, upstream, strict=True) if pair[1] is not None]
         found = iter(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from maskrl.errors import ConfigError
 from maskrl.networks.recurrent import Cell, RecurrentCore
 from maskrl.networks.segments import Segments
 
@@ -71,11 +72,14 @@ class Memory(nn.Module):
 
         Returns:
             Features of actor and critic `[B, size]`, and the state `[B, S]` that follows.
+
+        Raises:
+            ConfigError: A shape or dtype does not fit.
         """
         if not self.has_two:
             out, state = self.actor.step(actor, state, episode_start)
             return out, out, state
-        mine, theirs = state.split(self.actor.state_size, -1)
+        mine, theirs = self._halves(state)
         out, mine = self.actor.step(actor, mine, episode_start)
         judged, theirs = (self.critic or self.actor).step(critic, theirs, episode_start)
         return out, judged, torch.cat([mine, theirs], -1)
@@ -93,11 +97,24 @@ class Memory(nn.Module):
 
         Returns:
             Features of actor and critic `[R, size]`, and the state `[B, S]` after the last step.
+
+        Raises:
+            ConfigError: There are not as many rows or states as `segments` say.
         """
         if not self.has_two:
             out, state = self.actor.run(actor, state, segments)
             return out, out, state
-        mine, theirs = state.split(self.actor.state_size, -1)
+        mine, theirs = self._halves(state)
         out, mine = self.actor.run(actor, mine, segments)
         judged, theirs = (self.critic or self.actor).run(critic, theirs, segments)
         return out, judged, torch.cat([mine, theirs], -1)
+
+    def _halves(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The actor's and the critic's."""
+        if state.shape[-1] != self.state_size:
+            raise ConfigError(
+                f"Memory: state has shape {tuple(state.shape)}, expected rows of {self.state_size} "
+                "numbers, as initial_state gives"
+            )
+        mine, theirs = state.split(self.actor.state_size, -1)
+        return mine, theirs

@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from maskrl.errors import ConfigError
 from maskrl.kernels.recurrent import gru
+from maskrl.networks.chain import is_watched
 from maskrl.networks.segments import Segments, segments_of
 
 Cell = Literal["gru", "lstm"]
@@ -148,7 +149,13 @@ class RecurrentCore(nn.Module):
 
         Returns:
             Output `[B, hidden]` and state `[B, S]`.
+
+        Raises:
+            ConfigError: A shape or dtype does not fit.
         """
+        self._check_rows(x, state, len(x))
+        if episode_start is not None:
+            _check_flags("episode_start", episode_start, (len(x),))
         return self._one(x, state, episode_start, None)
 
     def run(self, x: Tensor, state: Tensor, segments: Segments) -> tuple[Tensor, Tensor]:
@@ -161,7 +168,16 @@ class RecurrentCore(nn.Module):
 
         Returns:
             Output `[R, hidden]`, and the state `[B, S]` after the last step of each sequence.
+
+        Raises:
+            ConfigError: There are not as many rows or states as `segments` say.
         """
+        # Kernels, torch's too, read and write where sizes say, and not where tensors end.
+        self._check_rows(x, state, segments.sequences)
+        if len(x) != segments.count:
+            raise ConfigError(
+                f"RecurrentCore: x has {len(x)} rows, expected {segments.count}: one per valid step"
+            )
         if not segments.sizes:
             return x.new_zeros(len(x), self.out_features), state
         begin = state if segments.column is None else state.index_select(0, segments.column)
@@ -179,7 +195,7 @@ class RecurrentCore(nn.Module):
         self, x: Tensor, sizes: tuple[int, ...], state: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Rows `[R, F]` in the order of running, from states `[S, state_size]`."""
-        if self.cell == "gru":
+        if self.cell == "gru" and not is_watched([self.network]):
             after = []
             begins = state.split(self.out_features, -1)
             for begin, weights in zip(begins, self.network.all_weights, strict=True):
@@ -187,9 +203,12 @@ class RecurrentCore(nn.Module):
                 after.append(end)
             return x, after[0] if len(after) == 1 else torch.cat(after, -1)
         packed = PackedSequence(x, torch.tensor(sizes))
-        hidden, cells = self._parts(state)
-        out, (last, last_cells) = self.network(packed, (hidden, cells))
-        return out.data, self._joined(last, last_cells)
+        if self.cell == "gru":
+            out, last = self.network(packed, self._layers_first(state))
+            return out.data, last.transpose(0, 1).flatten(1)
+        both = self._layers_first(state)
+        out, (last, cells) = self.network(packed, (both[: self.layers], both[self.layers :]))
+        return out.data, torch.cat([last, cells]).transpose(0, 1).flatten(1)
 
     def _one(
         self, x: Tensor, state: Tensor, start: Tensor | None, valid: Tensor | None
@@ -198,6 +217,18 @@ class RecurrentCore(nn.Module):
         if valid is not None:
             x = torch.where(valid.unsqueeze(-1), x, 0.0)
         before = state if start is None else torch.where(start.unsqueeze(-1), 0.0, state)
+        if valid is not None:
+            before = torch.where(valid.unsqueeze(-1), before, 0.0)
+        x, after = self._one_step(x, before)
+        if valid is not None:
+            after = torch.where(valid.unsqueeze(-1), after, state)
+            x = torch.where(valid.unsqueeze(-1), x, 0.0)
+        return x, after
+
+    def _one_step(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Output and state of rows that are all valid and go on."""
+        if len(x) and is_watched([self.network]):
+            return self._run_packed(x, (len(x),), before)
         size = self.out_features
         parts = before.split(size, -1)
         weights = self.network.all_weights
@@ -212,20 +243,11 @@ class RecurrentCore(nn.Module):
                 cells.append(cell)
             hidden.append(x)
         every = [*hidden, *cells]
-        after = every[0] if len(every) == 1 else torch.cat(every, -1)
-        if valid is not None:
-            after = torch.where(valid.unsqueeze(-1), after, state)
-            x = torch.where(valid.unsqueeze(-1), x, 0.0)
-        return x, after
+        return x, every[0] if len(every) == 1 else torch.cat(every, -1)
 
-    def _parts(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """`[S, state_size]` of an LSTM to outputs and cells: each `[layers, S, hidden]`."""
-        layered = state.unflatten(-1, (-1, self.out_features)).transpose(0, 1).contiguous()
-        return layered[: self.layers], layered[self.layers :]
-
-    def _joined(self, hidden: Tensor, cells: Tensor) -> Tensor:
-        """The way back of `_parts`."""
-        return torch.cat([hidden, cells]).transpose(0, 1).flatten(1)
+    def _layers_first(self, state: Tensor) -> Tensor:
+        """`[S, state_size]` as torch has it: `[layers, S, hidden]`, of an LSTM cells after them."""
+        return state.unflatten(-1, (-1, self.out_features)).transpose(0, 1).contiguous()
 
     def _check(
         self, x: Tensor, state: Tensor, episode_start: Tensor | None, valid: Tensor | None
@@ -235,17 +257,32 @@ class RecurrentCore(nn.Module):
                 f"RecurrentCore: x has shape {tuple(x.shape)}, expected [L, B, {self.in_features}]"
             )
         shape = tuple(x.shape[:2])
-        if tuple(state.shape) != (shape[1], self.state_size):
+        self._check_state(state, shape[1])
+        for name, flags in (("episode_start", episode_start), ("valid", valid)):
+            if flags is not None:
+                _check_flags(name, flags, shape)
+
+    def _check_rows(self, x: Tensor, state: Tensor, sequences: int) -> None:
+        if x.ndim != 2 or x.shape[-1] != self.in_features:
+            raise ConfigError(
+                f"RecurrentCore: x has shape {tuple(x.shape)}, expected [rows, {self.in_features}]"
+            )
+        self._check_state(state, sequences)
+
+    def _check_state(self, state: Tensor, sequences: int) -> None:
+        if tuple(state.shape) != (sequences, self.state_size):
             raise ConfigError(
                 f"RecurrentCore: state has shape {tuple(state.shape)}, expected "
-                f"{(shape[1], self.state_size)}: one row per sequence, as initial_state gives"
+                f"{(sequences, self.state_size)}: one row per sequence, as initial_state gives"
             )
-        for name, flags in (("episode_start", episode_start), ("valid", valid)):
-            if flags is not None and (tuple(flags.shape) != shape or flags.dtype != torch.bool):
-                raise ConfigError(
-                    f"RecurrentCore: {name} has shape {tuple(flags.shape)} and dtype "
-                    f"{flags.dtype}, expected bool of shape {shape}"
-                )
+
+
+def _check_flags(name: str, flags: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(flags.shape) != shape or flags.dtype != torch.bool:
+        raise ConfigError(
+            f"RecurrentCore: {name} has shape {tuple(flags.shape)} and dtype "
+            f"{flags.dtype}, expected bool of shape {shape}"
+        )
 
 
 def _row(flags: Tensor | None) -> Tensor | None:

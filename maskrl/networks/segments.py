@@ -30,6 +30,7 @@ class Segments:
         fresh: `[S]` bool: segments that begin with nothing remembered; None if none does.
         last: `[B]` int64: the last segment of each sequence, `S + b` for a sequence without a
             valid step; None where segments are sequences.
+        sequences: B, how many there are.
     """
 
     rows: Tensor | None
@@ -38,6 +39,7 @@ class Segments:
     column: Tensor | None
     fresh: Tensor | None
     last: Tensor | None
+    sequences: int
 
     @property
     def count(self) -> int:
@@ -66,7 +68,7 @@ def segments_of(
     if valid is None and not episode_start[1:].any():
         start = episode_start[0] if length else np.zeros(0, np.bool_)
         fresh = torch.from_numpy(start.copy()).to(device) if start.any() else None
-        return Segments(None, None, (batch,) * length if batch else (), None, fresh, None)
+        return Segments(None, None, (batch,) * length if batch else (), None, fresh, None, batch)
     # Sequence after sequence, each in order.
     is_valid = np.ones((batch, length), np.bool_) if valid is None else valid.T
     column, step = np.nonzero(is_valid)
@@ -85,7 +87,7 @@ def segments_of(
     running = first[within] + depth
     rows = step[running] * batch + column[running]
     if valid is not None:
-        rows = (np.cumsum(valid.reshape(-1)) - 1)[rows]
+        rows = (np.cumsum(valid.reshape(-1).astype(np.int64)) - 1)[rows]
     back = np.empty(len(rows), np.int64)
     back[rows] = np.arange(len(rows))
     last = len(lengths) + np.arange(batch)
@@ -105,4 +107,5 @@ def segments_of(
         there(of),
         there(begins_anew) if begins_anew.any() else None,
         there(last),
+        batch,
     )

@@ -301,7 +301,17 @@ class ActorCritic(nn.Module):
         Returns:
             The distribution over actions and the values of the R valid steps, step after step:
             row `l * B + b` is step `l` of sequence `b` where all are valid.
+
+        Raises:
+            ConfigError: The shapes of observations, state and episode starts do not fit.
         """
+        shape = tuple(next(iter(obs.values())).shape[:2])
+        for name, flags in (("episode_start", episode_start), ("valid", valid)):
+            if flags is not None and (tuple(flags.shape) != shape or flags.dtype != torch.bool):
+                raise ConfigError(
+                    f"unroll: {name} has shape {tuple(flags.shape)} and dtype {flags.dtype}, "
+                    f"expected bool of shape {shape}, as the observations have"
+                )
         seen = None if valid is None or bool(valid.all()) else valid
         device = state.device
         segments = segments_of(

@@ -116,3 +116,70 @@ def test_the_rest_is_left_to_torch(how, monkeypatch):
         out, last = gru(x, sizes, state, weights)
     torch.testing.assert_close(out.to(dtype), expected[0], rtol=0, atol=0.02)
     torch.testing.assert_close(last.to(dtype), expected[1], rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("how", ["the state from x", "one weight twice"])
+def test_gradients_that_can_be_differentiated_count_every_way_once(how):
+    """Inputs that depend on each other: each gradient is that of its own place alone."""
+    sizes, found = (3, 2), []
+    x, state, weights = draw(sizes, 3, 3)
+    for function in (gru, gru_by_definition):
+        leaf = (x if how == "the state from x" else weights[1]).detach().clone().requires_grad_()
+        if how == "the state from x":
+            inner = 1.5 * leaf
+            out, last = function(inner, sizes, inner[:3].sin(), weights)
+        else:
+            out, last = function(x, sizes, state, [leaf, leaf, *weights[2:]])
+        loss = out.square().sum() + last.sum()
+        (first,) = torch.autograd.grad(loss, leaf, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), leaf)
+        found.append((first.detach(), second))
+    for mine, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_a_gradient_keeps_its_tangent():
+    found = []
+    for function in (gru, gru_by_definition):
+        x, state, weights = draw((3, 2), 3, 3)
+        out, _ = function(x, (3, 2), state, weights)
+        with torch.autograd.forward_ad.dual_level():
+            ones = torch.ones_like(out)
+            scale = torch.autograd.forward_ad.make_dual(ones, 2 * ones)
+            (gradient,) = torch.autograd.grad((out * scale).sum(), x)
+            found.append(torch.autograd.forward_ad.unpack_dual(gradient).tangent)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
+
+
+def test_what_was_saved_may_come_back_laid_out_differently():
+    def turned(t):
+        return t.t().contiguous().t() if t.ndim == 2 else t
+
+    x, state, weights = draw((3, 2), 3, 4)
+    (expected,) = torch.autograd.grad(gru(x, (3, 2), state, weights)[0].sum(), x)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, turned):
+        out, _ = gru(x, (3, 2), state, weights)
+    torch.testing.assert_close(torch.autograd.grad(out.sum(), x)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("rows", "states", "sizes"),
+    [
+        (5, 1, (3, 2)),
+        (5, 4, (3, 2)),
+        (4, 3, (3, 2)),
+        (6, 3, (3, 2)),
+        (5, 2, (2, 3)),
+        (3, 3, (3, 0)),
+    ],
+)
+def test_kernels_never_see_sizes_that_do_not_fit(rows, states, sizes, monkeypatch):
+    """They would read and write beyond the end of what they are given."""
+    given = []
+    monkeypatch.setattr(recurrent, "gru_by_definition", lambda *args: given.append(args))
+    _, _, weights = draw((3, 2), 4, 6)
+    gru(torch.zeros(rows, 4), sizes, torch.zeros(states, 6), weights)
+    gru(torch.zeros(5, 4), (3, 2), torch.zeros(3, 7), weights)
+    gru(torch.zeros(5, 5), (3, 2), torch.zeros(3, 6), weights)
+    assert len(given) == 3

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from maskrl.errors import ConfigError
 from maskrl.networks.memory import Memory
 from maskrl.networks.segments import segments_of
 
@@ -64,3 +65,13 @@ def test_what_the_critic_reads_does_not_reach_the_actor(kind):
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[2][:, :half], second[2][:, :half])
     assert not torch.equal(first[1], second[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_of_another_memory_is_refused(kind):
+    memory = build(kind, "gru")
+    wrong = torch.zeros(4, memory.state_size + 10).double()
+    with pytest.raises(ConfigError, match="state has shape"):
+        memory.step(*features(kind, 4), wrong)
+    with pytest.raises(ConfigError, match="state has shape"):
+        memory.run(*features(kind, 8), wrong, segments_of(np.zeros((2, 4), np.bool_)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from maskrl.errors import ConfigError
 from maskrl.networks.recurrent import CELLS, RecurrentCore
@@ -225,3 +226,78 @@ def test_what_does_not_fit_is_named(change, message):
 def test_impossible_sizes_are_refused(given, message):
     with pytest.raises(ConfigError, match=message):
         RecurrentCore(**{"in_features": 2, "hidden": 3, **given})
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_does_not_fit_the_segments_is_refused(cell):
+    """Or memory that belongs to others would be read and written."""
+    core = make(cell, dtype=torch.float32)
+    segments = segments_of(np.zeros((L, B), np.bool_))
+    cut = segments_of(np.eye(L, B, dtype=np.bool_))
+    x, state = torch.zeros(L * B, F), core.initial_state(B)
+    for plan in (segments, cut):
+        with pytest.raises(ConfigError, match=rf"state has shape \(1, .*expected \({B}, "):
+            core.run(x, core.initial_state(1), plan)
+        with pytest.raises(ConfigError, match=rf"x has {L * B - 1} rows, expected {L * B}"):
+            core.run(x[1:], state, plan)
+        with pytest.raises(ConfigError, match="x has shape"):
+            core.run(x[:, 1:], state, plan)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_step_refuses_what_does_not_fit(cell):
+    core = make(cell, dtype=torch.float32)
+    x, state = torch.zeros(B, F), core.initial_state(B)
+    for wrong in (core.initial_state(1), torch.zeros(B, core.state_size + H)):
+        with pytest.raises(ConfigError, match="state has shape"):
+            core.step(x, wrong)
+    for wrong in (torch.ones(1, dtype=torch.bool), torch.ones(B)):
+        with pytest.raises(ConfigError, match="episode_start has shape"):
+            core.step(x, state, wrong)
+
+
+@pytest.mark.parametrize("length", [1, 3])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_state_that_is_no_number_spoils_no_gradient_where_nothing_is_valid(cell, length):
+    core = make(cell, layers=2)
+    x, state, _, _ = draw(core, length=length)
+    valid = torch.ones(length, B, dtype=torch.bool)
+    valid[:, 1] = False
+    x[:, 1], state[1] = torch.nan, torch.nan
+    out, after = core(x, state, valid=valid)
+    out.sum().backward()
+    assert after[1].isnan().all() and not out.isnan().any()
+    assert all(p.grad.isfinite().all() for p in core.parameters())
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_who_listens_to_the_cells_hears_them(cell):
+    """Hooks run, as those do that compute weights anew (pruning), and change nothing."""
+    core = make(cell, layers=2)
+    x, state, episode_start, valid = draw(core)
+    expected = core(x, state, episode_start=episode_start, valid=valid)
+    one = core.step(x[0], state, episode_start[0])
+    heard = []
+    core.network.register_forward_pre_hook(lambda *_: heard.append(1))
+    found = core(x, state, episode_start=episode_start, valid=valid)
+    again = core.step(x[0], state, episode_start[0])
+    assert len(heard) == 2
+    for mine, wanted in zip((*found, *again), (*expected, *one), strict=True):
+        torch.testing.assert_close(mine, wanted)
+    prune.l1_unstructured(core.network, "weight_hh_l0", 0.5)
+    for _ in range(2):
+        core(x, state)[0].sum().backward()
+    assert core.step(x[0][:0], state[:0])[0].shape == (0, H)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
+@pytest.mark.parametrize("cell", CELLS)
+def test_compiled_it_says_the_same_of_any_flags(cell):
+    core = make(cell, dtype=torch.float32)
+    compiled = torch.compile(core, backend="eager")
+    for seed in range(2):
+        x, state, episode_start, valid = draw(core, seed)
+        flags = {"episode_start": episode_start, "valid": valid}
+        for mine, wanted in zip(compiled(x, state, **flags), core(x, state, **flags), strict=True):
+            torch.testing.assert_close(mine, wanted)

@@ -357,3 +357,16 @@ def test_encoders_of_ones_own_get_a_memory_too():
     )
     obs, state, start = draw(policy, L, B)
     assert policy.unroll(obs, state, start)[1].shape == (L * B,)
+
+
+def test_sequences_whose_flags_are_of_another_shape_are_refused():
+    policy = make(memory="gru")
+    obs, state, _ = draw(policy, L, B)
+    flags = torch.zeros(L, B, dtype=torch.bool)
+    for wrong in (flags.T, flags[1:], flags.float()):
+        with pytest.raises(ConfigError, match="unroll: episode_start has shape"):
+            policy.unroll(obs, state, wrong)
+        with pytest.raises(ConfigError, match="unroll: valid has shape"):
+            policy.unroll(obs, state, flags, wrong)
+    with pytest.raises(ConfigError, match="state has shape"):
+        policy.unroll(obs, policy.initial_state(1), flags)
