@@ -147,7 +147,8 @@ def _remembered(
     lead = () if single else (batch,)
     start = torch.ones(batch, dtype=torch.bool, device=device)
     if state is not None:
-        given = torch.as_tensor(state)
+        # A copy: a policy of one's own may write into what it is given.
+        given = state.clone() if isinstance(state, Tensor) else torch.as_tensor(np.array(state))
         shape = (*lead, begin.shape[-1])
         if tuple(given.shape) != shape or not given.is_floating_point():
             kind = given.dtype if tuple(given.shape) == shape else f"shape {tuple(given.shape)}"

@@ -59,7 +59,7 @@ class RolloutMemory:
         part = self._sequence_at.get(t)
         if part is not None:
             torch.from_numpy(buffer.states[part]).copy_(self.state)
-        distribution, value, following = self._policy.act(obs, self.state, self._starts())
+        distribution, value, following = self._policy.act(obs, self._before(), self._starts())
         if self._following is None or following.shape != self.state.shape:
             require_state(self._policy, following, buffer.num_envs)
         self._following = following
@@ -73,7 +73,7 @@ class RolloutMemory:
 
     def last_values(self, obs: dict[str, Tensor]) -> Tensor:
         """Values `[B]` of the observation after the last step."""
-        return self._values(obs, self.state, self._starts())
+        return self._values(obs, self._before(), self._starts())
 
     def final_values(self, obs: dict[str, Tensor], state: Tensor) -> Tensor:
         """Values `[M]` of observations that episodes were cut off at.
@@ -105,6 +105,10 @@ class RolloutMemory:
             )
         self.state = torch.as_tensor(np.array(saved)).to(self.state)
         self.start = np.array(arrays["memory.start"], np.bool_)
+
+    def _before(self) -> Tensor:
+        """The state for the policy: of one's own, which may write into it, a copy."""
+        return self.state if type(self._policy) is ActorCritic else self.state.clone()
 
     def _starts(self) -> Tensor:
         return torch.from_numpy(self.start).to(self._device)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from maskrl.distributions import MaskedCategorical
 from maskrl.errors import (
     ConfigError,
     MaskDtypeError,
@@ -16,7 +17,12 @@ from maskrl.errors import (
 )
 from maskrl.masks import pack_mask
 from maskrl.policies.actor_critic import ActorCritic
-from maskrl.policies.predict import env_actions, obs_to_tensors, predict_action
+from maskrl.policies.predict import (
+    env_actions,
+    obs_to_tensors,
+    predict_action,
+    predict_and_remember,
+)
 
 
 @pytest.fixture
@@ -140,3 +146,23 @@ def test_obs_to_tensors_keeps_masks_and_whole_numbers():
         torch.bool,
         torch.bool,
     ]
+
+
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_a_state_stays_as_it_is_whatever_the_policy_does_to_it(as_tensor, vector_space, vector_obs):
+    class Writing(torch.nn.Module):
+        state_size = 2
+
+        def initial_state(self, batch):
+            return torch.zeros(batch, 2)
+
+        def act(self, obs, state, episode_start):
+            mask = obs["action_mask"]
+            return MaskedCategorical(torch.zeros(mask.shape), mask), None, state.add_(1.0)
+
+    given = np.ones((3, 2), np.float32)
+    given.setflags(write=False)  # torch warns where such memory is taken as it is
+    state = torch.ones(3, 2) if as_tensor else given
+    _, after = predict_and_remember(Writing(), vector_space, vector_obs, state=state)
+    assert isinstance(after, torch.Tensor) == as_tensor
+    assert (after == 2).all() and (state == 1).all()

@@ -108,6 +108,21 @@ def test_a_step_that_did_not_happen_is_not_remembered(corridor, at):
     np.testing.assert_array_equal(counted, acting.env.time)
 
 
+class InPlace(Counting):
+    def act(self, obs, state, episode_start):
+        distribution, value, count = super().act(obs, state, episode_start)
+        return distribution, value, state.copy_(count)
+
+
+def test_a_policy_may_write_into_the_state_it_is_given(corridor):
+    plain = collector(corridor(B, limit=6))
+    writing = collector(corridor(B, limit=6), policy=InPlace())
+    for _ in range(3):
+        assert torch.equal(writing.collect(), plain.collect())
+        np.testing.assert_array_equal(writing.buffer.states, plain.buffer.states)
+        np.testing.assert_array_equal(writing.buffer.values, plain.buffer.values)
+
+
 def test_a_final_observation_may_allow_nothing(corridor):
     class Closed(corridor):
         def step(self, actions):
