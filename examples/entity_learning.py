@@ -271,6 +271,7 @@ def figures_of(arm: Arm, jobs: Sequence[Job]) -> dict[str, Any]:
     last = [load_checkpoint(RunDir(job.folder).last_checkpoint)[1]["progress"] for job in jobs]
     policy = load_policy(jobs[0].folder)
     scores = [float(test["score"]) for test in tests]
+    sampled = [float(test["sampled"]["score"]) for test in tests]
     under_way = [float(curve.mean()) for curve in curves]
     return {
         "arm": arm.name,
@@ -282,9 +283,11 @@ def figures_of(arm: Arm, jobs: Sequence[Job]) -> dict[str, Any]:
         "steps": [int(progress["steps"]) for progress in last],
         "seconds": [float(progress["elapsed"]) for progress in last],
         "scores": scores,
-        "sampled_scores": [float(test["sampled"]["score"]) for test in tests],
         "interquartile_mean": interquartile_mean(scores),
         "interval": bootstrap_interval(scores),
+        "sampled_scores": sampled,
+        "sampled_interquartile_mean": interquartile_mean(sampled),
+        "sampled_interval": bootstrap_interval(sampled),
         "under_way": under_way,
         "under_way_interquartile_mean": interquartile_mean(under_way),
         "under_way_interval": bootstrap_interval(under_way),
@@ -294,20 +297,25 @@ def figures_of(arm: Arm, jobs: Sequence[Job]) -> dict[str, Any]:
     }
 
 
+FIGURES = {"": "at the end", "sampled_": "at the end, by sampled actions"}
+FIGURES["under_way_"] = "while training"
+"""What the arms are compared by: beginnings of names in `figures_of`, and what they mean."""
+
+
 def verdict(first: Mapping[str, Any], second: Mapping[str, Any], of: str = "") -> dict[str, Any]:
     """Whether the intervals of two arms separate, in figures and in words.
 
     Args:
         first: `figures_of` an arm.
         second: Of another.
-        of: "" for the scores at the end, "under_way_" for those while training.
+        of: Which of `FIGURES`.
     """
     a, b = first[f"{of}interval"], second[f"{of}interval"]
     difference = first[f"{of}interquartile_mean"] - second[f"{of}interquartile_mean"]
     several = min(len(first["seeds"]), len(second["seeds"])) > 1
     separate = several and (a[0] > b[1] or b[0] > a[1])
     better, worse = (first, second) if difference >= 0 else (second, first)
-    what = "while training" if of else "at the end"
+    what = FIGURES[of]
     if separate:
         words = f"{better['arm']} is better than {worse['arm']}: the intervals separate"
     elif not several:
@@ -329,12 +337,13 @@ def table(question: Question, results: Mapping[str, Mapping[str, Any]]) -> str:
     arms = [results[name] for name in question.arms]
     seeds = arms[0]["seeds"]
     head = ["", *(f"seed {s}" for s in seeds), "interquartile mean", "95 % interval"]
-    head += ["while training", "95 % interval", "parameters", "minutes"]
+    head += ["sampled actions", "95 % interval", "while training", "95 % interval"]
+    head += ["parameters", "minutes"]
     lines = [f"({question.key}) {question.title}: score, {LAYOUTS} test layouts", ""]
     lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for arm in arms:
         cells = [arm["meaning"], *(f"{score:.3f}" for score in arm["scores"])]
-        for of in ("", "under_way_"):
+        for of in FIGURES:
             low, high = arm[f"{of}interval"]
             cells += [f"{arm[f'{of}interquartile_mean']:.3f}", f"{low:.3f} to {high:.3f}"]
         minutes = np.asarray(arm["seconds"]) / 60
@@ -348,7 +357,7 @@ def table(question: Question, results: Mapping[str, Mapping[str, Any]]) -> str:
                 f"- {arm['arm']}: out of time before {arm['asked_steps']:,} steps: {short}"
             )
     for one, other in question.pairs:
-        for of in ("", "under_way_"):
+        for of in FIGURES:
             lines.append(f"- {verdict(results[one], results[other], of)['words']}")
     return "\n".join(lines)
 
@@ -441,7 +450,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             verdict(results[one], results[other], of)
             for question in asked
             for one, other in question.pairs
-            for of in ("", "under_way_")
+            for of in FIGURES
         ]
         write_json(options.out, {"arms": list(results.values()), "verdicts": said})
     if options.picture is not None:

@@ -170,7 +170,11 @@ def test_the_command_trains_tells_and_does_not_repeat(script, monkeypatch, tmp_p
         assert f"| {figures['scores'][0]:.3f} |" in line
         assert figures["steps"] == [64] and figures["illegal_actions"] == 0
         assert f"{figures['parameters']:,}" in line
-    assert len(told["verdicts"]) == 6
+        tests = list((tmp_path / "runs").glob(f"{figures['arm']}/*/evaluation.json"))
+        (test,) = [json.loads(path.read_text()) for path in tests]
+        assert figures["sampled_scores"] == [test["sampled"]["score"]]
+        assert f"| {test['sampled']['score']:.3f} |" in line
+    assert len(told["verdicts"]) == 9
     assert all(verdict["words"] in first.out for verdict in told["verdicts"])
     assert ET.parse(drawn).getroot().tag.endswith("svg")
     assert "attention seed-1: finished" in first.err
