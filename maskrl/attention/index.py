@@ -71,8 +71,10 @@ def select_rows(x: Tensor, rows: Index | None) -> Tensor:
         return x
     if isinstance(rows, int):
         return x[..., rows : rows + 1, :]
-    missing = rows.ndim + 1 - x.ndim  # a mask may have fewer leading dimensions than the scene
-    return torch.take_along_dim(x.reshape((1,) * missing + x.shape), rows.unsqueeze(-1), -2)
+    # By hand: `take_along_dim` would tie a traced graph to the sizes that it was traced with.
+    lead = torch.broadcast_shapes(x.shape[:-2], rows.shape[:-1])
+    places = rows.unsqueeze(-1).expand(*lead, rows.shape[-1], x.shape[-1])
+    return x.expand(*lead, *x.shape[-2:]).gather(-2, places)
 
 
 def _check_lead(operation: str, name: str, index: Tensor, lead: Sequence[int]) -> None:

@@ -311,6 +311,26 @@ def test_it_can_be_exported():
     torch.testing.assert_close(exported(*inputs), FirstObserver()(*inputs), rtol=1e-5, atol=1e-6)
 
 
+def test_it_can_be_exported_for_any_number_of_scenes():
+    """Also with the observers as an input: choosing their rows fixes no size."""
+    encoder = make("self", torch.float32, depth=1)
+
+    class Chosen(torch.nn.Module):
+        def forward(self, x, entity_mask, visibility, observer):
+            return encoder(x, entity_mask, visibility, observer=observer)
+
+    def inputs(scenes):
+        x, visibility = scene(torch.float32)
+        rows = torch.tensor([[0, 3], [1, 2], [4, 0], [0, 0]])
+        return tuple(t[:scenes] for t in (x, PRESENT, visibility, rows))
+
+    free = {0: torch.export.Dim("scenes", min=2, max=64)}
+    exported = torch.export.export(Chosen(), inputs(3), dynamic_shapes=(free,) * 4).module()
+    for scenes in (2, 4):
+        given = inputs(scenes)
+        torch.testing.assert_close(exported(*given), Chosen()(*given), rtol=1e-5, atol=1e-6)
+
+
 def test_gradients_are_right():
     encoder = make("attention", depth=2)
     x, visibility = scene()
