@@ -55,7 +55,7 @@ class RecurrentPolicy(Protocol):
     select with `torch.where`, do not multiply. `maskrl.networks.recurrent.RecurrentCore` does
     all of this for a GRU or an LSTM.
 
-    More is used where it is there: `packed_masks` and `normalizer`, as of `Policy`.
+    More is used where it is there: a `normalizer`, as of `Policy`.
     """
 
     state_size: int

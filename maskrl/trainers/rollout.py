@@ -132,7 +132,9 @@ class RolloutCollector:
         buffer, rewards, step = self.buffer, self._rewards, self.env.step
         buffer.carry_over()
         memory = self.memory
-        value_reads: tuple[str, ...] | None = getattr(self.policy, "value_reads", None)
+        value_reads: tuple[str, ...] | None = None
+        if memory is None:  # with one a value depends on more than what it reads
+            value_reads = getattr(self.policy, "value_reads", None)
         is_tree = isinstance(buffer.heads, ActionTree) and len(buffer.action_masks) > 0
         action_space = self.env.single_action_space
         obs = buffer.observation(0)

@@ -48,8 +48,9 @@ class RolloutMemory:
     def begin_anew(self) -> None:
         """Remember nothing: new episodes begin everywhere."""
         batch = self._buffer.num_envs
-        self.state: Tensor = self._policy.initial_state(batch)
-        require_state(self._policy, self.state, batch)
+        state = self._policy.initial_state(batch)
+        require_state(self._policy, state, batch)
+        self.state: Tensor = state.detach()  # it may be one that is learned
         self.start = np.ones(batch, np.bool_)
 
     def act(self, t: int, obs: dict[str, Tensor]) -> tuple[ActionDistribution, Tensor]:

@@ -114,6 +114,35 @@ class InPlace(Counting):
         return distribution, value, state.copy_(count)
 
 
+class Reading(Counting):
+    value_reads = ("observation",)
+
+    def value(self, obs):
+        raise AssertionError("nothing that is remembered goes into this")
+
+
+class Learned(Counting):
+    def __init__(self):
+        super().__init__()
+        self.begin = nn.Parameter(torch.zeros(1))
+
+    def initial_state(self, batch):
+        return self.begin.expand(batch, 1)
+
+
+def test_values_of_a_policy_with_memory_are_those_that_it_acts_with(corridor):
+    plain, reading = collector(corridor(B)), collector(corridor(B), policy=Reading())
+    assert torch.equal(reading.collect(), plain.collect())
+    np.testing.assert_array_equal(reading.buffer.values, plain.buffer.values)
+
+
+def test_what_an_episode_begins_with_may_be_learned(corridor):
+    acting = collector(corridor(B), policy=Learned())
+    arrays, _ = acting.get_state()
+    np.testing.assert_array_equal(arrays["memory.state"], np.zeros((B, 1)))
+    assert torch.equal(copy.deepcopy(acting).collect(), acting.collect())
+
+
 def test_a_policy_may_write_into_the_state_it_is_given(corridor):
     plain = collector(corridor(B, limit=6))
     writing = collector(corridor(B, limit=6), policy=InPlace())
