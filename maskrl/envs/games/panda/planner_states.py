@@ -14,6 +14,8 @@ from maskrl.envs.games.panda.settings import ALL_AROUND, DIRECTIONS, WITH_EYES, 
 
 MOST_STATES = 2**27
 """States of one step that fit into memory: the planner holds two float32 values of each."""
+MOST_STATES_AT_ONCE = 4 * MOST_STATES
+"""States of all layouts that are planned side by side: more would take tens of gigabytes."""
 MOST_WORK = 4 * 10**9
 """States times steps that are planned in a minute or two."""
 
@@ -50,6 +52,17 @@ def why_not(settings: PandaSettings) -> str | None:
         count = getattr(settings, f"max_{kind}s")
         if count > 1:
             return f"it may hold {count} {kind}s, and the planner plans for at most one of a kind"
+    states = most_states(settings)
+    if states > MOST_STATES or states * settings.step_limit > MOST_WORK:
+        return (
+            f"it has about {states:.1e} states in each of {settings.step_limit} steps, and the "
+            f"planner goes through at most {MOST_STATES:.1e} and {MOST_WORK:.0e} in all"
+        )
+    return None
+
+
+def most_states(settings: PandaSettings) -> int:
+    """States of one step of a layout, at most; with at most one creature of a kind."""
     counts = (settings.max_scorpions, settings.max_dragons)
     cells = settings.cells - 1 - (0 if settings.preset != "random" else settings.min_trees)
     panda, scorpion, dragon = (
@@ -59,13 +72,7 @@ def why_not(settings: PandaSettings) -> str | None:
     # Each banana lies there or not, and all but the first states of a game allow every stun.
     bananas = settings.banana_slots
     modes = int(item_modes(min(bananas, 8), *counts).max() + 1) << max(bananas - 8, 0)
-    states = modes * panda * scorpion * dragon
-    if states > MOST_STATES or states * settings.step_limit > MOST_WORK:
-        return (
-            f"it has about {states:.1e} states in each of {settings.step_limit} steps, and the "
-            f"planner goes through at most {MOST_STATES:.1e} and {MOST_WORK:.0e} in all"
-        )
-    return None
+    return modes * panda * scorpion * dragon
 
 
 def facings_told_apart(settings: PandaSettings) -> tuple[int, int, int]:

@@ -23,7 +23,11 @@ import numpy.typing as npt
 
 from maskrl.envs.games.panda import settings as constants
 from maskrl.envs.games.panda.planner import plan
-from maskrl.envs.games.panda.planner_states import why_not
+from maskrl.envs.games.panda.planner_states import (
+    MOST_STATES_AT_ONCE,
+    most_states,
+    why_not,
+)
 from maskrl.envs.games.panda.settings import RULES_VERSION, PandaSettings
 from maskrl.errors import NoReferenceError
 
@@ -93,7 +97,8 @@ def reference(
     if missing:
         if progress:
             progress(0, len(missing))
-        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        workers = min(os.cpu_count() or 1, max(1, MOST_STATES_AT_ONCE // most_states(settings)))
+        with ThreadPoolExecutor(max_workers=workers) as pool:
             for count, (seed, values) in enumerate(pool.map(both, missing), start=1):
                 known_values[seed] = values
                 if progress:

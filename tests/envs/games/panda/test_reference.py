@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from maskrl.envs.games.panda import reference as module
-from maskrl.envs.games.panda.planner import plan
+from maskrl.envs.games.panda.planner import Plan, plan
 from maskrl.envs.games.panda.reference import reference
 from maskrl.envs.games.panda.settings import PandaSettings
 from maskrl.errors import NoReferenceError
@@ -93,3 +94,29 @@ def test_worlds_of_other_creatures_are_planned() -> None:
     found = reference(SMALL | alone | {"step_limit": 30, "panda_view_radius": 1}, [1, 2])
     assert found["planner"].tolist() == [1.0, 1.0]
     assert (found["random"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "side_by_side"),
+    [
+        (SMALL, 64),
+        # 5 modes of 255**3 places: 0.7 GB of values and throws for each layout under way.
+        ({"width": 16, "height": 16, "min_bananas": 1, "max_bananas": 1}, 6),
+    ],
+)
+def test_layouts_planned_side_by_side_fit_into_memory(
+    settings: dict, side_by_side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, max_workers: int) -> None:
+            asked.append(max_workers)
+            super().__init__(max_workers=1)
+
+    monkeypatch.setattr(module, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 64)
+    nothing = np.zeros(0)
+    monkeypatch.setattr(module, "plan", lambda *_, **__: Plan(0.5, nothing, nothing, nothing))
+    assert reference(settings, [1, 2])["planner"].tolist() == [0.5, 0.5]
+    assert asked == [side_by_side]
