@@ -72,7 +72,8 @@ class ScenePlan:
     @classmethod
     def _with_room(cls, numbers: np.ndarray) -> ScenePlan:
         floats = room_for(int(numbers[QUERIES]), int(numbers[KEYS]), int(numbers[WIDTH]))
-        room: Tensor = torch.empty(floats)
+        # The type is said, because a default of two bytes would be half of what kernels write.
+        room: Tensor = torch.empty(floats, dtype=torch.float32, device="cpu")
         numbers[ROOM] = room.data_ptr()
         return cls(numbers, room)
 

@@ -4,7 +4,8 @@
 inverse of the sum of each query; `weights_again` makes the normalised weights from scores with
 these two; `retreat` turns the gradient of weights into that of scores. A mask is a byte for each
 score, in the same layout. What it excludes has weight 0 and gradient 0 by selection, whatever the
-score. A query that may attend to nothing gets largest score 0 and inverse 0.
+score. A query that may attend to nothing gets largest score 0 and inverse 0. One whose permitted
+scores are all -inf gets NaN, as of any other softmax: what overflowed shows.
 """
 
 from __future__ import annotations
@@ -79,21 +80,25 @@ def _exponentials(lanes: int, *, masked: bool) -> Any:
             zero = _constant(lanes, 0.0)
             most = cgutils.alloca_once(builder, vector)
             total = cgutils.alloca_once(builder, vector)
+            flags = ir.VectorType(ir.IntType(1), lanes)
+            some = cgutils.alloca_once(builder, flags)
             builder.store(nothing, most)
             builder.store(zero, total)
+            builder.store(ir.Constant(flags, [int(not masked)] * lanes), some)
             with cgutils.for_range(builder, keys_, intp=NUMBER) as loop:
                 offset = builder.mul(loop.index, stride_)
                 place = at(builder, scores_, offset, vector)
                 x = builder.load(place, align=4)
                 if masked:
-                    x = builder.select(_allowed(builder, mask_, offset, lanes), x, nothing)
+                    allowed = _allowed(builder, mask_, offset, lanes)
+                    builder.store(builder.or_(builder.load(some), allowed), some)
+                    x = builder.select(allowed, x, nothing)
                     builder.store(x, place, align=4)
                 before = builder.load(most)
                 more = builder.fcmp_ordered(">", x, before)
                 builder.store(builder.select(more, x, before), most)
             found = builder.load(most)
-            empty = builder.fcmp_ordered("==", found, nothing)
-            found = builder.select(empty, zero, found)
+            found = builder.select(builder.load(some), found, zero)
             with cgutils.for_range(builder, keys_, intp=NUMBER) as loop:
                 place = at(builder, scores_, builder.mul(loop.index, stride_), vector)
                 x = builder.fsub(builder.load(place, align=4), found)

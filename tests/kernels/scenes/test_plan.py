@@ -1,6 +1,7 @@
 """Plans: every scene is in one part, and working memory holds what is put there."""
 
 import pytest
+import torch
 
 from maskrl.kernels.scenes.plan import (
     FIRST,
@@ -47,3 +48,16 @@ def test_room_is_enough(queries, keys, width):
 
 def test_lanes_follow_the_queries():
     assert [lanes_for(n) for n in (1, 8, 9, 16, 17, 200)] == [8, 8, 16, 16, 32, 32]
+
+
+def test_working_memory_is_float32_whatever_the_defaults_are():
+    wanted = 4 * room_for(5, 5, 8)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("meta"):
+            plan = ScenePlan.of(numbers(4, 5, 5, 8))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for part in (plan, *plan.parts(2)):
+        assert part._keep.untyped_storage().nbytes() >= wanted
+        assert part._numbers[ROOM] == part._keep.data_ptr() != 0

@@ -70,7 +70,11 @@ def test_an_allowed_score_that_is_no_number_is_not_hidden():
     scores[1, 2] = np.nan
     scores[2, 3] = np.inf
     scores[0, 4] = -np.inf
+    scores[:, 5:] = -np.inf
     mask, out = np.ones((3, 8), np.uint8), np.empty((2, 8), np.float32)
+    mask[1:, 6] = 0  # of what is permitted all is -inf
+    mask[:, 7] = 0  # nothing is permitted
     call(scores, scores, mask, out[0], out[1], back=False)
-    assert np.isnan(out[1, [2, 3]]).all()
+    assert np.isnan(out[1, [2, 3, 5, 6]]).all()
+    assert out[:, 7].tolist() == [0, 0]
     assert scores[:, 4].tolist() == [0, 1, 1]
