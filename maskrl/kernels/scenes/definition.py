@@ -6,6 +6,7 @@ It serves derivatives of derivatives and batched gradients, and tests hold the k
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,19 @@ class Sight:
         )
         return Sight(self.heads, self.scale, *tensors)
 
+    def saved(self) -> tuple[Tensor | None, ...]:
+        """The masks for `ctx.save_for_backward`, which notices if they are written to meanwhile."""
+        masks = (self.permission, self.looking, self.there)
+        return tuple(m.clone() if m is not None and m.is_inference() else m for m in masks)
+
+    def restored(self, masks: Sequence[Tensor | None]) -> Sight:
+        """The same with the masks that `ctx.saved_tensors` gave back."""
+        return Sight(self.heads, self.scale, *masks)
+
+    def without_masks(self) -> Sight:
+        """The heads and the scale, for a `ctx` that has the masks saved."""
+        return Sight(self.heads, self.scale)
+
 
 def attention_by_definition(rows: Tensor, memory: Tensor | None, sight: Sight) -> Tensor:
     """The mixture of values [N, Q, heads * width]; arguments as of `scene_attention`."""
@@ -49,7 +63,7 @@ def attention_by_definition(rows: Tensor, memory: Tensor | None, sight: Sight) -
     else:
         parts = (rows, *memory.chunk(2, -1))
     query, key, value = (t.unflatten(-1, (sight.heads, -1)).transpose(1, 2) for t in parts)
-    permitted = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool)
+    permitted = rows.new_ones(query.shape[-2], key.shape[-2], dtype=torch.bool)
     if sight.permission is not None:
         permitted = permitted & sight.permission.unsqueeze(1)
     if sight.looking is not None:

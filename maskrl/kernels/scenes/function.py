@@ -25,7 +25,7 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def takes(*rows: Tensor) -> bool:
-    """Whether kernels can read these: plain float32 on the CPU, outside of transforms."""
+    """Whether kernels can read these: plain float32 on the CPU, outside of transforms and modes."""
     return (
         all(
             type(r) in _PLAIN and r.dtype == torch.float32 and r.is_cpu and r.numel() > 0
@@ -33,6 +33,7 @@ def takes(*rows: Tensor) -> bool:
         )
         and get_backend() != "reference"
         and torch._C._functorch.peek_interpreter_stack() is None
+        and torch._C._len_torch_dispatch_stack() == 0  # such as fake tensors and counters of FLOPs
         and torch.autograd.forward_ad._current_level < 0
         and not is_traced(rows[0])
         and not torch.is_autocast_enabled("cpu")
@@ -192,37 +193,44 @@ class _SceneAttention(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, memory: Tensor | None, sight: Sight) -> Tensor:
         statistics = room_for_statistics(rows, sight.heads)
         out = forward(rows, memory, sight, statistics)
-        ctx.sight = sight
-        ctx.save_for_backward(rows, memory, statistics)
+        ctx.sight = sight.without_masks()
+        ctx.save_for_backward(rows, memory, statistics, *sight.saved())
         return out
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> Any:
-        rows, memory, statistics = ctx.saved_tensors
+        rows, memory, statistics, *masks = saved_of(ctx)
+        sight = ctx.sight.restored(masks)
         if torch.is_grad_enabled() or needs_torch(upstream[0]):
-            return _again(ctx, rows, memory, upstream[0])
+            return _again(ctx, rows, memory, sight, upstream[0])
         gradients = (torch.empty_like(rows), None if memory is None else torch.empty_like(memory))
-        backward(rows, memory, ctx.sight, statistics, upstream[0].contiguous(), gradients)
+        backward(rows, memory, sight, statistics, upstream[0].contiguous(), gradients)
         return *gradients, None
 
 
+def saved_of(ctx: Any) -> tuple[Any, ...]:
+    """What was saved, lying together: hooks on saved tensors may give back another layout."""
+    return tuple(t if t is None else t.contiguous() for t in ctx.saved_tensors)
+
+
 def needs_torch(upstream: Tensor) -> bool:
-    """Whether a gradient is none that kernels can read: several at once, or to be cast."""
+    """Whether a gradient is none that kernels can read: several at once, traced, or to be cast."""
     functorch = torch._C._functorch
     return (
-        functorch.is_batchedtensor(upstream)
+        is_traced(upstream)
+        or functorch.is_batchedtensor(upstream)
         or functorch.is_legacy_batchedtensor(upstream)
         or torch.is_autocast_enabled("cpu")
     )
 
 
-def _again(ctx: Any, rows: Tensor, memory: Tensor | None, upstream: Tensor) -> Any:
+def _again(ctx: Any, rows: Tensor, memory: Tensor | None, sight: Sight, upstream: Tensor) -> Any:
     """The gradients by the definition, which can be differentiated again if grad is enabled."""
     again = torch.is_grad_enabled()
     needed = ctx.needs_input_grad
     inputs: Sequence[Tensor | None] = (rows, memory)
     wanted = [t for t, need in zip(inputs, needed, strict=False) if need and t is not None]
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
-        out = attention_by_definition(rows, memory, ctx.sight)
+        out = attention_by_definition(rows, memory, sight)
         found = iter(torch.autograd.grad(out, wanted, upstream, create_graph=again))
     return tuple(next(found) if need else None for need in needed)

@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from maskrl.kernels.scenes.definition import Sight, layer_by_definition
-from maskrl.kernels.scenes.function import backward, forward, needs_torch, room_for_statistics
+from maskrl.kernels.scenes.function import (
+    backward,
+    forward,
+    needs_torch,
+    room_for_statistics,
+    saved_of,
+)
 
 ROWS = 4096
 """About so many rows at a time."""
@@ -95,20 +101,21 @@ class _SceneLayer(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, into: Tensor, out_of: Tensor, sight: Sight) -> Tensor:
         saved = _saved(x, into, sight.heads)
         out = _forward(x, into, out_of, sight, saved)
-        ctx.sight = sight
-        ctx.save_for_backward(x, into, out_of, *saved)
+        ctx.sight = sight.without_masks()
+        ctx.save_for_backward(x, into, out_of, *saved, *sight.saved())
         return out
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> Any:
-        x, into, out_of, qkv, mixed, statistics = ctx.saved_tensors
+        x, into, out_of, qkv, mixed, statistics, *masks = saved_of(ctx)
+        sight = ctx.sight.restored(masks)
         if torch.is_grad_enabled() or needs_torch(upstream[0]):
-            return _again(ctx, x, into, out_of, upstream[0])
+            return _again(ctx, x, into, out_of, sight, upstream[0])
         of_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         of_into, of_out_of = torch.zeros_like(into), torch.zeros_like(out_of)
         of_mixed = of_qkv = None
         for first, last in _groups(x):
-            size, own = last - first, ctx.sight.of(first, last)
+            size, own = last - first, sight.of(first, last)
             g = _rows_there(upstream[0][first:last], own)
             if of_mixed is None or of_qkv is None:
                 of_mixed = torch.empty_like(mixed[first:last])
@@ -126,13 +133,15 @@ class _SceneLayer(torch.autograd.Function):
         return of_x, of_into, of_out_of, None
 
 
-def _again(ctx: Any, x: Tensor, into: Tensor, out_of: Tensor, upstream: Tensor) -> Any:
+def _again(
+    ctx: Any, x: Tensor, into: Tensor, out_of: Tensor, sight: Sight, upstream: Tensor
+) -> Any:
     """The gradients by the definition, which can be differentiated again if grad is enabled."""
     again = torch.is_grad_enabled()
     needed = ctx.needs_input_grad
     inputs = (x, into, out_of)
     wanted = [t for t, need in zip(inputs, needed, strict=False) if need]
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
-        out = layer_by_definition(x, into, out_of, ctx.sight)
+        out = layer_by_definition(x, into, out_of, sight)
         found = iter(torch.autograd.grad(out, wanted, upstream, create_graph=again))
     return tuple(next(found) if need else None for need in needed)

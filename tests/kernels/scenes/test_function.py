@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from torch._dynamo import compiled_autograd
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from maskrl import set_backend
-from maskrl.kernels.scenes.definition import attention_by_definition
+from maskrl.kernels.scenes.definition import Sight, attention_by_definition
 from maskrl.kernels.scenes.function import fits, scene_attention, takes
 
 
@@ -71,3 +74,54 @@ def test_who_is_turned_away(draw_scene):
         set_backend("auto")
     assert fits(128, 16)
     assert not fits(100_000, 16)
+
+
+@pytest.mark.parametrize("which", ["permission", "looking", "there"])
+def test_a_mask_written_to_before_the_way_back_is_noticed(draw_scene, which):
+    rows, _, sight = draw_scene("joint", 5, 5, 8, "pair", True, True)
+    out = scene_attention(rows.requires_grad_(), None, sight)
+    getattr(sight, which).logical_not_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.sum().backward()
+
+
+def test_masks_made_in_inference_mode_serve_a_graph(draw_scene):
+    rows, _, sight = draw_scene("joint", 5, 5, 8, "pair", True, True)
+    with torch.inference_mode():
+        made = Sight(2, sight.scale, *(m.clone() for m in sight.saved()))
+    rows.requires_grad_()
+    found, wanted = (
+        torch.autograd.grad(scene_attention(rows, None, s).sum(), rows) for s in (made, sight)
+    )
+    assert torch.equal(found[0], wanted[0])
+
+
+def test_hooks_may_give_back_saved_tensors_in_another_layout(draw_scene):
+    rows, _, sight = draw_scene("joint", 5, 5, 8, "pair", True, True)
+    rows.requires_grad_()
+    (wanted,) = torch.autograd.grad(scene_attention(rows, None, sight).square().sum(), rows)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.mT.contiguous(), lambda t: t.mT):
+        out = scene_attention(rows, None, sight)
+    # Of what is squared nothing is asked: its own hooks are not the point.
+    (found,) = torch.autograd.grad(out, rows, 2 * out.detach())
+    assert torch.equal(found, wanted)
+
+
+def test_modes_that_make_other_tensors_or_count_operations_are_left_alone(draw_scene):
+    rows, _, _ = draw_scene("joint", 5, 5, 8, "pair", True, True)
+    with FlopCounterMode(display=False):
+        assert not takes(rows)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert not takes(rows)
+    assert takes(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_traced_way_back_is_torchs_own(draw_scene):
+    rows, _, sight = draw_scene("joint", 5, 5, 8, "pair", True, True)
+    rows.requires_grad_()
+    (wanted,) = torch.autograd.grad(scene_attention(rows, None, sight).sum(), rows)
+    with compiled_autograd._enable(torch.compile(backend="eager")):
+        scene_attention(rows, None, sight).sum().backward()
+    torch.testing.assert_close(rows.grad, wanted)

@@ -84,3 +84,21 @@ def test_gradients_of_some_only():
     assert x.grad is None
     assert out_of.grad is None
     torch.testing.assert_close(into.grad, whole[2])
+
+
+def test_a_mask_written_to_before_the_way_back_is_noticed():
+    for which in ("permission", "there"):
+        (x, into, out_of), sight, _ = parts()
+        out = scene_layer(x, into.requires_grad_(), out_of, sight)
+        getattr(sight, which).logical_not_()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            out.sum().backward()
+
+
+def test_hooks_may_give_back_saved_tensors_in_another_layout():
+    tensors, sight, upstream = parts()
+    wanted = outcome(scene_layer, tensors, sight, upstream)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.mT.contiguous(), lambda t: t.mT):
+        found = outcome(scene_layer, tensors, sight, upstream)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b)
