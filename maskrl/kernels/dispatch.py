@@ -22,6 +22,7 @@ _backends: dict[str, Backend] = {"reference": _REFERENCE, "fused": FusedBackend(
 _choice = "auto"
 
 _PROXY = torch._C._TorchDispatchModeKey.PROXY
+_FAKE = torch._C._TorchDispatchModeKey.FAKE
 
 
 def set_backend(name: str) -> None:
@@ -111,6 +112,8 @@ def is_traced(logits: Tensor) -> bool:
         return True
     if torch._C._get_dispatch_mode(_PROXY) is not None:
         return True
+    if torch._C._get_dispatch_mode(_FAKE) is not None:
+        return True  # what is made now has no memory, whatever it is made of
     if torch._C._functorch.peek_interpreter_stack() is not None and _inside_vmap():
         return True
     return type(logits) is not Tensor and isinstance(logits, FakeTensor)

@@ -97,7 +97,11 @@ def test_what_counts_as_tracing():
     torch.func.grad(lambda x: torch.vmap(look)(x).sum())(LOGITS)
     make_fx(look)(LOGITS)
     with FakeTensorMode() as mode:
-        look(mode.from_tensor(LOGITS))
+        fake = mode.from_tensor(LOGITS)
+        look(fake)
     assert seen[2:] == [True, False, True, True, True]
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert is_traced(LOGITS)
+    assert is_traced(fake)
     flags = torch.compile(lambda x: x + is_traced(x), backend="aot_eager", fullgraph=True)(LOGITS)
     assert torch.equal(flags, LOGITS + 1)
