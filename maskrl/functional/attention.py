@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -166,11 +167,13 @@ def attend_with_maps(
     bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`attend`, and its maps [..., Q, E]."""
-    dtype = value.dtype
-    if dtype in (torch.float16, torch.bfloat16):
+    dtype, kind = value.dtype, query.device.type
+    autocast = _is_autocast(kind)
+    if dtype in (torch.float16, torch.bfloat16) or (autocast and dtype is torch.float32):
         query, key, value = query.float(), key.float(), value.float()
         bias = None if bias is None else bias.float()
-    out, weights = _keys_first(query, key, value, opened, scale, lead, bias)
+    with torch.autocast(kind, enabled=False) if autocast else nullcontext():
+        out, weights = _keys_first(query, key, value, opened, scale, lead, bias)
     return out.to(dtype), weights.transpose(-1, -2).to(dtype)
 
 
@@ -181,14 +184,21 @@ def _keys_first_is_faster(query: Tensor, key: Tensor) -> bool:
         and query.device.type == "cpu"
         and query.dtype in (torch.float32, torch.float64)
         and not is_traced(query)
+        and not torch.is_autocast_enabled("cpu")
     )
 
 
 def _is_transformed() -> bool:
-    """Whether a functional transform (vmap, grad, jvp) runs, which knows no `Function`."""
+    """Whether a transform (vmap, grad, jvp) or forward-mode AD runs, which knows no `Function`."""
     return not torch.compiler.is_compiling() and (
         torch._C._functorch.peek_interpreter_stack() is not None
+        or torch.autograd.forward_ad._current_level >= 0
     )
+
+
+def _is_autocast(kind: str) -> bool:
+    """Whether a device of this kind would compute in another type than it is given."""
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 def _fused(

@@ -8,6 +8,7 @@ import math
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 from maskrl.errors import MaskDtypeError, MaskShapeError
 from maskrl.functional import attention
@@ -282,3 +283,32 @@ def test_functional_transforms_take_plain_operations():
     torch.testing.assert_close(found[0], wanted)
     torch.testing.assert_close(found[1], maps)
     torch.testing.assert_close(torch.func.vmap(attend)(query, key, value, opened), wanted)
+
+
+@pytest.mark.parametrize("keys", [5, 40])
+@pytest.mark.parametrize("with_maps", [False, True])
+def test_autocast_chooses_the_type_and_has_gradients(keys, with_maps):
+    query, key, value, permission = scene((3,), 4, keys, "pair", dtype=torch.float32)
+    wanted = masked_attention(query, key, value, permission)
+    query.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        if with_maps:
+            out, _ = masked_attention_with_maps(query, key.bfloat16(), value, permission)
+        else:
+            out = masked_attention(query, key, value, permission)
+    out.float().sum().backward()
+    torch.testing.assert_close(out.float(), wanted, rtol=0.05, atol=0.05)
+    assert query.grad.isfinite().all()
+
+
+# Torch loads what it derives forwards with in a way of its own that it warns of.
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_forward_mode_derivatives():
+    query, key, value, permission = scene((3,), 4, 5, "pair")
+    direction = torch.randn_like(query)
+    _, wanted = torch.autograd.functional.jvp(
+        lambda q: masked_attention(q, key, value, permission), query, direction
+    )
+    with forward_ad.dual_level():
+        out = masked_attention(forward_ad.make_dual(query, direction), key, value, permission)
+        torch.testing.assert_close(forward_ad.unpack_dual(out).tangent, wanted)
