@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from maskrl.attention.index import Index, check_index, select_rows
 from maskrl.attention.permission import Permission, permission_for
@@ -111,7 +112,7 @@ class EntityAttention(nn.Module):
         if bias is not None:
             looking = x.shape[-2] if rows is None else count_of(rows)
             bias = self._check_bias(bias, (*lead, self.heads, looking, x.shape[-2]))
-        elif rows is None and lead == x.shape[:-2] and self._is_compiled(x):
+        elif rows is None and lead == x.shape[:-2] and self._is_one_operation(x):
             return self._layer(x, permission)
         out = self.attend(permission.zero_absent(x), permission, rows, bias=bias)
         return permission.rows(rows).zero_absent(out)
@@ -139,34 +140,47 @@ class EntityAttention(nn.Module):
         whole, permission = permission, permission.rows(rows)
         if bias is not None:
             bias = _permitted_bias(bias, permission)
-        compiled = bias is None and self._is_compiled(x)
         if rows is None:
-            if compiled and lead_of(x, permission) == x.shape[:-2]:
+            wide = lead_of(x, permission) != x.shape[:-2]
+            if bias is None and not wide and self._is_one_operation(x):
                 return self._layer(x, permission)
-            joint = F.linear(x, self.qkv.weight)
-            if compiled:
+            joint = self.qkv(x)
+            if bias is None and self._is_compiled(joint):
                 return self._attend_compiled(joint, None, permission, whole.present)
             query, key, value = self._split(joint, 3)
             return self._attend_plain(query, key, value, permission, bias)
-        chosen = select_rows(x, rows) if chosen is None else chosen
-        if self._folding_is_cheaper(x.shape[-2], chosen.shape[-2]):
-            return self._attend_folded(chosen, x, permission, bias, compiled)
         inner = self.heads * self.dim_head
-        queries = F.linear(chosen, self.qkv.weight[:inner])
-        memory = F.linear(x, self.qkv.weight[inner:])
-        if compiled:
+        if is_plain(self.qkv):
+            chosen = select_rows(x, rows) if chosen is None else chosen
+            weight = self.qkv.weight
+            if self._folding_is_cheaper(x.shape[-2], chosen.shape[-2]):
+                compiled = bias is None and self._is_compiled(x, chosen, weight)
+                return self._attend_folded(chosen, x, permission, bias, compiled)
+            queries, memory = F.linear(chosen, weight[:inner]), F.linear(x, weight[inner:])
+        else:
+            joint = self.qkv(x)
+            queries, memory = select_rows(joint[..., :inner], rows), joint[..., inner:]
+        if bias is None and self._is_compiled(memory, queries):
             return self._attend_compiled(queries, memory, permission, whole.present)
         (query,) = self._split(queries, 1)
         key, value = self._split(memory, 2)
         return self._attend_plain(query, key, value, permission, bias)
 
-    def _is_compiled(self, x: Tensor) -> bool:
-        """Whether the compiled kernels serve: the one place that decides."""
+    def _is_one_operation(self, x: Tensor) -> bool:
+        """Whether kernels serve the whole layer, from the entities to the output."""
+        return (
+            is_plain(self.qkv)
+            and is_plain(self.out)
+            and self._is_compiled(x, self.qkv.weight, self.out.weight)
+        )
+
+    def _is_compiled(self, memory: Tensor, *others: Tensor) -> bool:
+        """Whether the compiled kernels serve what is read: the one place that decides."""
         return (
             self.map_recorder is None
-            and not is_traced(x)
-            and fits(x.shape[-2], self.dim_head)
-            and takes(x, self.qkv.weight, self.out.weight)
+            and not is_traced(memory)
+            and fits(memory.shape[-2], self.dim_head)
+            and takes(memory, *others)
         )
 
     def _layer(self, x: Tensor, permission: Permission) -> Tensor:
@@ -341,6 +355,22 @@ def _permitted_bias(bias: Tensor, permission: Permission) -> Tensor:
     if permission.present is not None and permitted is not None:
         permitted = permitted & permission.present.unsqueeze(-1)
     return bias if permitted is None else torch.where(permitted.unsqueeze(-3), bias, 0.0)
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Whether a projection is its weight and nothing else: no wrapper, subclass, bias or hook.
+
+    Only then may its weight be used in its place. Adapters, parametrisations, pruning and
+    quantisation all show in one of these.
+    """
+    return (
+        type(layer) is nn.Linear
+        and layer.bias is None
+        and "forward" not in layer.__dict__
+        and not (layer._forward_pre_hooks or layer._forward_hooks)
+        and not (layer._backward_pre_hooks or layer._backward_hooks)
+        and (torch.compiler.is_compiling() or not _has_any_global_hook())
+    )
 
 
 def per_head(x: Tensor, weight: Tensor) -> Tensor:
