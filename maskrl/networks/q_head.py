@@ -7,6 +7,7 @@ fixed support or by quantiles, and its Q-value is the mean.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -59,8 +60,10 @@ class QHead(nn.Module):
             raise ConfigError(f"atoms: expected a whole number, got {atoms!r}")
         if returns != "mean" and atoms < 2:
             raise ConfigError(f"atoms: a distribution needs at least 2, got {atoms}")
-        if returns == "categorical" and not low < high:
-            raise ConfigError(f"low: expected less than high, got {low} and {high}")
+        if returns == "categorical" and not -math.inf < low < high < math.inf:
+            raise ConfigError(
+                f"low: expected a finite number less than high, got low={low} and high={high}"
+            )
         self.returns: Returns = returns
         self.n_actions = n_actions
         self.atoms = 1 if returns == "mean" else atoms

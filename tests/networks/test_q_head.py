@@ -44,7 +44,8 @@ def test_allowed_values_do_not_depend_on_forbidden_advantages():
         ({"returns": "median"}, "returns: expected one of mean, categorical, quantile"),
         ({"returns": "quantile", "atoms": 1}, "atoms: a distribution needs at least 2"),
         ({"returns": "quantile", "atoms": 2.5}, "atoms: expected a whole number"),
-        ({"returns": "categorical", "low": 1.0, "high": 1.0}, "low: expected less than high"),
+        ({"returns": "categorical", "low": 1.0, "high": 1.0}, "low: expected a finite number less"),
+        ({"returns": "categorical", "high": float("inf")}, "low=-10.0 and high=inf"),
     ],
 )
 def test_bad_settings_are_named(settings, message):
