@@ -347,6 +347,11 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
                     f"panda: the saved {name} has shape {saved.shape}, this world needs "
                     f"{array.shape}: the number of environments or a setting differs"
                 )
+            if saved.dtype.kind not in "biu":
+                raise ConfigError(
+                    f"panda: the saved {name} is damaged: it has dtype {saved.dtype}, expected "
+                    f"{array.dtype}"
+                )
         self._require_cells(np.asarray(state["state"]))
         for name, array in zip(_WORLD, self._world(), strict=True):
             array[...] = np.asarray(state[name])

@@ -199,6 +199,16 @@ def test_more_trees_than_there_is_room_for_are_refused() -> None:
         env.set_state(state)
 
 
+def test_a_state_that_is_no_whole_numbers_is_refused() -> None:
+    env = PandaVectorEnv(2, seed=1)
+    env.reset()
+    state = env.get_state()
+    state["state"] = state["state"].astype(float)
+    state["state"][0, 0] = np.nan  # lies on no side of the grid's bounds
+    with pytest.raises(ConfigError, match="saved state is damaged: it has dtype float64"):
+        env.set_state(state)
+
+
 def test_an_incomplete_state_is_refused() -> None:
     env = PandaVectorEnv(2, seed=1)
     env.reset()
