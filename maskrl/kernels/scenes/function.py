@@ -228,9 +228,12 @@ def _again(ctx: Any, rows: Tensor, memory: Tensor | None, sight: Sight, upstream
     """The gradients by the definition, which can be differentiated again if grad is enabled."""
     again = torch.is_grad_enabled()
     needed = ctx.needs_input_grad
-    inputs: Sequence[Tensor | None] = (rows, memory)
-    wanted = [t for t, need in zip(inputs, needed, strict=False) if need and t is not None]
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        # Views: one may be computed from the other, and hooks are for whole gradients.
+        rows = rows.view_as(rows)
+        memory = None if memory is None else memory.view_as(memory)
+        inputs: Sequence[Tensor | None] = (rows, memory)
+        wanted = [t for t, need in zip(inputs, needed, strict=False) if need and t is not None]
         out = attention_by_definition(rows, memory, sight)
         found = iter(torch.autograd.grad(out, wanted, upstream, create_graph=again))
     return tuple(next(found) if need else None for need in needed)

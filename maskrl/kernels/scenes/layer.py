@@ -139,9 +139,10 @@ def _again(
     """The gradients by the definition, which can be differentiated again if grad is enabled."""
     again = torch.is_grad_enabled()
     needed = ctx.needs_input_grad
-    inputs = (x, into, out_of)
-    wanted = [t for t, need in zip(inputs, needed, strict=False) if need]
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        # Views: x may be computed from these very weights, and hooks are for whole gradients.
+        x, into, out_of = inputs = tuple(t.view_as(t) for t in (x, into, out_of))
+        wanted = [t for t, need in zip(inputs, needed, strict=False) if need]
         out = layer_by_definition(x, into, out_of, sight)
         found = iter(torch.autograd.grad(out, wanted, upstream, create_graph=again))
     return tuple(next(found) if need else None for need in needed)
