@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from maskrl.attention.entity_attention import check_sizes, per_head
+from maskrl.attention.entity_attention import check_sizes, is_plain, per_head
 from maskrl.errors import ConfigError
 from maskrl.functional.attention import attend, attend_with_maps, open_empty_rows
 
@@ -105,16 +105,23 @@ class AttentionPool(nn.Module):
         if opened is not None and queries > 1:
             opened = opened.repeat(*(1,) * (opened.ndim - 2), heads, 1)
         seeds = self.seeds.repeat_interleave(queries, 0)  # [heads * Q, dim]
-        if self.map_recorder is None:
+        plain = is_plain(self.values)
+        if self.map_recorder is None and plain:
             mixed = attend(seeds, x, x, opened)
         else:
             mixed, maps = attend_with_maps(seeds, x, x, opened)
             maps = maps.unflatten(-2, (heads, queries))
             if kept is not None:
                 maps = torch.where(kept.unsqueeze(-3), maps, 0.0)
-            self.map_recorder(maps)
-        mixed = mixed.unflatten(-2, (heads, queries)).transpose(-3, -2)
-        to_value = self.values.weight.view(heads, -1, self.dim).transpose(1, 2)
-        gathered = per_head(mixed.reshape(-1, heads, self.dim), to_value)
-        pooled: Tensor = self.out(gathered.reshape(*mixed.shape[:-2], self.dim))
+            if self.map_recorder is not None:
+                self.map_recorder(maps)
+        if plain:
+            mixed = mixed.unflatten(-2, (heads, queries)).transpose(-3, -2)
+            to_value = self.values.weight.view(heads, -1, self.dim).transpose(1, 2)
+            gathered = per_head(mixed.reshape(-1, heads, self.dim), to_value)
+            gathered = gathered.reshape(*mixed.shape[:-2], self.dim)
+        else:  # what is called may be anything, so it is asked for each entity
+            values = self.values(x).unflatten(-1, (heads, -1)).transpose(-3, -2)
+            gathered = torch.matmul(maps, values).transpose(-3, -2).flatten(-2)
+        pooled: Tensor = self.out(gathered)
         return pooled if kept is None else torch.where(kept, pooled, 0.0)

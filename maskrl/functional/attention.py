@@ -179,11 +179,12 @@ def attend_with_maps(
 
 def _keys_first_is_faster(query: Tensor, key: Tensor) -> bool:
     """The one place that chooses between the two paths."""
+    # Tracing comes first: a size that is looked at is no longer free.
     return (
-        key.shape[-2] <= KEYS_FIRST_LIMIT
+        not is_traced(query)
+        and key.shape[-2] <= KEYS_FIRST_LIMIT
         and query.device.type == "cpu"
         and query.dtype in (torch.float32, torch.float64)
-        and not is_traced(query)
         and not torch.is_autocast_enabled("cpu")
     )
 

@@ -81,6 +81,35 @@ def test_of_no_slots_at_all_it_is_zero(name):
     assert x.grad.shape == x.shape
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_values_that_are_no_plain_layer_are_asked(recorded):
+    """An adapter around the values counts, and one that adds nothing changes nothing."""
+    torch.manual_seed(0)
+    pool = AttentionPool(2, 2)
+    x, keep = X.clone(), KEEP
+    expected = pool(x, keep)
+
+    class Adapter(torch.nn.Module):
+        def __init__(self, base, more):
+            super().__init__()
+            self.base, self.more = base, more
+
+        def forward(self, x):
+            return self.base(x) + self.more * x
+
+    pool.values = Adapter(pool.values, 0.0)
+    if recorded:
+        pool.map_recorder = lambda maps: None
+    torch.testing.assert_close(pool(x, keep), expected)
+    pool.values.more = 1.0
+    changed = pool(x, keep)
+    assert not torch.allclose(changed, expected)
+    moved = x.clone()
+    moved[~keep.any(-2)] = 1e6
+    torch.testing.assert_close(pool(moved, keep), changed)
+    assert (changed[~keep.any(-1)] == 0).all()
+
+
 def test_messages():
     with pytest.raises(ConfigError, match="AttentionPool: 3 heads do not divide dim 4"):
         AttentionPool(4, 3)
