@@ -27,6 +27,9 @@ from maskrl.networks.pointer import CandidatePool
 
 Sees = Literal["observer", "everything"]
 
+POSITIONS = "positions"
+"""The entry with the cell of every entity, whole numbers [E, 2]."""
+
 ONE_HOT_LIMIT = 32
 """Whole numbers up to this many values become one-hot, larger ones an embedding."""
 
@@ -54,6 +57,11 @@ class NetworkConfig:
     """Hidden width of the feed-forward part in each attention layer; 0 for none."""
     entity_pool: Literal["self", "mean", "max", "attention"] = "self"
     """How a scene becomes one vector: the observer's own row, or a pooling of what it sees."""
+    entity_count: bool = False
+    """Tell the networks how many entities are seen, as log(1 + count)."""
+    entity_offsets: int = 0
+    """Radius of a learned bias on attention for the offset between two entities, whose cells are
+    then read from the entry "positions" [E, 2]; 0 for none."""
     channels: tuple[int, ...] = (16, 32)
     """Output channels of the convolutions over pictures and grids."""
     image_layout: Literal["auto", "channels_last", "channels_first"] = "auto"
@@ -75,7 +83,7 @@ class NetworkConfig:
                 raise ConfigError(f"network.{name}: expected positive whole numbers, got {value}")
         sizes = {"entity_dim": 1, "entity_depth": 1, "entity_heads": 1, "embedding_dim": 1}
         sizes |= {"memory_size": 1, "memory_layers": 1}
-        for name, least in {**sizes, "entity_feed_forward": 0}.items():
+        for name, least in {**sizes, "entity_feed_forward": 0, "entity_offsets": 0}.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(
@@ -174,6 +182,8 @@ class DictEncoder(nn.Module):
     ) -> None:
         super().__init__()
         _require_scene(observation_space)
+        if config.entity_offsets:
+            _require_positions(observation_space)
         self.keys: list[str] = []
         self.entity_key: str | None = None
         parts: list[nn.Module] = []
@@ -181,7 +191,9 @@ class DictEncoder(nn.Module):
         for key, space in observation_space.spaces.items():
             if is_mask_key(key):
                 continue
-            if key == "entities" and "entity_mask" in observation_space.spaces:
+            if key == POSITIONS and config.entity_offsets and _is_scene(observation_space):
+                continue  # of the scene, which reads it itself
+            if key == "entities" and _is_scene(observation_space):
                 self.entity_key = key
                 parts.append(_entity_part(space, config, see))
             elif key == CANDIDATES:
@@ -198,6 +210,7 @@ class DictEncoder(nn.Module):
         steering = ["action_mask"] if CANDIDATES in self.keys else []
         if self.entity_key is not None:
             steering += ["entity_mask", *(["visibility"] if see == "observer" else [])]
+            steering += [POSITIONS] if config.entity_offsets else []
         here = observation_space.spaces
         self.reads = (*self.keys, *(key for key in steering if key in here))
         self.parts = nn.ModuleList(parts)
@@ -238,6 +251,28 @@ def make_encoder(
     if not isinstance(observation_space, spaces.Dict):
         raise ConfigError(f"make_encoder: expected a Dict space, got {observation_space}")
     return DictEncoder(observation_space, config, see=see)
+
+
+def _is_scene(observation_space: spaces.Dict) -> bool:
+    return {"entities", "entity_mask"} <= observation_space.spaces.keys()
+
+
+def _require_positions(observation_space: spaces.Dict) -> None:
+    """Refuse offsets between entities of which nobody tells where they are."""
+    entries = observation_space.spaces
+    size = (entries["entities"].shape or (0,))[0] if _is_scene(observation_space) else None
+    given = entries.get(POSITIONS)
+    if size is None:
+        raise ConfigError(
+            "network.entity_offsets: the observation has no scene of entities, so it would be "
+            "ignored. Leave it at 0."
+        )
+    whole = given is not None and np.issubdtype(given.dtype or np.float32, np.integer)
+    if given is None or not whole or given.shape != (size, 2):
+        raise ConfigError(
+            f"network.entity_offsets: expected an entry {POSITIONS!r} of whole numbers "
+            f"{(size, 2)}, the cell of every entity; the observation has {given}"
+        )
 
 
 def _require_scene(observation_space: spaces.Dict) -> None:
@@ -284,6 +319,8 @@ def _entity_part(space: spaces.Space[Any], config: NetworkConfig, see: Sees) -> 
         pool=config.entity_pool,
         see=see,
         feed_forward=config.entity_feed_forward,
+        count_feature=config.entity_count,
+        relative_position=config.entity_offsets or None,
     )
 
 

@@ -132,6 +132,48 @@ def scene():
     return obs
 
 
+def test_scenes_are_counted_and_their_offsets_known():
+    positions = spaces.Box(0, 9, (5, 2), np.int64)
+    space = spaces.Dict({**SCENE.spaces, "positions": positions})
+    settings = {"hidden": (), "entity_dim": 8, "entity_heads": 2, "entity_depth": 1}
+    plain = make_encoder(SCENE, NetworkConfig(**settings))
+    encoder = make_encoder(space, NetworkConfig(**settings, entity_count=True, entity_offsets=3))
+    assert encoder.out_features == plain.out_features + 1
+    assert "positions" in encoder.reads
+    assert "positions" not in encoder.keys
+    obs = {**scene(), "positions": torch.randint(0, 9, (3, 5, 2))}
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.normal_()
+    before = encoder(obs)
+    hidden, seen = ({**obs, "positions": obs["positions"].clone()} for _ in range(2))
+    hidden["positions"][:, [2, 4]] += 5  # hidden from the observer, and padding
+    assert torch.equal(encoder(hidden), before)
+    seen["positions"][:, 1] += 5
+    assert not torch.equal(encoder(seen), before)
+    less = {**obs, "visibility": obs["visibility"].clone()}
+    less["visibility"][:, 0, 1] = False
+    # The scene comes last of the features, and the count last of the scene.
+    torch.testing.assert_close(before[:, -1], torch.full((3,), 1 + 3.0).log())
+    torch.testing.assert_close(encoder(less)[:, -1], torch.full((3,), 1 + 2.0).log())
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (spaces.Dict({"x": spaces.Box(-1, 1, (2,)), "action_mask": mask_space(4)}), "no scene"),
+        (SCENE, r"an entry 'positions' of whole numbers \(5, 2\).*has None"),
+        (
+            spaces.Dict({**SCENE.spaces, "positions": spaces.Box(-1, 1, (5, 2))}),
+            "of whole numbers",
+        ),
+    ],
+)
+def test_offsets_need_positions(space, message):
+    with pytest.raises(ConfigError, match=message):
+        make_encoder(space, NetworkConfig(entity_offsets=2))
+
+
 @pytest.mark.parametrize("pool", ["self", "mean", "max", "attention"])
 @pytest.mark.parametrize(("see", "hidden_matters"), [("observer", False), ("everything", True)])
 def test_scene_is_seen_through_the_observers_eyes(pool, see, hidden_matters):
