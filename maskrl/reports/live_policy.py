@@ -79,10 +79,13 @@ class LivePolicy:
 def _play(policy: nn.Module, run: RunData, episodes: int) -> Iterator[EpisodeRecord]:
     """Episodes with the seeds 0, 1, ..., fewer where pictures are large."""
     size = 0
+    env_kwargs = dict(run.env_kwargs or {})
+    if isinstance(env_kwargs.get("layout_seeds"), list):
+        del env_kwargs["layout_seeds"]  # those of the training
     for seed in range(episodes):
         if size > MAX_PICTURE_BYTES:
             return
-        episode = record_episode(policy, run.env_id, run.env_kwargs, seed=seed, max_steps=MAX_STEPS)
+        episode = record_episode(policy, run.env_id, env_kwargs, seed=seed, max_steps=MAX_STEPS)
         size += sum(step.frame.nbytes for step in episode.steps if step.frame is not None)
         yield episode
 
