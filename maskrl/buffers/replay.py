@@ -26,6 +26,7 @@ from maskrl.errors import ConfigError
 from maskrl.kernels.sum_tree import SumTree
 from maskrl.masks.arrays import check_mask_array, pack_bits
 from maskrl.masks.packed import PackedMask
+from maskrl.masks.tree import FLAT_MASK
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Transitions:
     """Transitions drawn from a replay buffer.
 
     Attributes:
-        observations: Per key `[M, ...]`; masks are `PackedMask` `[M, n]`, all entries in a row.
+        observations: Per key `[M, ...]`. Action masks are `PackedMask` `[M, n]`, all entries in a
+            row; masks that steer a network, such as "visibility", are bool `[M, ...]`.
         actions: `[M]` int64, or `[M, K]`.
         rewards: `[M]` float32, the discounted sum over up to n steps.
         next_observations: As `observations`, after these steps. Where `terminated` they are the
@@ -325,9 +327,14 @@ class ReplayBuffer:
             torch.from_numpy(weights),
         )
 
-    def _masks(self, bits: dict[str, Tensor]) -> dict[str, PackedMask]:
-        sizes = {key: math.prod(self.mask_shapes[key]) for key in bits}
-        return {key: PackedMask(b, sizes[key], (len(b), sizes[key])) for key, b in bits.items()}
+    def _masks(self, bits: dict[str, Tensor]) -> dict[str, PackedMask | Tensor]:
+        masks: dict[str, PackedMask | Tensor] = {}
+        for key, packed in bits.items():
+            shape = self.mask_shapes[key]
+            mask = PackedMask(packed, math.prod(shape), (len(packed), math.prod(shape)))
+            steers = key.partition(":")[0] != FLAT_MASK
+            masks[key] = mask.unpack().reshape(-1, *shape) if steers else mask
+        return masks
 
     def _packed(self, obs: Mapping[str, Any], rows: int) -> dict[str, np.ndarray]:
         """An observation `[rows, ...]` as it is stored."""

@@ -12,6 +12,8 @@ from gymnasium import spaces
 from maskrl.buffers.replay import ReplayBuffer
 from maskrl.envs.contract import mask_space
 from maskrl.errors import ConfigError, MaskDtypeError
+from maskrl.networks.encoders import NetworkConfig
+from maskrl.policies.q_policy import QPolicy
 
 A, B = 11, 3
 SPACE = spaces.Dict(
@@ -226,6 +228,36 @@ def test_a_step_that_raised_has_written_nothing(priority):
         ours, theirs = getattr(before, name), getattr(after, name)
         assert torch.equal(ours["number"], theirs["number"])
         assert torch.equal(ours["action_mask"].bits, theirs["action_mask"].bits)
+
+
+def test_masks_that_steer_a_network_come_as_it_reads_them():
+    """A scene drawn from a buffer goes straight into a policy."""
+    scene = {
+        "entities": spaces.Box(-1, 1, (4, 2), np.float32),
+        "entity_mask": mask_space(4),
+        "visibility": mask_space(4, 4),
+        "action_mask": mask_space(3),
+    }
+    space = spaces.Dict(scene)
+    buffer = ReplayBuffer(space, 2, 6)
+    rng = np.random.default_rng(0)
+    given = {
+        "entities": rng.random((2, 4, 2), np.float32),
+        "entity_mask": np.ones((2, 4), bool),
+        "visibility": rng.random((2, 4, 4)) < 0.5,
+        "action_mask": np.ones((2, 3), bool),
+    }
+    buffer.begin(given)
+    no = np.zeros(2, bool)
+    buffer.add(np.zeros(2, int), np.zeros(2), no, no, given)
+    batch = buffer.sample(5, rng)
+    env = batch.index % 2
+    for obs in (batch.observations, batch.next_observations):
+        assert obs["visibility"].dtype == torch.bool
+        assert torch.equal(obs["visibility"], torch.from_numpy(given["visibility"])[env])
+        policy = QPolicy(space, spaces.Discrete(3), NetworkConfig(entity_dim=8, entity_heads=2))
+        assert policy.values(obs).shape == (5, 3)
+        assert policy.value(obs).shape == (5,)
 
 
 def test_bad_input_is_named():
