@@ -17,7 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from maskrl import MaskedCategorical, masked_entropy, masked_log_softmax, masked_softmax, pack_mask
 from maskrl.kernels import dispatch, set_backend
 from maskrl.kernels.dispatch import choose_backend
-from maskrl.kernels.fused import pairs, rows
+from maskrl.kernels.fused import graph, pairs, rows
 from maskrl.kernels.fused.backend import FusedBackend
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -31,7 +31,7 @@ ACTIONS = torch.full((6,), 4)
 def kernel_calls(monkeypatch):
     """Names of the kernels that were called."""
     calls = []
-    for module in (rows, pairs):
+    for module in (graph, rows, pairs):
 
         def counted(kernel, *arguments, run=module.run):
             calls.append(kernel.__name__)
