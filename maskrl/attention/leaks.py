@@ -25,7 +25,7 @@ from maskrl.attention.visibility.checks import square_tensor, with_padding
 from maskrl.errors import ConfigError, MaskShapeError
 
 Pooling = Literal["mean", "max", "attention", "self"]
-LEVELS = {None: 0, "self": 0, "mean": 1, "max": 1, "attention": 1}
+LEVELS: dict[Pooling | None, int] = {None: 0, "self": 0, "mean": 1, "max": 1, "attention": 1}
 """How many layers a pooling counts for: "self" takes a row, the others mix rows once more."""
 
 
@@ -220,7 +220,7 @@ def _graph(operation: str, visibility: object, entity_mask: object) -> Tensor:
     return with_padding(operation, square_tensor(operation, visibility), entity_mask)
 
 
-def _steps(operation: str, depth: object, pool: object) -> int:
+def _steps(operation: str, depth: object, pool: Pooling | None) -> int:
     """How many steps a path may have: the layers, and one for a pooling that mixes rows."""
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise ConfigError(f"{operation}: depth is {depth!r}; expected a positive whole number.")
@@ -229,7 +229,7 @@ def _steps(operation: str, depth: object, pool: object) -> int:
             f"{operation}: pool is {pool!r}; expected None or one of "
             f"{', '.join(get_args(Pooling))}."
         )
-    return depth + LEVELS[pool]  # type: ignore[index]
+    return depth + LEVELS[pool]
 
 
 def _names(names: Sequence[str | None] | None, entities: int) -> list[str]:

@@ -106,7 +106,7 @@ def run(argv: Sequence[str]) -> int:
     guess = argv[0] if argv and not argv[0].startswith("-") else None
     options = parse_options(TrainOptions, "train", argv, default=_defaults(guess))
     if options.resume is not None:
-        return _resume(options, argv)
+        return _resume(options, options.resume, argv)
     if options.env_id is None:
         raise ConfigError(
             "train: which environment? As in: maskrl train panda. `maskrl envs` lists them; "
@@ -157,8 +157,8 @@ def _train(options: TrainOptions) -> int:
 _MASK_IS_WRONG = (MaskShapeError, MaskDtypeError, NoAllowedActionError)
 
 
-def _resume(options: TrainOptions, argv: Sequence[str]) -> int:
-    folder = RunDir.open(options.resume)  # type: ignore[arg-type]
+def _resume(options: TrainOptions, run: Path, argv: Sequence[str]) -> int:
+    folder = RunDir.open(run)
     config = folder.read_config()
     _require_no_settings(argv, folder)
     require_positive("--max-minutes", options.max_minutes)
