@@ -54,9 +54,9 @@ def episode_outcomes(infos: Mapping[str, Any], ended: np.ndarray) -> np.ndarray:
         _take(outcomes, infos, ended)
     wrong = ended & (np.abs(outcomes) > 1)
     if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
+        first = int(np.flatnonzero(wrong)[0])
         raise ConfigError(
-            f"infos['outcome'] is {outcomes[row]} in sub-environment {row}; expected 1 for won, 0 "
+            f"infos['outcome'] is {outcomes[first]} in sub-environment {first}; expected 1 for won, 0 "
             "for drawn, -1 for lost"
         )
     return outcomes
