@@ -18,23 +18,41 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from maskrl.errors import ConfigError, MaskDtypeError, MaskShapeError, NoMaskError
+from maskrl.envs.entries import (
+    MASK_KEYS,
+    TABLE_PREFIX,
+    entries_of,
+    feature_keys,
+    is_mask_key,
+    mask_keys,
+    mask_space,
+    require_boolean_masks,
+)
+from maskrl.envs.teams import TeamDescription, describe_team, is_team
+from maskrl.errors import ConfigError, MaskShapeError, NoMaskError
 from maskrl.masks.heads import Heads
 from maskrl.masks.tree import FLAT_MASK, ActionTree
 
-MASK_KEYS = (
-    "action_mask",
-    "next_action_mask",
-    "entity_mask",
-    "visibility",
-    "agent_mask",
-    "alive",
-    "valid",
-)
-"""Names of an observation's entries that are masks, beside tables `action_mask:<head>`."""
-
-TABLE_PREFIX = f"{FLAT_MASK}:"
-"""What the name of a mask begins with whose row goes by an earlier choice."""
+__all__ = [
+    "CANDIDATES",
+    "MASKS_ENOUGH",
+    "MASK_KEYS",
+    "OBSERVER_INDEX",
+    "TABLE_PREFIX",
+    "EnvDescription",
+    "action_tree_of",
+    "attribute_of",
+    "can_save_state",
+    "describe",
+    "describe_env",
+    "feature_keys",
+    "final_observations",
+    "gives_agent_rewards",
+    "is_mask_key",
+    "mask_keys",
+    "mask_space",
+    "require_same_step",
+]
 
 CANDIDATES = "candidates"
 """The entry with one row of features per candidate: the action is the index of one."""
@@ -52,13 +70,16 @@ class EnvDescription:
 
     Attributes:
         action_kind: "discrete", "candidates" (discrete, with features of every choice),
-            "multi_discrete", "tree" or "multi_binary".
+            "multi_discrete", "tree", "multi_binary" or "team".
         n_actions: Number of choices of all heads together: n, sum(nvec) or 2 n.
-        nvec: Number of choices per head; `(n,)` for a discrete space.
+        nvec: Number of choices per head; `(n,)` for a discrete space. Of a team, the heads of
+            all agents, in the order of the flattened action.
         features: Names of the entries that are no masks, in the space's order.
         masks: Names of the entries that are masks, in the space's order.
         observer_index: The entity that acts.
         action_tree: On which earlier choices a head depends; None where heads are independent.
+            Of a team, the tree of one agent.
+        team: What there is to know about agents; None where one agent acts.
     """
 
     action_kind: str
@@ -68,10 +89,13 @@ class EnvDescription:
     masks: tuple[str, ...]
     observer_index: int = OBSERVER_INDEX
     action_tree: ActionTree | None = None
+    team: TeamDescription | None = None
 
     @property
     def heads(self) -> Heads:
-        """The heads of an action, as `maskrl.masks.heads` takes them."""
+        """The heads of an action, as `maskrl.masks.heads` takes them; of a team, of one agent."""
+        if self.team is not None:
+            return self.team.heads
         return self.nvec if self.action_tree is None else self.action_tree
 
     @property
@@ -90,46 +114,20 @@ class EnvDescription:
         return "entities" in self.features and "entity_mask" in self.masks
 
 
-def mask_space(*shape: int) -> spaces.Box:
-    """The space of a mask: a boolean `Box`, which stays boolean when it is batched.
-
-    >>> mask_space(6).dtype, mask_space(6).shape
-    (dtype('bool'), (6,))
-    """
-    dtype: Any = np.bool_  # Gymnasium's annotation leaves bool out
-    return spaces.Box(0, 1, shape, dtype=dtype)
-
-
-def is_mask_key(key: str) -> bool:
-    """Whether an observation's entry of this name is a mask.
-
-    >>> is_mask_key("action_mask"), is_mask_key("action_mask:target"), is_mask_key("speed")
-    (True, True, False)
-    """
-    return key in MASK_KEYS or key.startswith(TABLE_PREFIX)
-
-
-def feature_keys(observation_space: spaces.Space[Any]) -> tuple[str, ...]:
-    """Names of the entries of a Dict space that are features, in the space's order."""
-    return tuple(key for key in _entries(observation_space) if not is_mask_key(key))
-
-
-def mask_keys(observation_space: spaces.Space[Any]) -> tuple[str, ...]:
-    """Names of the entries of a Dict space that are masks, in the space's order."""
-    return tuple(key for key in _entries(observation_space) if is_mask_key(key))
-
-
 def describe(
     observation_space: spaces.Space[Any],
     action_space: spaces.Space[Any],
     action_tree: ActionTree | None = None,
+    *,
+    max_agents: int | None = None,
 ) -> EnvDescription:
     """Read the spaces of one environment (for a vector environment: the `single_` ones).
 
     Args:
-        observation_space: A Dict with masks.
-        action_space: Discrete, MultiDiscrete or MultiBinary.
+        observation_space: A Dict with masks; with an `agent_mask` it is a team's.
+        action_space: Discrete, MultiDiscrete or MultiBinary; see `describe_team` for teams.
         action_tree: The environment's attribute of this name, as from `action_tree_of`.
+        max_agents: As in `describe_team`.
 
     Raises:
         NoMaskError: None of action, entity and agent mask is there, or one that the tree
@@ -139,21 +137,20 @@ def describe(
         ConfigError: The observation is no Dict, the action space takes no mask, the tree does
             not fit it, there is a table of a mask and no tree, or candidates do not fit.
     """
+    entries = entries_of(observation_space)
     masks = mask_keys(observation_space)
     if not set(masks) & set(MASKS_ENOUGH):
         raise NoMaskError(
             "describe: the observation space has none of the entries "
-            f"{', '.join(MASKS_ENOUGH)}; its entries are {list(_entries(observation_space))}. "
+            f"{', '.join(MASKS_ENOUGH)}; its entries are {list(entries)}. "
             "Give the environment one as mask_space(n), or wrap it in "
             "maskrl.envs.adapters.gymnasium_info.MaskFromInfo if its mask is in info."
         )
-    for key in masks:
-        entry = _entries(observation_space)[key]
-        if not isinstance(entry, spaces.Box) or entry.dtype != np.bool_:
-            raise MaskDtypeError(
-                f"describe: observation_space[{key!r}] must be Box(0, 1, shape, dtype=bool), "
-                f"got {entry}. Declare it with maskrl.envs.contract.mask_space."
-            )
+    require_boolean_masks(observation_space, "describe")
+    if is_team(observation_space):
+        return _describe_agents(
+            describe_team(observation_space, action_space, action_tree, max_agents=max_agents)
+        )
     kind, nvec = _action_heads(action_space)
     n_actions = int(sum(nvec))
     if action_tree is not None:
@@ -165,20 +162,51 @@ def describe(
             "action_tree that says by which choice its rows go. Give it an attribute "
             "action_tree = maskrl.ActionTree(...), or take the table away."
         )
-    if "action_mask" in masks and "agent_mask" not in masks:
-        shape = _entries(observation_space)["action_mask"].shape
+    if "action_mask" in masks:
+        shape = entries["action_mask"].shape
         allowed_shapes = [(n_actions,)] + ([(len(nvec), 2)] if kind == "multi_binary" else [])
         if shape not in allowed_shapes:
             raise MaskShapeError(
                 f"describe: action_mask has shape {shape}, the action space {action_space} needs "
                 f"{' or '.join(map(str, allowed_shapes))}: one entry per action."
             )
-    if CANDIDATES in _entries(observation_space):
-        _require_candidates(_entries(observation_space)[CANDIDATES], kind, action_space)
+    if CANDIDATES in entries:
+        _require_candidates(entries[CANDIDATES], kind, action_space)
         kind = "candidates"
     return EnvDescription(
         kind, n_actions, nvec, feature_keys(observation_space), masks, action_tree=action_tree
     )
+
+
+def describe_env(env: Any) -> EnvDescription:
+    """Read an environment or vector environment, attributes included, through its wrappers.
+
+    Args:
+        env: A `gymnasium.Env` or a `VectorEnv`.
+
+    Raises:
+        NoMaskError, MaskDtypeError, MaskShapeError, ConfigError: As `describe`.
+    """
+    most = {int(number) for number in attribute_of(env, "max_agents") if number is not None}
+    if len(most) > 1:
+        raise ConfigError(f"max_agents: sub-environments differ: {sorted(most)}")
+    vector = isinstance(env, VectorEnv)
+    return describe(
+        env.single_observation_space if vector else env.observation_space,
+        env.single_action_space if vector else env.action_space,
+        action_tree_of(env),
+        max_agents=most.pop() if most else None,
+    )
+
+
+def gives_agent_rewards(env: Any) -> bool:
+    """Whether agents have rewards of their own, as `agent_rewards` reads them from infos.
+
+    Args:
+        env: A `gymnasium.Env` or a `VectorEnv`; asked through its wrappers.
+    """
+    said = attribute_of(env, "gives_agent_rewards")
+    return bool(said) and all(said)
 
 
 def action_tree_of(env: Any) -> ActionTree | None:
@@ -193,7 +221,7 @@ def action_tree_of(env: Any) -> ActionTree | None:
     Raises:
         ConfigError: The attribute is something else, or sub-environments have several trees.
     """
-    trees = [tree for tree in _attribute(env, "action_tree") if tree is not None]
+    trees = [tree for tree in attribute_of(env, "action_tree") if tree is not None]
     for tree in trees:
         if not isinstance(tree, ActionTree):
             raise ConfigError(
@@ -265,13 +293,20 @@ def can_save_state(venv: VectorEnv[Any, Any, Any]) -> bool:
     return has_both and bool(able() if callable(able) else able)
 
 
-def _entries(observation_space: spaces.Space[Any]) -> Mapping[str, spaces.Space[Any]]:
-    if not isinstance(observation_space, spaces.Dict):
-        raise ConfigError(
-            f"observation_space: expected a gymnasium.spaces.Dict, got {observation_space}. "
-            "Masks are entries of a Dict observation; maskrl.make wraps other observations."
-        )
-    return observation_space.spaces
+def _describe_agents(team: TeamDescription) -> EnvDescription:
+    """What there is to know about a team, in the words for one agent."""
+    slots = team.form == "slots"
+    one = team.nvec
+    heads = one * team.n_places if slots else tuple(n for n in one for _ in range(team.n_places))
+    return EnvDescription(
+        "team",
+        sum(heads),
+        heads,
+        team.features,
+        team.masks,
+        action_tree=team.action_tree,
+        team=team,
+    )
 
 
 def _action_heads(action_space: spaces.Space[Any]) -> tuple[str, tuple[int, ...]]:
@@ -296,8 +331,13 @@ def _action_heads(action_space: spaces.Space[Any]) -> tuple[str, tuple[int, ...]
     )
 
 
-def _attribute(env: Any, name: str) -> list[Any]:
-    """An attribute of an environment, or of all its sub-environments; empty if it has none."""
+def attribute_of(env: Any, name: str) -> list[Any]:
+    """An attribute of an environment, or of all its sub-environments; empty if it has none.
+
+    Args:
+        env: A `gymnasium.Env` or a `VectorEnv`; asked through its wrappers.
+        name: Name of the attribute.
+    """
     layer = env
     while isinstance(layer, VectorEnv):
         if hasattr(layer, name):
@@ -322,7 +362,7 @@ def _require_tree(
             f"describe: {tree} does not fit the action space {action_space}; expected "
             f"MultiDiscrete({list(tree.nvec)}), which is MultiDiscrete(tree.nvec)"
         )
-    entries = _entries(observation_space)
+    entries = entries_of(observation_space)
     for key in entries:
         if key.startswith(TABLE_PREFIX) and key not in tree.mask_shapes:
             raise ConfigError(

@@ -22,21 +22,6 @@ def space(**entries):
 FEATURES = spaces.Box(-1, 1, (3,), np.float32)
 
 
-def test_a_mask_space_stays_boolean_when_batched():
-    from gymnasium.vector.utils import batch_space, create_empty_array
-
-    batched = batch_space(space(action_mask=contract.mask_space(6)), 4)
-    assert batched["action_mask"].dtype == np.bool_
-    assert create_empty_array(contract.mask_space(6), 4).dtype == np.bool_
-    assert contract.mask_space(2, 3).contains(np.ones((2, 3), bool))
-
-
-def test_entries_are_told_apart_by_their_names():
-    mine = space(speed=FEATURES, action_mask=contract.mask_space(6), visibility=FEATURES)
-    assert set(contract.feature_keys(mine)) == {"speed"}
-    assert set(contract.mask_keys(mine)) == {"action_mask", "visibility"}
-
-
 def test_describe_discrete():
     said = contract.describe(
         space(observation=FEATURES, action_mask=contract.mask_space(6)), spaces.Discrete(6)

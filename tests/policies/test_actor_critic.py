@@ -338,7 +338,7 @@ def test_a_chooser_is_rebuilt_and_sees_context_and_candidates(chooser):
             spaces.Discrete(5),
             {},
             ConfigError,
-            "agent_mask: .* would be ignored",
+            "one action per place",
         ),
     ],
 )
