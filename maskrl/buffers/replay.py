@@ -20,7 +20,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from maskrl.buffers.final_rows import FinalRows
-from maskrl.buffers.rollout import OPERATION, stored_dtype
+from maskrl.buffers.steps import OPERATION, stored_dtype
 from maskrl.envs.contract import is_mask_key
 from maskrl.errors import ConfigError
 from maskrl.kernels.sum_tree import SumTree

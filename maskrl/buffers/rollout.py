@@ -1,32 +1,23 @@
-"""One rollout: every step of every environment, written in place and read in minibatches.
+"""One rollout of one agent per environment: what it saw, did and got, read in minibatches.
 
-All arrays are allocated once. Features are kept in their own dtype (real numbers as
-float32, pictures as bytes), masks as bits, so that a game with thousands of actions
-fits. Row `steps` of the features is the observation after the last step: it bootstraps
-this rollout and begins the next. Actions have one number, or one for each of their K
-heads; old log-probabilities are kept per head, because that is where a wrong mask shows.
-Of a policy with memory the states are kept that sequences begin with.
+Actions have one number, or one for each of their K heads; old log-probabilities are kept
+per head, because that is where a wrong mask shows. Of a policy with memory the states are
+kept that sequences begin with.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from torch import Tensor
 
 from maskrl.buffers.minibatch import Minibatch, MinibatchReader
-from maskrl.envs.contract import is_mask_key
+from maskrl.buffers.steps import StepBuffer
 from maskrl.errors import ConfigError
-from maskrl.masks.arrays import check_mask_array, unpack_bits
 from maskrl.masks.heads import Choices, Heads, choices_of, sizes_of, starts_of
 from maskrl.masks.tree import FLAT_MASK, ActionTree
-
-OPERATION = "environment's observation"
 
 UNPACKED_AT_ONCE = 1 << 26
 """Bytes of masks that are looked at together when a rollout is counted."""
@@ -34,8 +25,8 @@ UNPACKED_AT_ONCE = 1 << 26
 _ONES_IN_BYTE = np.array([byte.bit_count() for byte in range(256)], dtype=np.int64)
 
 
-class RolloutBuffer:
-    """Room for `steps` steps of `num_envs` environments.
+class RolloutBuffer(StepBuffer):
+    """Room for `steps` steps of `num_envs` environments, in each of which one agent acts.
 
     Args:
         observation_space: Of one environment, a Dict with masks under the reserved names.
@@ -48,10 +39,8 @@ class RolloutBuffer:
     Attributes:
         actions: `[T, B]` int64; `[T, B, K]` where `heads` are given.
         log_probs: `[T, B, K]` float32.
-        bits: Per mask `[T, B, bytes]`, all its entries in a row.
-        masks: Per mask `[B, ...]` bool, as written last.
-        values, rewards, advantages, returns: `[T, B]` float32.
-        terminated, truncated, idle: `[T, B]` bool.
+        values, advantages, returns: `[T, B]` float32; more of `StepBuffer`.
+        idle: `[T, B]` bool.
         sequence_starts: `[C]` int64: the steps that sequences begin with, as far from each
             other as nearly equal lengths allow; none without memory.
         states: `[C, B, S]` float32: what was remembered before them, under the policy that
@@ -69,43 +58,17 @@ class RolloutBuffer:
         state_size: int = 0,
         sequence_length: int = 32,
     ) -> None:
-        if num_envs < 1 or steps < 1:
-            raise ConfigError(
-                f"RolloutBuffer: expected positive sizes, got num_envs={num_envs}, steps={steps}"
-            )
         if state_size < 0 or sequence_length < 1:
             raise ConfigError(
                 "RolloutBuffer: expected state_size of at least 0 and a positive sequence_length, "
                 f"got state_size={state_size}, sequence_length={sequence_length}"
             )
-        self.num_envs = num_envs
-        self.steps = steps
         self.heads = heads
-        self.features: dict[str, np.ndarray] = {}
-        self.mask_shapes: dict[str, tuple[int, ...]] = {}
-        self._batched_shapes: dict[str, tuple[int, ...]] = {}
-        self.bits: dict[str, np.ndarray] = {}
-        self.masks: dict[str, np.ndarray] = {}
-        for key, space in observation_space.spaces.items():
-            shape = tuple(space.shape or ())
-            if is_mask_key(key):
-                if not shape:
-                    raise ConfigError(f"observation {key!r}: a mask needs at least one dimension")
-                self.mask_shapes[key] = shape
-                self._batched_shapes[key] = (num_envs, *shape)
-                packed = -(-math.prod(shape) // 8)
-                self.bits[key] = np.zeros((steps, num_envs, packed), np.uint8)
-                self.masks[key] = np.zeros((num_envs, *shape), np.bool_)
-            else:
-                dtype = stored_dtype(key, space)
-                self.features[key] = np.zeros((steps + 1, num_envs, *shape), dtype)
+        super().__init__(observation_space, num_envs, steps)
         event = () if heads is None else (len(sizes_of(heads)),)
         self.actions = np.zeros((steps, num_envs, *event), np.int64)
         self.log_probs = np.zeros((steps, num_envs, *(event or (1,))), np.float32)
         self.values = np.zeros((steps, num_envs), np.float32)
-        self.rewards = np.zeros((steps, num_envs), np.float32)
-        self.terminated = np.zeros((steps, num_envs), np.bool_)
-        self.truncated = np.zeros((steps, num_envs), np.bool_)
         self.idle = np.zeros((steps, num_envs), np.bool_)
         self.advantages = np.zeros((steps, num_envs), np.float32)
         self.returns = np.zeros((steps, num_envs), np.float32)
@@ -113,110 +76,12 @@ class RolloutBuffer:
         self.sequence_starts = np.arange(parts) * steps // max(parts, 1)
         self.states = np.zeros((parts, num_envs, state_size), np.float32)
         self.episode_starts = np.zeros((steps if state_size else 0, num_envs), np.bool_)
-        self._empty = np.zeros(steps, np.int64)
-        self._complete = False
-        self._look_at_memory()
-
-    def _look_at_memory(self) -> None:
-        """Make the views of the arrays, and the tables of where they are."""
-        steps = self.steps
-        self._rows: list[dict[str, Tensor]] = [
-            {
-                **{key: torch.from_numpy(array[t]) for key, array in self.features.items()},
-                **{key: torch.from_numpy(array) for key, array in self.masks.items()},
-            }
-            for t in range(steps + 1)
-        ]
-        self._flat = {
-            key: torch.from_numpy(array[:steps].reshape(-1, *array.shape[2:]))
-            for key, array in self.features.items()
-        }
-        self._writers = {
-            key: _BitWriter(current, self.bits[key], *self._counted(key))
-            for key, current in self.masks.items()
-        }
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies have arrays, and so views, of their own."""
-        views = ("_rows", "_flat", "_writers")
-        return {name: value for name, value in vars(self).items() if name not in views}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Be a copy."""
-        vars(self).update(state)
-        self._look_at_memory()
 
     def _counted(self, key: str) -> tuple[int, ...]:
         """Where the parts of a mask begin that are looked through for empty ones."""
         if key != FLAT_MASK or isinstance(self.heads, ActionTree):
             return ()
         return (0,) if self.heads is None else tuple(starts_of(self.heads).tolist())
-
-    def write_observation(self, t: int, obs: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Copy the observation before step `t` into its place and return it as tensors.
-
-        Args:
-            t: 0 to `steps`; the last one is the observation after the rollout.
-            obs: Per key `[B, ...]`, as the environment gave it.
-
-        Returns:
-            Views of the buffer, valid until the next call.
-
-        Raises:
-            MaskDtypeError: A mask is not boolean.
-            MaskShapeError: A mask has not the shape that its space declares.
-            IndexError: There is no step `t`.
-        """
-        if not 0 <= t <= self.steps:
-            raise IndexError(f"{OPERATION}: there is no step {t} in a rollout of {self.steps}")
-        if not self._complete:
-            self._require_entries(obs)
-        for key, array in self.features.items():
-            array[t] = obs[key]
-        for key, current in self.masks.items():
-            shape = self._batched_shapes[key]
-            current[...] = check_mask_array(obs[key], shape, name=key, operation=OPERATION)
-            if t < self.steps:
-                self._pack(key, t)
-        return self._rows[t]
-
-    def _pack(self, key: str, t: int) -> None:
-        """Keep the mask that was written last as that of step `t`."""
-        empty = self._writers[key](t)
-        if key == FLAT_MASK:
-            self._empty[t] = empty
-
-    def carry_over(self) -> None:
-        """Begin the next rollout with the observation that ended this one."""
-        for array in self.features.values():
-            array[0] = array[self.steps]
-        for key in self.masks:
-            self._pack(key, 0)
-
-    def end_early(self, t: int) -> None:
-        """Let the rollout have ended with the observation written last, that before step `t`."""
-        for array in self.features.values():
-            array[self.steps] = array[t]
-
-    def observation(self, t: int) -> dict[str, Tensor]:
-        """The observation at `t` as views; its masks are those written last."""
-        return self._rows[t]
-
-    def observations_between(
-        self, start: int, stop: int, keys: Collection[str]
-    ) -> dict[str, Tensor]:
-        """Entries of the observations at the flat positions `start` to `stop`, masks unpacked.
-
-        Features are views.
-        """
-        out = {}
-        for key in keys:
-            if key in self._flat:
-                out[key] = self._flat[key][start:stop]
-            else:
-                bits = self.bits[key].reshape(-1, self.bits[key].shape[-1])[start:stop]
-                out[key] = torch.from_numpy(self.unpacked(key, bits))
-        return out
 
     def allows_something(self, t: int) -> np.ndarray | None:
         """Which rows of step `t` allow something; None where all do.
@@ -237,39 +102,10 @@ class RolloutBuffer:
         """Rows at the flat positions `index` `[M]`, on `device`."""
         return MinibatchReader(self, device)(index)
 
-    def observations_at(
-        self, index: np.ndarray, device: torch.device, *, leave_out: Collection[str] = ()
-    ) -> dict[str, Tensor]:
-        """Observations at the flat positions `index` `[M]`, masks unpacked.
-
-        Args:
-            index: `[M]` int64.
-            device: Where the tensors go.
-            leave_out: Masks that are not needed: unpacked they take eight times their memory.
-        """
-        where = torch.from_numpy(index)
-        out = {key: flat.index_select(0, where).to(device) for key, flat in self._flat.items()}
-        for key, bits in self.bits.items():
-            if key in leave_out:
-                continue
-            chosen = bits.reshape(-1, bits.shape[-1])[index]
-            out[key] = torch.from_numpy(self.unpacked(key, chosen)).to(device)
-        return out
-
-    def unpacked(self, key: str, bits: np.ndarray) -> np.ndarray:
-        """Masks `[..., *shape]` of bits `[..., bytes]`."""
-        shape = self.mask_shapes[key]
-        return unpack_bits(bits, math.prod(shape)).reshape(*bits.shape[:-1], *shape)
-
     @property
     def action_masks(self) -> list[str]:
         """Names of the entries that mask actions: the flat mask and the tables of a tree."""
         return [key for key in self.bits if key.partition(":")[0] == FLAT_MASK]
-
-    def mask_at(self, key: str, position: int) -> np.ndarray:
-        """One stored mask, unpacked, at the flat position."""
-        t, env = divmod(position, self.num_envs)
-        return self.unpacked(key, self.bits[key][t, env])
 
     def choices(self) -> Choices | None:
         """What the masks said about every stored action, head by head: `[T, B, K]`.
@@ -317,62 +153,3 @@ class RolloutBuffer:
         allowed = (chosen >> (self.actions & 7).astype(np.uint8)) & 1
         illegal: np.ndarray = (allowed == 0) & ~self.idle
         return illegal
-
-    def _require_entries(self, obs: Mapping[str, Any]) -> None:
-        missing = [key for key in (*self.features, *self.masks) if key not in obs]
-        if missing:
-            raise ConfigError(
-                f"{OPERATION} has no entry {missing[0]!r}, which its space declares; "
-                f"its entries are {list(obs)}"
-            )
-        for key, array in self.features.items():
-            if np.shape(obs[key]) != array.shape[1:]:
-                raise ConfigError(
-                    f"{OPERATION} has the entry {key!r} of shape {np.shape(obs[key])}; its space "
-                    f"and {self.num_envs} environments make {array.shape[1:]}"
-                )
-        self._complete = True
-
-
-class _BitWriter:
-    """Packs one mask of a buffer into the bits of a step, with every address known before."""
-
-    def __init__(self, mask: np.ndarray, bits: np.ndarray, *starts: int) -> None:
-        rows, entries = len(mask), math.prod(mask.shape[1:])
-        # Here, so that numba is loaded by those who train and not by all who import.
-        from maskrl.kernels.mask_writing import write_bits
-
-        self._write = write_bits
-        self._made_of = (mask, bits, *starts)
-        self._arrays = (mask, bits, np.array([*starts, entries], np.int64))
-        self._mask, self._bits, edges = (array.ctypes.data for array in self._arrays)
-        self._stride = bits.strides[0]
-        self._rest = (rows, entries, edges, len(starts))
-
-    def __call__(self, t: int) -> int:
-        """Write the bits of step `t`; how many of the mask's parts allow nothing."""
-        return int(self._write(self._mask, self._bits + t * self._stride, *self._rest))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copies have addresses of their own."""
-        return _BitWriter, self._made_of
-
-
-def stored_dtype(key: str, space: spaces.Space[Any]) -> np.dtype:
-    """In which dtype a feature entry is kept.
-
-    Raises:
-        ConfigError: A space whose values cannot be kept in an array.
-    """
-    if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
-        return np.dtype(np.int64 if not isinstance(space, spaces.MultiBinary) else np.int8)
-    if not isinstance(space, spaces.Box):
-        raise ConfigError(
-            f"observation {key!r}: a {type(space).__name__} space cannot be stored in a rollout; "
-            "expected Box, Discrete, MultiDiscrete or MultiBinary"
-        )
-    dtype = np.dtype(space.dtype)
-    if dtype.kind == "f":
-        return np.dtype(np.float32)
-    # torch has no operations on the wider unsigned types.
-    return np.dtype(np.int64) if dtype.kind == "u" and dtype.itemsize > 1 else dtype
