@@ -15,14 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskrl.envs.entries import AGENT_CELLS
 from maskrl.envs.teams import TeamDescription
-from maskrl.errors import ConfigError, MaskError, MaskShapeError, NoMaskError
-from maskrl.masks.check import check_mask
+from maskrl.errors import MaskShapeError
 from maskrl.masks.packed import PackedMask
 from maskrl.masks.tree import FLAT_MASK
+from maskrl.networks.team_members import Members, living, mask_of, slots_of_cells
 
-_READ = "Acting.read"
+__all__ = ["Acting", "living", "offsets_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +52,11 @@ class Acting:
         return len(self.row)
 
     @property
+    def members(self) -> Members:
+        """Who and where they are."""
+        return Members(self.row, self.slot, self.place)
+
+    @property
     def batch(self) -> int:
         """Number of batch entries: B."""
         return len(self.offsets) - 1
@@ -79,7 +83,7 @@ class Acting:
         row, place = agent_mask.flatten(1).nonzero(as_tuple=True)
         slot = place
         if team.form == "grid":
-            slot = _slots_of_cells(obs, team, row, place)
+            slot = slots_of_cells(obs, team, row, place)
         tables = {}
         action_mask = None
         if team.has_action_mask:
@@ -155,50 +159,6 @@ def offsets_of(row: Tensor, batch: int) -> Tensor:
     return F.pad(torch.bincount(row, minlength=batch).cumsum(0), (1, 0))
 
 
-def living(obs: Mapping[str, Tensor], team: TeamDescription) -> Tensor:
-    """Which agents exist: `alive`, and without it those who act. bool `[B, N]`.
-
-    Raises:
-        NoMaskError: The mask that says so is missing.
-        MaskDtypeError, MaskShapeError: It is not boolean, or has another shape.
-        ConfigError: Agents have no identity.
-    """
-    if not team.has_identity:
-        raise ConfigError(
-            "alive: the agents of this grid have no identity, because its observation has no "
-            "agent_cells; expected something that is asked of the team as a whole."
-        )
-    if team.has_alive:
-        return mask_of(obs, "alive", (team.agents,))
-    agent_mask = mask_of(obs, "agent_mask", team.places)
-    if team.form == "slots":
-        return agent_mask
-    cells = obs[AGENT_CELLS].long()
-    return (cells >= 0) & agent_mask.flatten(1).gather(1, cells.clamp(min=0))
-
-
-def mask_of(obs: Mapping[str, Tensor], key: str, shape: tuple[int, ...]) -> Tensor:
-    """A mask of the observation, checked: bool `[B, *shape]`.
-
-    Raises:
-        NoMaskError: It is missing.
-        MaskDtypeError, MaskShapeError: It is not boolean, or has another shape.
-    """
-    if key not in obs:
-        raise NoMaskError(
-            f"{_READ}: the observation has no entry {key!r}, which says for whom is decided or "
-            f"what is allowed; its entries are {sorted(obs)}"
-        )
-    batch = tuple(obs[key].shape[:1])
-    mask = check_mask(_READ, key, obs[key], (*batch, *shape), data="a batch of the team")
-    if tuple(mask.shape) != (*batch, *shape) or not batch:
-        raise MaskShapeError(
-            f"{_READ}: {key} has shape {tuple(mask.shape)}; expected [B, "
-            f"{', '.join(map(str, shape))}]."
-        )
-    return mask
-
-
 def _of_agents(
     obs: Mapping[str, Tensor],
     team: TeamDescription,
@@ -211,45 +171,3 @@ def _of_agents(
     slots = team.form == "slots"
     mask = mask_of(obs, key, (*team.places, *shape) if slots else (*shape, *team.places))
     return mask[row, place] if slots else mask.flatten(-2)[row, ..., place]
-
-
-def _slots_of_cells(
-    obs: Mapping[str, Tensor], team: TeamDescription, row: Tensor, place: Tensor
-) -> Tensor:
-    """Which agent stands in each acting cell: int64 `[M]`, -1 without identity."""
-    if not team.has_identity:
-        return torch.full_like(place, -1)
-    if AGENT_CELLS not in obs:
-        raise NoMaskError(
-            f"{_READ}: the observation has no entry {AGENT_CELLS!r}, which says who is where; "
-            f"its entries are {sorted(obs)}"
-        )
-    cells = obs[AGENT_CELLS].long()
-    entry, agent = (cells >= 0).nonzero(as_tuple=True)
-    at = entry * team.n_places + cells[entry, agent]
-    owner = torch.full((len(cells) * team.n_places,), -1, dtype=torch.int64, device=cells.device)
-    owner[at] = agent
-    slot = owner[row * team.n_places + place]
-    if place.device.type == "cpu":
-        _require_owners(team, owner, at, agent, row, place)
-    return slot
-
-
-def _require_owners(
-    team: TeamDescription, owner: Tensor, at: Tensor, agent: Tensor, row: Tensor, place: Tensor
-) -> None:
-    """Refuse a cell with two agents, and an acting cell with none."""
-    here = row * team.n_places + place
-    crowded, empty = owner[at] != agent, owner[here] < 0
-    if bool(crowded.any()):
-        cell, what = int(at[crowded][0]), "two agents are in it"
-    elif bool(empty.any()):
-        cell, what = int(here[empty][0]), "an agent acts there, and none is in it"
-    else:
-        return
-    entry, cell = divmod(cell, team.n_places)
-    raise MaskError(
-        f"{_READ}: agent_cells contradicts agent_mask in row {entry}, cell "
-        f"{divmod(cell, team.places[-1])}: {what}; expected one agent in every acting cell, and no "
-        "cell with two."
-    )

@@ -1,0 +1,140 @@
+"""Who is there in a batch of team observations, and where: what networks of teams go by.
+
+A network answers for members of teams, one packed row for each, in the order of batch
+entries and places. `living` says who exists, which is more than who acts: a member that
+waits has a value, and nothing to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from maskrl.envs.entries import AGENT_CELLS
+from maskrl.envs.teams import TeamDescription
+from maskrl.errors import ConfigError, MaskError, MaskShapeError, NoMaskError
+from maskrl.masks.check import check_mask
+
+
+class Members(NamedTuple):
+    """R members of the teams of a batch.
+
+    Attributes:
+        row: int64 `[R]`, the batch entry of each, ascending.
+        slot: int64 `[R]`, which agent it is; -1 where agents have no identity.
+        place: int64 `[R]`, its slot or its cell, row * W + column; -1 off the grid.
+    """
+
+    row: Tensor
+    slot: Tensor
+    place: Tensor
+
+    @classmethod
+    def of(cls, there: Tensor, obs: Mapping[str, Tensor], team: TeamDescription) -> Members:
+        """The agents marked in `there`, bool `[B, N]`, in the order of slots."""
+        row, slot = there.nonzero(as_tuple=True)
+        if team.form == "slots":
+            return cls(row, slot, slot)
+        return cls(row, slot, cells_of(obs)[row, slot])
+
+
+def living(obs: Mapping[str, Tensor], team: TeamDescription) -> Tensor:
+    """Which agents exist: `alive`, and without it those who act. bool `[B, N]`.
+
+    Raises:
+        NoMaskError: The entry that says so is missing.
+        MaskDtypeError, MaskShapeError: It is not boolean, or has another shape.
+        ConfigError: Agents have no identity.
+    """
+    if not team.has_identity:
+        raise ConfigError(
+            "alive: the agents of this grid have no identity, because its observation has no "
+            f"{AGENT_CELLS}; expected something that is asked of the team as a whole."
+        )
+    if team.has_alive:
+        return mask_of(obs, "alive", (team.agents,))
+    agent_mask = mask_of(obs, "agent_mask", team.places)
+    if team.form == "slots":
+        return agent_mask
+    cells = cells_of(obs)
+    return (cells >= 0) & agent_mask.flatten(1).gather(1, cells.clamp(min=0))
+
+
+def mask_of(obs: Mapping[str, Tensor], key: str, shape: tuple[int, ...]) -> Tensor:
+    """A mask of the observation, checked and unpacked: bool `[B, *shape]`.
+
+    Raises:
+        NoMaskError: It is missing.
+        MaskDtypeError, MaskShapeError: It is not boolean, or has another shape.
+    """
+    if key not in obs:
+        raise NoMaskError(
+            f"team: the observation has no entry {key!r}, which says for whom is decided or what "
+            f"is allowed; its entries are {sorted(obs)}"
+        )
+    batch = tuple(obs[key].shape[:1])
+    expected = (*batch, *shape)
+    mask = check_mask("team", key, obs[key], expected, data="a batch of the team")
+    if tuple(mask.shape) != expected or not batch:
+        raise MaskShapeError(
+            f"team: {key} has shape {tuple(mask.shape)}; expected [B, {', '.join(map(str, shape))}]"
+        )
+    return mask
+
+
+def cells_of(obs: Mapping[str, Tensor]) -> Tensor:
+    """The cell of every agent on the grid, row * W + column, -1 for none: int64 `[B, N]`.
+
+    Raises:
+        NoMaskError: `agent_cells` is missing.
+    """
+    if AGENT_CELLS not in obs:
+        raise NoMaskError(
+            f"team: the observation has no entry {AGENT_CELLS!r}, which says who is where; its "
+            f"entries are {sorted(obs)}"
+        )
+    return obs[AGENT_CELLS].long()
+
+
+def slots_of_cells(
+    obs: Mapping[str, Tensor], team: TeamDescription, row: Tensor, place: Tensor
+) -> Tensor:
+    """Which agent stands in cells of a grid: int64 `[M]`, -1 without identity.
+
+    Args:
+        obs: With `agent_cells`, where agents have an identity.
+        team: Of the environment.
+        row: int64 `[M]`, batch entries.
+        place: int64 `[M]`, cells.
+
+    Raises:
+        NoMaskError: `agent_cells` is missing.
+        MaskError: Nobody, or two agents, stand in a cell; found out on the CPU only.
+    """
+    if not team.has_identity:
+        return torch.full_like(place, -1)
+    cells = cells_of(obs)
+    entry, agent = (cells >= 0).nonzero(as_tuple=True)
+    at = entry * team.n_places + cells[entry, agent]
+    owner = torch.full((len(cells) * team.n_places,), -1, dtype=torch.int64, device=cells.device)
+    owner[at] = agent
+    here = row * team.n_places + place
+    slot = owner[here]
+    if place.device.type != "cpu":
+        return slot
+    crowded, empty = owner[at] != agent, slot < 0
+    if bool(crowded.any()):
+        cell, what = int(at[crowded][0]), "two agents are in it"
+    elif bool(empty.any()):
+        cell, what = int(here[empty][0]), "an agent acts there, and none is in it"
+    else:
+        return slot
+    entry_of, cell = divmod(cell, team.n_places)
+    raise MaskError(
+        f"team: agent_cells contradicts agent_mask in row {entry_of}, cell "
+        f"{divmod(cell, team.places[-1])}: {what}; expected one agent in every acting cell, and no "
+        "cell with two."
+    )
