@@ -288,7 +288,7 @@ class EntityEncoder(nn.Module):
             index = check_index("EntityEncoder", name, index, slots[-1], lead)
         if not self.depth_safe and visibility is not None:
             warn_of_leaks(permission, len(self.blocks), self.pool, index)
-        embedded = self._embed(parts, permission.present)
+        embedded = self.embed(parts, permission.present)
         offsets = self._offsets(positions, parts, embedded, permission, lead)
         return self.encode(embedded, permission, index, offsets)
 
@@ -316,6 +316,32 @@ class EntityEncoder(nn.Module):
                 f"{self.in_features}. Expected a mapping such as {{'agent': 5, 'box': 3}}."
             )
         return self.embedding.slots(x)
+
+    def embed(self, parts: Sequence[Tensor], present: Tensor | None = None) -> Tensor:
+        """Embed without checks.
+
+        Args:
+            parts: The entities [..., E, F]; of each type, where there are several.
+            present: bool [..., E], False = padding, which is read as 0.
+
+        Returns:
+            [..., E, dim], finite whatever finite values the entities hold.
+        """
+        dtype = next(self.embedding.parameters()).dtype
+        limit = HALF_LIMIT if torch.float16 in (dtype, _autocast_dtype(parts[0])) else FEATURE_LIMIT
+        here: Sequence[Tensor | None] = [present] * len(parts)
+        if present is not None and len(parts) > 1:
+            here = present.split([part.shape[-2] for part in parts], -1)
+        parts = [
+            Permission(None, own).zero_absent(part.to(dtype)).clamp(-limit, limit)
+            for part, own in zip(parts, here, strict=True)
+        ]
+        typed = isinstance(self.embedding, TypedEmbedding)
+        embedded: Tensor = self.embedding(parts if typed else parts[0])
+        if embedded.dtype is torch.float16:  # also under autocast
+            embedded = embedded.nan_to_num(0.0, HALF_LIMIT, -HALF_LIMIT)
+            embedded = embedded.clamp(-HALF_LIMIT, HALF_LIMIT)
+        return embedded
 
     def encode(
         self,
@@ -380,24 +406,6 @@ class EntityEncoder(nn.Module):
             return tuple(parts[0].shape[:-1])
         lead = torch.broadcast_shapes(*(part.shape[:-2] for part in parts))
         return (*lead, sum(part.shape[-2] for part in parts))
-
-    def _embed(self, parts: Sequence[Tensor], present: Tensor | None) -> Tensor:
-        """The embedded scene [..., E, dim], finite whatever finite values the entities hold."""
-        dtype = next(self.embedding.parameters()).dtype
-        limit = HALF_LIMIT if torch.float16 in (dtype, _autocast_dtype(parts[0])) else FEATURE_LIMIT
-        here: Sequence[Tensor | None] = [present] * len(parts)
-        if present is not None and len(parts) > 1:
-            here = present.split([part.shape[-2] for part in parts], -1)
-        parts = [
-            Permission(None, own).zero_absent(part.to(dtype)).clamp(-limit, limit)
-            for part, own in zip(parts, here, strict=True)
-        ]
-        typed = isinstance(self.embedding, TypedEmbedding)
-        embedded: Tensor = self.embedding(parts if typed else parts[0])
-        if embedded.dtype is torch.float16:  # also under autocast
-            embedded = embedded.nan_to_num(0.0, HALF_LIMIT, -HALF_LIMIT)
-            embedded = embedded.clamp(-HALF_LIMIT, HALF_LIMIT)
-        return embedded
 
     def _offsets(
         self,

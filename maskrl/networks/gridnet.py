@@ -39,9 +39,13 @@ class GridNet(nn.Module):
 
     Args:
         planes: Feature planes of the grid.
-        n_logits: Logits of a cell: the number of actions, or the sum over its heads.
+        n_logits: Logits of a cell: the number of actions, or the sum over its heads. None for a
+            network that ends in features.
         channels: Width of each level, the first at full size, each next at half the size.
-        dtype: Of the planes; bytes are divided by 255.
+        dtype: Of the planes; bytes are divided by `largest`.
+        largest: The largest value of a byte: 255 in a picture, 1 where planes are flags.
+        decoder: Whether there is one; without it the features of cells are the encoder's of its
+            first level, and `whole` is what it is for.
         activation: Of every layer.
 
     Attributes:
@@ -66,32 +70,40 @@ class GridNet(nn.Module):
     def __init__(
         self,
         planes: int,
-        n_logits: int,
+        n_logits: int | None,
         *,
         channels: Sequence[int] = (32, 64),
         dtype: np.dtype | type = np.float32,
+        largest: float = 255.0,
+        decoder: bool = True,
         activation: str = "relu",
     ) -> None:
         super().__init__()
         channels = tuple(channels)
-        sizes = {"planes": (planes,), "n_logits": (n_logits,), "channels": channels}
+        sizes: dict[str, tuple[int, ...]] = {"planes": (planes,), "channels": channels}
+        if n_logits is not None:
+            sizes["n_logits"] = (n_logits,)
         for name, values in sizes.items():
             whole = all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values)
             if not values or not whole:
                 given = values if name == "channels" else values[0]
                 raise ConfigError(f"GridNet: {name} is {given}; expected positive whole numbers.")
         self.planes = planes
-        self.is_bytes = np.dtype(dtype) == np.uint8
+        self.scale = 1.0 / largest if np.dtype(dtype) == np.uint8 and largest > 1 else 1.0
         self.activation = find_activation(activation)
         widths = zip((planes, *channels), channels, strict=False)
         self.down = nn.ModuleList(
             _conv(into, out, stride=2 if level else 1) for level, (into, out) in enumerate(widths)
         )
         above = list(zip(channels[1:], channels[:-1], strict=True))
-        self.up = nn.ModuleList(_conv(below + here, here) for below, here in reversed(above))
+        self.up = nn.ModuleList(
+            _conv(below + here, here) for below, here in reversed(above if decoder else [])
+        )
         self.cell_features = channels[0]
         self.out_features = 2 * channels[-1]
-        self.head = orthogonal_linear(self.cell_features, n_logits, 0.01)
+        self.head: nn.Linear | None = None
+        if n_logits is not None:
+            self.head = orthogonal_linear(self.cell_features, n_logits, 0.01)
 
     def forward(self, grid: Tensor) -> GridFeatures:
         """Features of every cell, and of the whole.
@@ -106,14 +118,16 @@ class GridNet(nn.Module):
             raise MaskShapeError(
                 f"GridNet: grid has shape {tuple(grid.shape)}; expected [B, {self.planes}, H, W]."
             )
-        x = grid.to(self.head.weight.dtype)
-        if self.is_bytes:
-            x = x / 255.0
+        x = grid.to(next(self.parameters()).dtype)
+        if self.scale != 1.0:
+            x = x * self.scale if x is grid else x.mul_(self.scale)
         seen: list[Tensor] = []
         for layer in self.down:
             x = self.activation(layer(x))
             seen.append(x)
         whole = torch.cat([x.mean((2, 3)), x.amax((2, 3))], -1)
+        if not self.up:
+            return GridFeatures(seen[0], whole)
         for layer, beside in zip(self.up, reversed(seen[:-1]), strict=True):
             wide = F.interpolate(x, size=beside.shape[2:], mode="nearest")
             x = self.activation(layer(torch.cat([wide, beside], 1)))
@@ -147,6 +161,10 @@ class GridNet(nn.Module):
         return self._head(cells.movedim(1, -1)[agent_mask]), offsets
 
     def _head(self, features: Tensor) -> Tensor:
+        if self.head is None:
+            raise ConfigError(
+                "GridNet: this network ends in features; build it with n_logits for logits."
+            )
         return F.linear(features, self.head.weight, self.head.bias)
 
 

@@ -10,11 +10,14 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "Acting": "acting",
     "ActorCritic": "actor_critic",
     "EpisodeRecord": "episode",
     "Policy": "protocol",
     "QPolicy": "q_policy",
     "RecurrentPolicy": "protocol",
+    "TeamActorCritic": "team_actor_critic",
+    "TeamPolicy": "team_protocol",
     "load_policy": "load",
     "obs_to_tensors": "predict",
     "predict_action": "predict",

@@ -477,15 +477,17 @@ def trusted(policy: nn.Module) -> Iterator[None]:
     looked up once: they may be trained inside the block, and not be exchanged. Of no effect
     on other policies.
     """
-    if not isinstance(policy, ActorCritic):
+    if not isinstance(getattr(policy, "_trusted", None), bool):
         yield
         return
-    policy._trusted = True
-    if policy.memory is None and (policy.critic is not None or policy.runs_twice):
+    chained = isinstance(policy, ActorCritic) and policy.memory is None
+    policy._trusted = True  # type: ignore[assignment]
+    if chained and (policy.critic is not None or policy.runs_twice):
         policy._actor_chain = chain_of(policy.actor, policy.policy_head)
         policy._critic_chain = chain_of(policy.critic or policy.actor, policy.value_head)
     try:
         yield
     finally:
-        policy._trusted = False
-        policy._actor_chain = policy._critic_chain = None
+        policy._trusted = False  # type: ignore[assignment]
+        if chained:
+            policy._actor_chain = policy._critic_chain = None

@@ -16,6 +16,7 @@ from torch import nn
 
 from maskrl.errors import RunFolderError
 from maskrl.policies.actor_critic import ActorCritic
+from maskrl.policies.team_actor_critic import KIND, TeamActorCritic
 from maskrl.runs.checkpoint import STATE, checkpoint_exists, load_checkpoint
 from maskrl.runs.run_dir import RunDir
 
@@ -66,7 +67,7 @@ def load_policy(
         device: Where it goes.
 
     Returns:
-        An `ActorCritic`, or `policy`, in evaluation mode.
+        An `ActorCritic` or `TeamActorCritic`, or `policy`, in evaluation mode.
 
     Raises:
         RunFolderError: Nothing there, damaged, or made for another network.
@@ -77,7 +78,9 @@ def load_policy(
     if policy is None:
         if "policy" not in state:
             raise RunFolderError(f"{folder} holds no policy; it was not written by a trainer")
-        policy = ActorCritic.from_json(state["policy"])
+        description = state["policy"]
+        is_team = description.get("kind") == KIND
+        policy = (TeamActorCritic if is_team else ActorCritic).from_json(description)
     fill(policy, tensors, prefix=PREFIX, source=str(folder))
     return policy.to(device).eval()
 
