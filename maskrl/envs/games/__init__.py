@@ -101,6 +101,37 @@ PANDA_PPO_CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
+PANDAS = "maskrl.envs.games.pandas"
+
+PANDAS_IDS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    (
+        "pandas",
+        "Pandas-v0",
+        {"form": "scene"},
+        "eight pandas on one grid, each with its own sight and its own moves",
+    ),
+    (
+        "pandas-grid",
+        "PandasGrid-v0",
+        {"form": "grid", "sight": "full"},
+        "the same as planes of the grid, for a policy that sees all of it",
+    ),
+)
+
+PANDAS_PPO: dict[str, Any] = {
+    "num_envs": 64,
+    "rollout_steps": 32,
+    "minibatch_size": 512,
+    "epochs": 3,
+    "learning_rate": 1e-3,
+    "entropy_coef": 0.01,
+    "death": "posthumous",
+    "evaluate_every": 100_000,
+    "total_steps": 500_000,
+}
+"""Masked PPO on a team: its rewards are the team's, so what comes after a death still counts."""
+
+
 PACKING = "maskrl.envs.games.packing"
 
 PACKING_PPO = {
@@ -162,6 +193,32 @@ def register_games() -> None:
         )
     _register_packing()
     _register_outpost()
+    _register_pandas()
+
+
+def _register_pandas() -> None:
+    for env_id, gymnasium_id, settings, summary in PANDAS_IDS:
+        register(
+            EnvEntry(
+                id=env_id,
+                summary=summary,
+                make=LazyCallable(f"{PANDAS}.single_env:PandasEnv"),
+                make_vec=LazyCallable(f"{PANDAS}.vector_env:PandasVectorEnv"),
+                default_kwargs=settings,
+                presets={"ppo": PANDAS_PPO},
+                evaluation_kwargs={"split": "test"},
+                validation_kwargs={"split": "validation"},
+                settings=LazyCallable(f"{PANDAS}.settings:PandasSettings"),
+            )
+        )
+        gymnasium.register(
+            id=f"maskrl/{gymnasium_id}",
+            entry_point=f"{PANDAS}.single_env:PandasEnv",
+            vector_entry_point=f"{PANDAS}.vector_env:PandasVectorEnv",
+            kwargs=settings,
+            order_enforce=False,
+            disable_env_checker=True,
+        )
 
 
 def _register_packing() -> None:

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from numba import njit
 
 from maskrl.envs.games.panda.cast import make_cast, state_columns
-from maskrl.envs.games.panda.compiling import KERNEL, PART
+from maskrl.envs.games.panda.compiling import KERNEL
 from maskrl.envs.games.panda.grid import world_grid
+from maskrl.envs.games.panda.placing import flood, take_cell
 from maskrl.envs.games.panda.random_stream import below, mix
 from maskrl.envs.games.panda.settings import (
     ARTICLE_CELLS,
@@ -56,55 +57,6 @@ def split_seeds(split: Split, count: int, *, start: int = 0) -> npt.NDArray[np.i
             f"got count={count}, start={start}"
         )
     return FIRST_SEED[split] + start + np.arange(count, dtype=np.int64)
-
-
-@njit(inline="always", **KERNEL)
-def _has(cells, cell):
-    """Whether a bit set of cells, uint64 [words], holds a cell."""
-    return (cells[cell >> 6] >> np.uint64(cell & 63)) & np.uint64(1) != np.uint64(0)
-
-
-@njit(**PART)
-def _take_cell(key, counter, cell_count, free, among):
-    """Take a random free cell that is also in `among`: (cell, next counter).
-
-    The cell is -1 when 64 draws all failed.
-    """
-    for _ in range(64):
-        cell = below(key, counter, cell_count)
-        counter += np.uint64(1)
-        if _has(free, cell) and _has(among, cell):
-            free[cell >> 6] &= ~(np.uint64(1) << np.uint64(cell & 63))
-            return cell, counter
-    return -1, counter
-
-
-@njit(**PART)
-def flood(start, free, reached, grid):
-    """Write the cells that free cells connect to `start`, as bits: uint64 [words].
-
-    All cells reached so far step in all four directions at once, until nothing is new.
-    """
-    words = free.shape[0]
-    width = np.uint64(grid.width)
-    rest = np.uint64(64) - width
-    one = np.uint64(1)
-    reached[:] = np.uint64(0)
-    reached[start >> 6] = one << np.uint64(start & 63)
-    growing = True
-    while growing:
-        growing = False
-        for word in range(words):
-            here = reached[word]
-            before = reached[word - 1] if word > 0 else np.uint64(0)
-            after = reached[word + 1] if word < words - 1 else np.uint64(0)
-            grown = here | (here << width) | (here >> width) | (before >> rest) | (after << rest)
-            grown |= ((here << one) | (before >> np.uint64(63))) & grid.has_left[word]
-            grown |= ((here >> one) | (after << np.uint64(63))) & grid.has_right[word]
-            grown = (grown & free[word]) | here
-            if grown != here:
-                reached[word] = grown
-                growing = True
 
 
 @njit(**KERNEL)
@@ -153,7 +105,7 @@ def write_layout(layout_seed, state, tree_at, trees, limits, cast, grid, scratch
         state[S_TREES] = tree_count
         fine = True
         for k in range(tree_count):
-            cell, counter = _take_cell(key, counter, cells, free, free)
+            cell, counter = take_cell(key, counter, cells, free, free)
             if cell < 0:
                 fine = False
                 break
@@ -162,18 +114,18 @@ def write_layout(layout_seed, state, tree_at, trees, limits, cast, grid, scratch
             continue
         for word in range(trees.shape[0]):
             trees[word] = grid.all_cells[word] & ~free[word]
-        panda, counter = _take_cell(key, counter, cells, free, free)
+        panda, counter = take_cell(key, counter, cells, free, free)
         if panda < 0:
             continue
         flood(panda, free, reached, grid)
-        watermelon, counter = _take_cell(key, counter, cells, free, reached)
+        watermelon, counter = take_cell(key, counter, cells, free, reached)
         nearest = grid.steps[panda, watermelon] if watermelon >= 0 else np.int32(0)
         for creature in range(cast.cells.shape[0]):
             state[cast.stuns[creature]] = 0
             scorpion = cast.kinds[creature] == SCORPION
             number = creature if scorpion else creature - max_scorpions
             if number < (scorpion_count if scorpion else dragon_count):
-                cell, counter = _take_cell(key, counter, cells, free, free)
+                cell, counter = take_cell(key, counter, cells, free, free)
                 fine &= cell >= 0
                 state[cast.cells[creature]] = cell
                 nearest = min(nearest, grid.steps[panda, max(cell, 0)])
@@ -185,7 +137,7 @@ def write_layout(layout_seed, state, tree_at, trees, limits, cast, grid, scratch
         state[S_PANDA] = panda
         state[S_WATERMELON] = watermelon
         for k in range(banana_count):
-            cell, counter = _take_cell(key, counter, cells, free, reached)
+            cell, counter = take_cell(key, counter, cells, free, reached)
             if cell < 0:
                 fine = False
                 break

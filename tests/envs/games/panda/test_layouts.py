@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from maskrl.envs.games.panda.cast import make_cast
-from maskrl.envs.games.panda.grid import grid_tables
 from maskrl.envs.games.panda.layouts import (
     FIRST_SEED,
     SEEDS_PER_SPLIT,
-    flood,
     layout,
     split_seeds,
 )
@@ -98,26 +96,6 @@ def test_a_grid_without_room_is_refused() -> None:
     # With 6 of 25 cells trees and everyone 3 steps from the panda, layouts still exist.
     small = PandaSettings(width=5, height=5, min_trees=6, max_trees=6)
     assert layout(small, 0)[0][S_TREES] == 6
-
-
-@pytest.mark.parametrize("size", [5, 8, 9, 16])
-def test_a_flood_reaches_what_a_search_reaches(size: int) -> None:
-    generator, cells = np.random.default_rng(size), size * size
-    parts = 0
-    for density in (0.1, 0.3, 0.5):
-        for _ in range(20):
-            tree_at = generator.random(cells) < density
-            start = int(generator.integers(cells))
-            tree_at[start] = False
-            free = cell_bits(~tree_at)
-            free[start // 64] &= ~np.uint64(1 << (start % 64))  # as when the panda stands there
-            reached = np.zeros_like(free)
-            flood(start, free, reached, grid_tables(size, size))
-            wanted = np.zeros(cells, bool)
-            wanted[list(_reached(start, tree_at, size))] = True
-            np.testing.assert_array_equal(reached, cell_bits(wanted))
-            parts += int(wanted.sum() < (~tree_at).sum())
-    assert parts > 20  # most of these grids fall into several parts
 
 
 def test_counts_vary_between_their_bounds_and_nobody_starts_near() -> None:

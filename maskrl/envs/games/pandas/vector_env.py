@@ -1,0 +1,381 @@
+"""The pandas' world, many at a time: a Gymnasium vector environment over one compiled step.
+
+A team environment: what is observed holds `agent_mask`, `alive` and an `action_mask` for
+every agent, as slots of a scene or as cells of a grid, and `infos["agent_rewards"]` what
+each agent got. An episode that ends is followed by the next one in the same step; its last
+observation is in `infos["final_obs"]`. The whole state, randomness included, can be saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from maskrl.envs.contract import mask_space
+from maskrl.envs.games.panda.copies import CopyPool
+from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT, split_seeds
+from maskrl.envs.games.panda.random_stream import stream_keys
+from maskrl.envs.games.pandas.layouts import no_room
+from maskrl.envs.games.pandas.scene_view import GRID, SCENE, Told, room_to_tell
+from maskrl.envs.games.pandas.settings import (
+    ABSENT,
+    ACTION_NAMES,
+    ACTIONS,
+    FEATURES,
+    PLANES,
+    RULES_VERSION,
+    PandasSettings,
+)
+from maskrl.envs.games.pandas.stepping import (
+    begin_episode,
+    make_results,
+    make_scratch,
+    step_all,
+    tell_all,
+)
+from maskrl.envs.games.pandas.world import SAVED, derive_all, empty_world, make_facts
+from maskrl.errors import ConfigError
+from maskrl.masks.arrays import check_mask_array
+
+Observation = dict[str, npt.NDArray[Any]]
+_LARGEST_SEED = 2**63 - 1
+_SEED_BITS = SEEDS_PER_SPLIT.bit_length() - 1
+
+
+def pandas_spaces(settings: PandasSettings) -> tuple[spaces.Dict, spaces.MultiDiscrete]:
+    """The observation and action space of one team of pandas."""
+    pandas, slots = settings.pandas, settings.entity_slots
+    height, width = settings.height, settings.width
+    alive = mask_space(pandas)
+    if settings.form == "grid":
+        planes = (len(PLANES), height, width)
+        grid = {
+            "grid": spaces.Box(0.0, 1.0, planes, dtype=np.float32),
+            "action_mask": mask_space(ACTIONS, height, width),
+            "agent_mask": mask_space(height, width),
+            "agent_cells": spaces.Box(-1, settings.cells - 1, (pandas,), dtype=np.int64),
+            "alive": alive,
+        }
+        return spaces.Dict(grid), spaces.MultiDiscrete(np.full((height, width), ACTIONS))
+    corner = np.tile(np.array([width - 1, height - 1], np.int32), (slots, 1))
+    scene = {
+        "entities": spaces.Box(-1.0, 1.0, (slots, len(FEATURES)), dtype=np.float32),
+        "entity_mask": mask_space(slots),
+        "visibility": mask_space(slots, slots),
+        "positions": spaces.Box(np.zeros_like(corner), corner, dtype=np.int32),
+        "action_mask": mask_space(pandas, ACTIONS),
+        "agent_mask": mask_space(pandas),
+        "alive": alive,
+    }
+    return spaces.Dict(scene), spaces.MultiDiscrete(np.full(pandas, ACTIONS))
+
+
+class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
+    """`num_envs` worlds of pandas that step together.
+
+    The reward of a step is what all pandas got together: 1 for every watermelon eaten, -1
+    for every panda caught. A disallowed action of a panda that acts is counted in
+    `illegal_actions` and done as `stay`; what stands at places where nobody acts is not read.
+
+    Args:
+        num_envs: How many worlds.
+        seed: Seed of all randomness, unless `reset` gets one.
+        layout_seeds: Layouts to play, in this order: world i plays number i, then
+            i + num_envs, and so on, around. A number n means the first n of the split.
+            By default random ones of the split.
+        copy: Whether returned observations are copies (True) or read-only views of
+            arrays that the next step overwrites.
+        **settings: Fields of `PandasSettings`.
+
+    Raises:
+        ConfigError: A setting is out of range or unknown; the message names it.
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    action_names = ACTION_NAMES
+    gives_agent_rewards = True
+    takes_reset_mask = True
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        seed: int = 0,
+        layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None = None,
+        copy: bool = True,
+        **settings: Any,
+    ) -> None:
+        whole = isinstance(num_envs, (int, np.integer)) and not isinstance(num_envs, bool)
+        if not whole or num_envs < 1:
+            raise ConfigError(f"pandas: num_envs must be a positive whole number; got {num_envs!r}")
+        self.settings = read_settings(settings)
+        self.num_envs = int(num_envs)
+        self.single_observation_space, self.single_action_space = pandas_spaces(self.settings)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.illegal_actions = 0
+        self._entries = GRID if self.settings.form == "grid" else SCENE
+        self._copy = copy
+        self._pools = {name: CopyPool() for name in Told._fields}
+        self._autoreset = True
+        self._begun = False
+        self._seed = _whole_seed(seed)
+        self._allocate(layout_seeds)
+
+    def _allocate(self, layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None) -> None:
+        """Make every array that a step reads or writes."""
+        settings = self.settings
+        if isinstance(layout_seeds, (int, np.integer)):
+            layout_seeds = split_seeds(settings.split, int(layout_seeds))
+        seeds = _layout_list([] if layout_seeds is None else layout_seeds)
+        self._source = (seeds, FIRST_SEED[settings.split], _SEED_BITS)
+        self._world = empty_world(settings, self.num_envs)
+        self._world.keys[:] = stream_keys(self._seed, self.num_envs)
+        self._facts = make_facts(settings)
+        self._scratch = make_scratch(settings, self._world.trees.shape[1])
+        # What callers read: with copies an array of the same kind is taken for each step.
+        self._told = room_to_tell(settings, self.num_envs)
+        self._final = Told(*(np.zeros_like(array) for array in self._told))
+
+    def _to_fill(self, told: Told) -> Told:
+        """Arrays that a step may fill: those given, or with copies such that nobody holds."""
+        if not self._copy:
+            return told
+        fields = {name: getattr(told, name) for name in self._entries.values()}
+        return told._replace(**{k: self._pools[k].take(v) for k, v in fields.items()})
+
+    def _as_dict(self, told: Told) -> Observation:
+        entries = {name: getattr(told, field) for name, field in self._entries.items()}
+        if not self._copy:
+            entries = {name: _read_only(array) for name, array in entries.items()}
+        return entries
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin a new episode everywhere.
+
+        Args:
+            seed: A new seed for all randomness; None goes on with the current streams.
+            options: `{"layout_seeds": [...]}` changes which layouts are played;
+                `{"reset_mask": bool [num_envs]}` begins anew only where it is True.
+
+        Returns:
+            The batched observation, and infos with `layout_id` int64 [num_envs].
+        """
+        if seed is not None:
+            self._seed = _whole_seed(seed)
+            self._world.keys[:] = stream_keys(self._seed, self.num_envs)
+            self._world.counters[:] = 0
+            self._world.episodes[:] = 0
+        if options and "layout_seeds" in options:
+            self._source = (_layout_list(options["layout_seeds"]), *self._source[1:])
+            self._world.episodes[:] = 0
+        for index in self._to_reset(options):
+            if not begin_episode(index, self._world, self._source, self._facts, self._scratch):
+                self._refuse_layout(index)
+        self._begun = True
+        return self.observation(), {"layout_id": self._world.layout_ids.copy()}
+
+    def _to_reset(self, options: dict[str, Any] | None) -> list[int]:
+        """Indices of the worlds in which `reset` begins a new episode."""
+        if not options or "reset_mask" not in options:
+            return list(range(self.num_envs))
+        keep = check_mask_array(
+            options["reset_mask"], (self.num_envs,), name="reset_mask", operation="pandas: reset"
+        )
+        if not self._begun and not keep.all():
+            raise ConfigError("pandas: the first reset begins every world; leave out reset_mask")
+        return [int(index) for index in np.flatnonzero(keep)]
+
+    def _refuse_layout(self, index: int) -> None:
+        raise ConfigError(no_room(self.settings, int(self._world.layout_ids[index])))
+
+    def step(
+        self, actions: npt.NDArray[np.int64]
+    ) -> tuple[
+        Observation,
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.bool_],
+        dict[str, Any],
+    ]:
+        """Step every world.
+
+        Args:
+            actions: integers [num_envs, N] for the scene, [num_envs, H, W] for the grid, each
+                in [0, 5) where a panda acts and anything elsewhere.
+
+        Returns:
+            Observation, rewards float64 [num_envs], terminated and truncated bool
+            [num_envs], infos with `layout_id` int64 [num_envs] and `agent_rewards` float64
+            [num_envs, N] of this step, ended episodes included. Where an episode ended, the
+            observation is the next episode's first, and `infos` has `final_obs` (batched),
+            `_final_obs` and `final_info` (`layout_id`, `ending`). Rows of `final_obs` where
+            no episode ended are left over and mean nothing.
+
+        Raises:
+            ConfigError: The actions have a wrong shape, dtype or range, or `reset` was
+                never called.
+        """
+        if not self._begun:
+            raise ConfigError("pandas: step was called before the first reset; call reset first")
+        chosen = self._read_actions(actions)
+        results = make_results(self.settings, self.num_envs)
+        told, final = self._to_fill(self._told), self._to_fill(self._final)
+        illegal, ended, failed, wrong, place = step_all(
+            chosen,
+            self._world,
+            self._source,
+            self._facts,
+            self._scratch,
+            self._autoreset,
+            told,
+            final,
+            results,
+        )
+        if wrong >= 0:
+            where = f"[{wrong}, {place}]"
+            if self.settings.form == "grid":
+                where = f"[{wrong}, {place // self.settings.width}, {place % self.settings.width}]"
+            raise ConfigError(
+                f"pandas: actions{where} = {chosen[wrong, place]} is not in [0, {ACTIONS}), and a "
+                f"panda acts there: the actions are {', '.join(ACTION_NAMES)}"
+            )
+        self.illegal_actions += illegal
+        if failed >= 0:
+            self._refuse_layout(failed)
+        infos: dict[str, Any] = {
+            "layout_id": self._world.layout_ids.copy(),
+            "agent_rewards": results.agent_rewards,
+        }
+        if ended:
+            infos["final_obs"] = self._as_dict(final)
+            infos["_final_obs"] = infos["_final_info"] = results.terminated | results.truncated
+            infos["final_info"] = {"layout_id": results.final_layouts, "ending": results.endings}
+        return self._as_dict(told), results.rewards, results.terminated, results.truncated, infos
+
+    def _read_actions(self, actions: Any) -> npt.NDArray[np.int64]:
+        """Actions as int64 [num_envs, places]."""
+        array = np.asarray(actions)
+        shape = (self.num_envs, *self.single_action_space.shape)
+        if array.shape != shape or not np.issubdtype(array.dtype, np.integer):
+            raise ConfigError(
+                f"pandas: actions must be integers of shape {shape}; got {array.dtype} of shape "
+                f"{array.shape}"
+            )
+        return np.ascontiguousarray(array, dtype=np.int64).reshape(self.num_envs, -1)
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that the future depends on, as copies: continuing from it is exact."""
+        saved: dict[str, Any] = {name: getattr(self._world, name).copy() for name in SAVED}
+        saved["layout_list"] = self._source[0].copy()
+        saved["illegal_actions"] = self.illegal_actions
+        saved["rules_version"] = RULES_VERSION
+        return saved
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state that `get_state` gave, in whichever form it was observed.
+
+        Raises:
+            ConfigError: The state is of another world (other sizes or other rules) or damaged.
+        """
+        missing = sorted(set(self.get_state()) - set(state))
+        if missing:
+            raise ConfigError(f"pandas: the saved state has no entry {missing[0]!r}")
+        if int(state["rules_version"]) != RULES_VERSION:
+            raise ConfigError(
+                f"pandas: the saved state is of rules version {state['rules_version']}, "
+                f"this is version {RULES_VERSION}: start the run anew"
+            )
+        for name in SAVED:
+            array, saved = getattr(self._world, name), np.asarray(state[name])
+            if saved.shape != array.shape:
+                raise ConfigError(
+                    f"pandas: the saved {name} has shape {saved.shape}, this world needs "
+                    f"{array.shape}: the number of environments or a setting differs"
+                )
+            if saved.dtype.kind not in "iu":
+                raise ConfigError(
+                    f"pandas: the saved {name} is damaged: it has dtype {saved.dtype}, expected "
+                    f"{array.dtype}"
+                )
+        self._require_cells({name: np.asarray(state[name]) for name in SAVED})
+        for name in SAVED:
+            getattr(self._world, name)[...] = np.asarray(state[name])
+        derive_all(self._world)
+        self._begun = True
+        self._source = (_layout_list(state["layout_list"]), *self._source[1:])
+        self.illegal_actions = int(state["illegal_actions"])
+
+    def _require_cells(self, saved: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Refuse a state with somebody off the grid: compiled code would follow it."""
+        lowest = {"pandas": 0, "scorpions": 0, "melons": ABSENT, "tree_cells": ABSENT}
+        for name, low in lowest.items():
+            wrong = (saved[name] < low) | (saved[name] >= self.settings.cells)
+            if wrong.any():
+                index = tuple(int(k) for k in np.argwhere(wrong)[0])
+                raise ConfigError(
+                    f"pandas: the saved state is damaged: {name}{list(index)} is cell "
+                    f"{saved[name][index]} of a grid of {self.settings.cells}"
+                )
+        rest = saved["rest"]
+        respawn = self.settings.respawn_steps or 0
+        wrong = (rest > self.settings.chew_steps) | (rest < -1 - respawn)
+        if wrong.any():
+            index = tuple(int(k) for k in np.argwhere(wrong)[0])
+            raise ConfigError(
+                f"pandas: the saved state is damaged: rest{list(index)} is {rest[index]}, expected "
+                f"{-1 - respawn} to {self.settings.chew_steps}"
+            )
+
+    def observation(self) -> Observation:
+        """The current observation, as after the last `reset`, `step` or `set_state`."""
+        told = self._to_fill(self._told)
+        tell_all(self._world, self._facts, told)
+        return self._as_dict(told)
+
+
+def read_settings(settings: Mapping[str, Any]) -> PandasSettings:
+    """Settings from keyword arguments.
+
+    Raises:
+        ConfigError: One is unknown or out of range.
+    """
+    known = PandasSettings.__dataclass_fields__
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"pandas: unknown setting {unknown[0]!r}; the settings are {', '.join(known)}"
+        )
+    return PandasSettings(**settings)
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A view that cannot be written to: observations are updated in place, step by step."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
+def _layout_list(layout_seeds: Any) -> npt.NDArray[np.int64]:
+    seeds = np.asarray(layout_seeds)
+    whole = np.issubdtype(seeds.dtype, np.integer) or seeds.size == 0
+    if seeds.ndim != 1 or not whole or (seeds < 0).any() or (seeds > _LARGEST_SEED).any():
+        raise ConfigError(
+            "pandas: layout_seeds must be a list of whole numbers from 0 to 2**63 - 1; got "
+            f"{seeds.dtype} of shape {seeds.shape}: {str(layout_seeds)[:60]}"
+        )
+    return seeds.astype(np.int64)
+
+
+def _whole_seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ConfigError(f"pandas: seed must be a whole number from 0 on; got {seed!r}")
+    return int(seed)
