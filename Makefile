@@ -8,6 +8,7 @@
 #   make bench   set up an environment of its own with other libraries at pinned
 #                versions, and measure maskrl's speed beside theirs
 #   make setup   only set up the development environment
+#   make microrts  add microRTS's engine to it (it needs Java 17 or newer)
 #   make clean   remove the environment and caches (runs/ stays)
 #
 # Choices, on the command line:
@@ -25,6 +26,9 @@ ENV     ?= panda
 MINUTES ?= 5
 ARGS    ?=
 TESTS   ?= tests
+# What runs microRTS's engine; maskrl/envs/adapters/microrts/installation.py says the same.
+JPYPE    = JPype1==1.7.1
+MICRORTS = gym-microrts==0.6.0
 PYTHON  ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
              $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
@@ -34,7 +38,7 @@ BENCH_PIP := $(BENCH)/bin/python -m pip install --disable-pip-version-check --co
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test check slow bench clean
+.PHONY: help setup microrts train test check slow bench clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -58,6 +62,16 @@ $(VENV)/.with-dev: $(VENV)/.with-maskrl
 	@touch $@
 
 setup: $(VENV)/.with-dev
+
+# The package declares an old Python and an old Gym, and nothing here needs either.
+$(VENV)/.with-microrts: $(VENV)/.with-maskrl Makefile
+	@test -n "$$JAVA_HOME" || command -v java >/dev/null || { echo "microRTS needs Java 17 or newer, and there is no java here. On Debian or Ubuntu: apt-get install --no-install-recommends openjdk-17-jre-headless. Or set JAVA_HOME." >&2; exit 1; }
+	@echo "installing $(MICRORTS) and the bridge to Java"
+	@$(PIP) --quiet "$(JPYPE)" Pillow
+	@$(PIP) --quiet --no-deps --ignore-requires-python "$(MICRORTS)"
+	@touch $@
+
+microrts: $(VENV)/.with-microrts
 
 train: $(VENV)/.with-maskrl
 	@$(BIN)/maskrl train $(ENV) --max-minutes $(MINUTES) $(ARGS)
