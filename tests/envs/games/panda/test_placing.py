@@ -46,11 +46,13 @@ def test_a_flood_reaches_what_a_search_reaches(size: int) -> None:
 
 
 def test_cells_are_taken_once_and_only_from_among_the_given() -> None:
-    free, among = cell_bits(np.ones(70, bool)), cell_bits(np.arange(70) >= 66)
+    free, among = cell_bits(np.ones(70, bool)), cell_bits(np.arange(70) >= 50)
     taken, counter = set(), np.uint64(0)
-    for _ in range(4):
+    for _ in range(8):
         cell, counter = take_cell(np.uint64(5), counter, 70, free, among)
-        assert not has_cell(free, cell)
+        assert not has_cell(free, cell) and 50 <= cell < 70
         taken.add(int(cell))
-    assert taken == {66, 67, 68, 69}
-    assert take_cell(np.uint64(5), counter, 70, free, among)[0] == -1
+    assert len(taken) == 8
+    assert sum(has_cell(free, cell) for cell in range(70)) == 62
+    nothing = np.zeros_like(free)
+    assert take_cell(np.uint64(5), counter, 70, free, nothing)[0] == -1
