@@ -1,10 +1,11 @@
 """How an episode went, for environments that are won or lost: `infos["outcome"]`.
 
-The convention: at the step that ends an episode an environment puts `info["outcome"]` there,
-1.0 for won, 0.0 for drawn, -1.0 for lost, seen from the side that is trained. Nothing else
-says whether a game was won: returns may be shaped, and an episode that was cut off is neither
-won nor lost. Vector environments of ours put float64 `[B]` into `infos["outcome"]` itself,
-NaN where no episode ended; of Gymnasium's it is read from `infos["final_info"]`.
+The convention: at the step that ends an episode an environment puts a float `info["outcome"]`
+there, 1.0 for won, 0.0 for drawn, -1.0 for lost, seen from the side that is trained. Nothing
+else says whether a game was won: returns may be shaped, and an episode that was cut off is
+neither won nor lost. Vector environments of ours put float64 `[B]` into `infos["outcome"]`
+itself, NaN where no episode ended; of Gymnasium's it is read from `infos["final_info"]`.
+Whole numbers are codes of an environment's own, such as the panda's, and say nothing here.
 """
 
 from __future__ import annotations
@@ -48,16 +49,17 @@ def episode_outcomes(infos: Mapping[str, Any], ended: np.ndarray) -> np.ndarray:
         _take(outcomes, found, ended)
     elif found is not None and not isinstance(found, Mapping):
         for row in np.flatnonzero(ended):  # infos that did not stack: one Dict each
-            if isinstance(found[row], Mapping) and OUTCOME in found[row]:
-                outcomes[row] = float(found[row][OUTCOME])
+            told = found[row].get(OUTCOME) if isinstance(found[row], Mapping) else None
+            if isinstance(told, float | np.floating):
+                outcomes[row] = float(told)
     elif OUTCOME in infos:
         _take(outcomes, infos, ended)
     wrong = ended & (np.abs(outcomes) > 1)
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
         raise ConfigError(
-            f"infos['outcome'] is {outcomes[first]} in sub-environment {first}; expected 1 for won, 0 "
-            "for drawn, -1 for lost"
+            f"infos['outcome'] is {outcomes[first]} in sub-environment {first}; expected 1 for "
+            "won, 0 for drawn, -1 for lost"
         )
     return outcomes
 
@@ -65,6 +67,8 @@ def episode_outcomes(infos: Mapping[str, Any], ended: np.ndarray) -> np.ndarray:
 def _take(outcomes: np.ndarray, infos: Mapping[str, Any], ended: np.ndarray) -> None:
     """Take the rows that ended, where Gymnasium's `_outcome` says that there is one."""
     given = np.asarray(infos[OUTCOME])
+    if given.dtype.kind != "f":
+        return
     if given.shape != ended.shape:
         raise ConfigError(
             f"infos['outcome'] has shape {given.shape}, expected {ended.shape}: one number for "

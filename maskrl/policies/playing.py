@@ -2,7 +2,8 @@
 
 Evaluation, recorded episodes and whatever else lets a policy act step by step ask it through
 a `Player`: it carries the memory of a recurrent policy from step to step, row by row, and
-clears it where an episode begins. A policy without memory is asked as it always was.
+clears it where an episode begins. A policy without memory is asked as it always was. A
+team's policy decides for the agents that act; its actions come as the environment takes them.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maskrl.envs.teams import TeamDescription
 from maskrl.errors import ConfigError
+from maskrl.policies.acting import Acting
 from maskrl.policies.action_heads import ActionDistribution
 from maskrl.policies.protocol import has_memory, require_state
+from maskrl.policies.team_protocol import require_team_policy
 
 
 def memory_size(policy: nn.Module) -> int:
@@ -67,10 +71,12 @@ class Player:
     """A policy in the middle of B episodes, each remembered by itself.
 
     Args:
-        policy: As `maskrl.policies.Policy` or `maskrl.policies.RecurrentPolicy`.
+        policy: As `maskrl.policies.Policy`, `maskrl.policies.RecurrentPolicy` or
+            `maskrl.policies.TeamPolicy`.
         rows: B, how many episodes go on side by side.
 
     Attributes:
+        team: Of the policy, which decides for many agents; None of one that decides for one.
         remembers: Whether the policy has a memory.
         state: What it remembers: `[B, S]`, as after the last step; None without memory.
 
@@ -83,6 +89,8 @@ class Player:
         self._rows = rows
         self._device = next((p.device for p in policy.parameters()), torch.device("cpu"))
         self.remembers = memory_size(policy) > 0
+        found = getattr(policy, "team", None)
+        self.team: TeamDescription | None = found if isinstance(found, TeamDescription) else None
         self.state: Tensor | None = None
         self._starts = torch.ones(rows, dtype=torch.bool, device=self._device)
         if self.remembers:
@@ -98,6 +106,55 @@ class Player:
         if self.remembers:
             begun = torch.from_numpy(np.asarray(rows, np.bool_)).to(self._device)
             self._starts = self._starts | begun
+
+    def require_team(self, team: TeamDescription | None) -> None:
+        """Refuse to play an environment that the policy does not decide for.
+
+        Args:
+            team: Of the environment; None where one agent acts.
+
+        Raises:
+            ConfigError: The policy is for a team and the environment for one agent, or for
+                another team. A policy that says nothing of a team may play one: its actions
+                are looked at when they come.
+        """
+        name = type(self._policy).__name__
+        if self.team is not None and team is None:
+            raise ConfigError(
+                f"policy: {name} decides for a team of {self.team.agents} agents, and the "
+                "environment has no agent_mask: one agent acts there"
+            )
+        if self.team is not None and team is not None:
+            require_team_policy(self._policy, team)
+
+    def choose(
+        self,
+        obs: dict[str, Tensor],
+        *,
+        deterministic: bool,
+        generator: torch.Generator | None = None,
+    ) -> np.ndarray:
+        """What is done next in all episodes, which are then a step on.
+
+        Args:
+            obs: What is seen now, `[B, ...]` each.
+            deterministic: The most probable actions; otherwise a sample.
+            generator: Of the samples.
+
+        Returns:
+            int64 `[B, *event]`; of a team as its environment takes it.
+        """
+        acting = None if self.team is None else Acting.read(obs, self.team)
+        if acting is not None and self.team is not None:
+            distribution = self._policy.distribution(obs, acting)
+        else:
+            distribution = self.distribution(obs)
+        actions = distribution.mode if deterministic else distribution.sample(generator=generator)
+        if acting is not None and self.team is not None:
+            idle_action = getattr(self._policy, "idle_action", 0)
+            actions = acting.scatter(actions, self.team, idle_action)
+        chosen: np.ndarray = actions.cpu().numpy()
+        return chosen
 
     def distribution(self, obs: dict[str, Tensor]) -> ActionDistribution:
         """The distribution over the next actions of all episodes, which are then a step on.

@@ -3,9 +3,10 @@
 Every sub-environment plays a quota of episodes fixed beforehand; taking the first
 episodes to finish would favour short ones. Where an environment has a reference, every
 layout of a fixed list is played exactly once and the score puts the agent between
-random valid play (0) and the planner (1). Actions against the mask are counted. Actions
-may have any shape: one number, several heads, bits, the parts of a tree. A policy with
-memory remembers the episode that it plays, and nothing of the one before.
+random valid play (0) and the reference (1). Actions against the mask are counted. Actions
+may have any shape: one number, several heads, bits, the parts of a tree, those of all agents
+of a team. A policy with memory remembers the episode that it plays, and nothing of the one
+before.
 """
 
 from __future__ import annotations
@@ -19,14 +20,29 @@ import torch
 from gymnasium.vector import SyncVectorEnv
 from torch import nn
 
-from maskrl.envs.contract import EnvDescription, action_tree_of, describe
+from maskrl.envs.acting_rows import ActingRows
+from maskrl.envs.contract import EnvDescription, describe_env, gives_agent_rewards
+from maskrl.envs.outcomes import episode_outcomes
 from maskrl.envs.registry import EnvEntry, Phase, find_entry, make_vec, refuse_reserved
 from maskrl.errors import ConfigError, NoReferenceError
 from maskrl.masks.heads import random_actions
 from maskrl.policies.playing import Player, in_evaluation_mode
 from maskrl.policies.predict import obs_to_tensors
 from maskrl.runs.seeding import Seeds
+from maskrl.trainers.agent_count import AgentCount, TeamFollower
+from maskrl.trainers.evaluation import PLANNER, Evaluation, Reference, TeamFigures, score
+from maskrl.trainers.illegal_count import IllegalCount
 from maskrl.trainers.mask_count import MaskCount
+
+__all__ = [
+    "Evaluation",
+    "TeamFigures",
+    "Tell",
+    "ask_reference",
+    "evaluate",
+    "evaluate_random",
+    "score",
+]
 
 MOST_STEPS = 10_000
 """Steps after which an episode is cut off, for environments without a time limit."""
@@ -37,123 +53,6 @@ Observation = dict[str, np.ndarray]
 Choose = Callable[[Observation, np.ndarray], np.ndarray]
 """Actions for observations `[B, ...]`, told which of them begin an episode: bool `[B]`."""
 Tell = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What came out of a fixed number of episodes.
-
-    Attributes:
-        env: The environment's id.
-        env_kwargs: Its arguments, split included.
-        seed: Of the environments and of sampled actions.
-        deterministic: Whether the most probable action was taken at every step.
-        returns: Undiscounted return per episode: `[episodes]` float64.
-        lengths: Steps per episode: `[episodes]` int64.
-        layout_ids: The layout of each episode, or None where there are none: int64.
-        planner: The planner's expected return per episode's layout, or None: float64.
-        random: Random valid play's expected return per episode's layout, or None: float64.
-        illegal_actions: Actions executed against the mask handed out: a head that counts
-            chose what its mask disallows.
-        allowed_share: Mean share of choices that were allowed, of the heads that counted; 1
-            without action mask.
-        forced_share: Share of steps with exactly one allowed action.
-        cut_episodes: Episodes ended by `MOST_STEPS`, not by the environment.
-        no_reference: Why the environment's planner cannot plan these layouts; empty where it
-            can, and where there is none.
-    """
-
-    env: str
-    env_kwargs: dict[str, Any]
-    seed: int
-    deterministic: bool
-    returns: np.ndarray
-    lengths: np.ndarray
-    layout_ids: np.ndarray | None = None
-    planner: np.ndarray | None = None
-    random: np.ndarray | None = None
-    illegal_actions: int = 0
-    allowed_share: float = 1.0
-    forced_share: float = 0.0
-    cut_episodes: int = 0
-    no_reference: str = ""
-
-    @property
-    def episodes(self) -> int:
-        """How many episodes were played."""
-        return int(self.returns.size)
-
-    @property
-    def mean(self) -> float:
-        """Mean return."""
-        return float(self.returns.mean())
-
-    @property
-    def standard_error(self) -> float:
-        """Standard error of the mean return; NaN of a single episode."""
-        if self.episodes < 2:
-            return float("nan")
-        return float(self.returns.std(ddof=1) / np.sqrt(self.episodes))
-
-    @property
-    def planner_mean(self) -> float | None:
-        """The planner's mean return over the same layouts."""
-        return None if self.planner is None else float(self.planner.mean())
-
-    @property
-    def random_mean(self) -> float | None:
-        """Random valid play's mean return over the same layouts."""
-        return None if self.random is None else float(self.random.mean())
-
-    @property
-    def score(self) -> float | None:
-        """(agent - random) / (planner - random), each a mean over layouts; None without them."""
-        return score(self.mean, self.planner_mean, self.random_mean)
-
-    def summary(self) -> dict[str, Any]:
-        """The figures without the arrays, ready for JSON; absent ones are left out."""
-        figures: dict[str, Any] = {
-            "env": self.env,
-            "env_kwargs": {k: v for k, v in self.env_kwargs.items() if k != "layout_seeds"},
-            "seed": self.seed,
-            "deterministic": self.deterministic,
-            "episodes": self.episodes,
-            "mean": self.mean,
-            "standard_error": self.standard_error,
-            "length_mean": float(self.lengths.mean()),
-            "planner_mean": self.planner_mean,
-            "random_mean": self.random_mean,
-            "score": self.score,
-            "illegal_actions": self.illegal_actions,
-            "allowed_share": self.allowed_share,
-            "forced_share": self.forced_share,
-            "cut_episodes": self.cut_episodes,
-            "no_reference": self.no_reference or None,
-        }
-        return {k: v for k, v in figures.items() if v is not None and v == v}
-
-    def to_json(self) -> dict[str, Any]:
-        """`summary()` with returns, lengths and layouts of every episode."""
-        arrays = {
-            "returns": self.returns,
-            "lengths": self.lengths,
-            "layout_ids": self.layout_ids,
-            "planner": self.planner,
-            "random": self.random,
-        }
-        lists = {k: v.tolist() for k, v in arrays.items() if v is not None}
-        return {**self.summary(), "per_episode": lists}
-
-
-def score(mean: float, planner: float | None, random: float | None) -> float | None:
-    """Where a mean return lies between random valid play (0) and the planner (1).
-
-    Returns:
-        None where there is no reference or the two do not differ.
-    """
-    if planner is None or random is None or planner == random:
-        return None
-    return (mean - random) / (planner - random)
 
 
 def evaluate(
@@ -174,7 +73,8 @@ def evaluate(
     """Play whole episodes with a policy, without changing it, and sum up.
 
     Args:
-        policy: As `maskrl.policies.Policy` or `maskrl.policies.RecurrentPolicy`.
+        policy: As `maskrl.policies.Policy`, `maskrl.policies.RecurrentPolicy` or, for a team,
+            `maskrl.policies.TeamPolicy`.
         env_id: In any form that `maskrl.make` takes.
         episodes: How many, at least 1.
         layouts: With a reference: play the first so many layouts of the phase's split, all
@@ -193,9 +93,9 @@ def evaluate(
         Returns, lengths and layouts of every episode, and what they come to.
 
     Raises:
-        ConfigError: `policy` is none or `env_id` no id, a number is below 1, `episodes` is
-            no multiple of `layouts`, the environment cannot be made with these arguments, or
-            a policy with memory lacks what that takes.
+        ConfigError: `policy` is none, or one for another team; `env_id` is no id, a number is
+            below 1, `episodes` is no multiple of `layouts`, the environment cannot be made with
+            these arguments, or a policy with memory lacks what that takes.
         UnknownEnvError, NoMaskError: No such environment, or it has no mask.
         NoAllowedActionError: A state allows no action and the policy does not take that as
             idling; names environment and step.
@@ -216,10 +116,8 @@ def evaluate(
 
     def choose(obs: Observation, starts: np.ndarray) -> np.ndarray:
         player.begin(starts)
-        distribution = player.distribution(obs_to_tensors(obs, device))
-        actions = distribution.mode if deterministic else distribution.sample(generator=generator)
-        chosen: np.ndarray = actions.cpu().numpy()
-        return chosen
+        seen = obs_to_tensors(obs, device)
+        return player.choose(seen, deterministic=deterministic, generator=generator)
 
     with in_evaluation_mode(policy), torch.inference_mode():
         return _evaluate(
@@ -229,6 +127,7 @@ def evaluate(
             idles=getattr(policy, "empty", "raise") == "idle",
             tell=tell,
             with_reference=with_reference,
+            player=player,
         )
 
 
@@ -247,7 +146,8 @@ def evaluate_random(
     """Play whole episodes with choices drawn uniformly from those allowed.
 
     Several heads are drawn one after the other: of a tree, each under the masks that follow
-    from the choices before it, and 0 for a head that does not count.
+    from the choices before it, and 0 for a head that does not count. The agents of a team draw
+    independently of each other, those that act.
 
     Args as in `evaluate`. Heads that may choose nothing get 0.
     """
@@ -256,6 +156,9 @@ def evaluate_random(
 
     def choose(obs: Observation, starts: np.ndarray) -> np.ndarray:
         count = len(starts)
+        if (team := plan.description.team) is not None:
+            rows = ActingRows.read(obs, team)
+            return rows.put(random_actions(rows.masks, team.heads, rng, (len(rows),)), team)
         one = plan.description.action_kind in ("discrete", "candidates")
         if one and "action_mask" not in obs:
             return np.asarray(rng.integers(0, plan.description.n_actions, size=count))
@@ -313,24 +216,32 @@ def _evaluate(
     idles: bool,
     tell: Tell | None,
     with_reference: bool,
+    player: Player | None = None,
 ) -> Evaluation:
     count = plan.count
     venv = make_vec(plan.env_id, count, seed=plan.seed, **plan.kwargs)
     try:
-        plan.description = describe(
-            venv.single_observation_space, venv.single_action_space, action_tree_of(venv)
-        )
-        masks = MaskCount(plan.description, plan.env_id, idles=idles)
-        tally = _play(venv, choose, plan, count, masks)
-        illegal = max(masks.illegal, int(getattr(venv, "illegal_actions", 0)))
+        plan.description = describe_env(venv)
+        team = plan.description.team
+        if player is not None:
+            player.require_team(team)
+        masks: MaskCount | AgentCount
+        follower: TeamFollower | None = None
+        if team is None:
+            masks = MaskCount(plan.description, plan.env_id, idles=idles)
+        else:
+            masks = AgentCount(team, plan.env_id, idles=idles)
+            follower = TeamFollower(team, plan.episodes, own_rewards=gives_agent_rewards(venv))
+        illegal = IllegalCount(venv)
+        tally = _play(venv, choose, plan, count, masks, illegal, follower)
     finally:
         venv.close()
-    references: Mapping[str, np.ndarray] = {}
+    reference: Reference | None = None
     no_reference = ""
     ask = plan.entry.reference
     if with_reference and ask is not None and tally.layout_ids is not None:
         try:
-            references = ask_reference(ask, plan.kwargs, tally.layout_ids, tell)
+            reference = ask_reference(ask, plan.kwargs, tally.layout_ids, tell)
         except NoReferenceError as error:
             no_reference = str(error)
     return Evaluation(
@@ -341,13 +252,18 @@ def _evaluate(
         returns=tally.returns,
         lengths=tally.lengths,
         layout_ids=tally.layout_ids,
-        planner=references.get("planner"),
-        random=references.get("random"),
-        illegal_actions=illegal,
+        planner=None if reference is None else reference.planner,
+        random=None if reference is None else reference.random,
+        illegal_actions=illegal.total,
         allowed_share=masks.allowed_share,
         forced_share=masks.forced_share,
         cut_episodes=tally.cut,
         no_reference=no_reference,
+        reference_name=PLANNER if reference is None else reference.name,
+        outcomes=None if np.isnan(tally.outcomes).all() else tally.outcomes,
+        team=follower.figures(masks)
+        if follower is not None and isinstance(masks, AgentCount)
+        else None,
     )
 
 
@@ -358,10 +274,19 @@ class _Tally:
         self.returns = np.zeros(episodes, np.float64)
         self.lengths = np.zeros(episodes, np.int64)
         self.layout_ids = np.zeros(episodes, np.int64) if has_layouts else None
+        self.outcomes = np.full(episodes, np.nan)
         self.cut = 0
 
 
-def _play(venv: Any, choose: Choose, plan: _Plan, count: int, masks: MaskCount) -> _Tally:
+def _play(
+    venv: Any,
+    choose: Choose,
+    plan: _Plan,
+    count: int,
+    masks: MaskCount | AgentCount,
+    illegal: IllegalCount,
+    follower: TeamFollower | None,
+) -> _Tally:
     obs, infos = venv.reset(seed=plan.seed)
     quota = plan.episodes // count + (np.arange(count) < plan.episodes % count)
     episode = np.zeros(count, np.int64)
@@ -371,21 +296,28 @@ def _play(venv: Any, choose: Choose, plan: _Plan, count: int, masks: MaskCount) 
     layouts = None if layouts is None else np.array(layouts, dtype=np.int64)
     tally = _Tally(plan.episodes, layouts is not None)
     starts = np.ones(count, np.bool_)
+    if follower is not None:
+        follower.begin(obs, starts)
     while (active := episode < quota).any():
         masks.require_choice(obs, active, length)
         actions = choose(obs, starts)
-        masks.add(obs, actions, active, length)
         actions = actions.reshape(count, *(venv.single_action_space.shape or ()))
+        against = masks.add(obs, actions, active, length)
+        illegal.begin(opened=masks.opened)
         obs, rewards, terminated, truncated, infos = venv.step(actions)
+        illegal.end(against, active)
         current += rewards
         length += 1
         over = terminated | truncated
+        if follower is not None:
+            follower.step(obs, infos, over, active)
         cut = active & ~over & (length >= plan.max_steps)
         tally.cut += int(cut.sum())
         ended = np.flatnonzero(active & (over | cut))
         number = ended + episode[ended] * count
         tally.returns[number] = current[ended]
         tally.lengths[number] = length[ended]
+        tally.outcomes[number] = episode_outcomes(infos, over)[ended]
         if layouts is not None and tally.layout_ids is not None:
             tally.layout_ids[number] = layouts[ended]
             layouts = np.array(infos["layout_id"], dtype=np.int64)
@@ -402,6 +334,10 @@ def _play(venv: Any, choose: Choose, plan: _Plan, count: int, masks: MaskCount) 
             starts = over | again
             if layouts is not None:
                 layouts = np.where(again, infos["layout_id"], layouts)
+        if follower is not None:
+            follower.end(ended, number)
+            if fresh.any():
+                follower.begin(obs, fresh)
     return tally
 
 
@@ -421,7 +357,7 @@ def ask_reference(
     env_kwargs: Mapping[str, Any],
     layout_ids: np.ndarray,
     tell: Tell | None = None,
-) -> dict[str, np.ndarray]:
+) -> Reference:
     """Reference returns per layout, asked for in small parts so that waiting can be shown.
 
     Args:
@@ -431,7 +367,7 @@ def ask_reference(
         tell: Called with (layouts planned, layouts to plan).
 
     Returns:
-        "planner" and "random", float64 `[n]` each.
+        The returns, and what to call the reference: its `"name"`, "planner" without one.
     """
     parts: list[Mapping[str, Any]] = []
     distinct, where = np.unique(layout_ids, return_inverse=True)
@@ -441,7 +377,8 @@ def ask_reference(
         parts.append(reference(env_kwargs, distinct[start : start + _CHUNK]))
     if tell is not None:
         tell(distinct.size, distinct.size)
-    return {
-        name: np.concatenate([np.asarray(part[name], np.float64) for part in parts])[where]
+    planner, random = (
+        np.concatenate([np.asarray(part[name], np.float64) for part in parts])[where]
         for name in ("planner", "random")
-    }
+    )
+    return Reference(planner, random, str(parts[0].get("name", PLANNER)))

@@ -1,4 +1,4 @@
-"""How good a run became: its agent beside an untrained one, a random valid one, the planner.
+"""How good a run became: its agent, or team, beside an untrained one, chance and the reference.
 
 All play the same test layouts, which neither training nor the choice of the best
 checkpoint has seen. The result goes into the run folder, where reports and summaries
@@ -18,11 +18,13 @@ from maskrl.envs.registry import find_entry
 from maskrl.errors import ConfigError
 from maskrl.policies.actor_critic import ActorCritic
 from maskrl.policies.load import PREFIX, checkpoint_folder, fill
+from maskrl.policies.team_actor_critic import KIND, TeamActorCritic
 from maskrl.runs.checkpoint import load_checkpoint
 from maskrl.runs.metrics import read_metrics
 from maskrl.runs.run_dir import RunDir
 from maskrl.runs.seeding import Seeds
-from maskrl.trainers.evaluate import Evaluation, Tell, evaluate, evaluate_random
+from maskrl.trainers.evaluate import Tell, evaluate, evaluate_random
+from maskrl.trainers.evaluation import Evaluation
 
 EPISODES = 200
 """Test episodes, unless said otherwise."""
@@ -150,8 +152,10 @@ def _training_illegal_actions(run: RunDir) -> int | None:
     return None if counts is None or not counts.size else int(counts[-1])
 
 
-def _fresh(description: Mapping[str, Any], seed: int) -> ActorCritic:
+def _fresh(description: Mapping[str, Any], seed: int) -> nn.Module:
     """The network with random weights, without moving the global random stream."""
+    kind = TeamActorCritic if description.get("kind") == KIND else ActorCritic
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(Seeds(seed).integer("untrained"))
-        return ActorCritic.from_json(description).eval()
+        policy: nn.Module = kind.from_json(description)
+        return policy.eval()

@@ -29,6 +29,7 @@ class MaskCount:
     Attributes:
         steps: Steps counted, over all sub-environments.
         illegal: Actions against their mask.
+        opened: Whether the masks of the last step allowed everything everywhere.
     """
 
     def __init__(self, description: EnvDescription, env_id: str, *, idles: bool) -> None:
@@ -37,6 +38,7 @@ class MaskCount:
         self.env_id = env_id
         self.idles = idles
         self.steps = self.illegal = 0
+        self.opened = True
         self._forced = 0
         self._allowed = 0.0
 
@@ -77,7 +79,7 @@ class MaskCount:
         actions: np.ndarray,
         active: np.ndarray,
         length: np.ndarray,
-    ) -> None:
+    ) -> np.ndarray:
         """Count one step.
 
         Args:
@@ -86,6 +88,9 @@ class MaskCount:
             active: bool `[B]`, sub-environments that count.
             length: int64 `[B]`, steps taken in the episode before this one.
 
+        Returns:
+            Whether each action, active or not, was against its mask: int64 `[B]`.
+
         Raises:
             NoAllowedActionError: A head of a tree counted and could choose nothing, and heads
                 do not idle.
@@ -93,15 +98,17 @@ class MaskCount:
         steps = int(active.sum())
         self.steps += steps
         masks = {key: obs[key] for key in obs if key.partition(":")[0] == FLAT_MASK}
+        self.opened = all(bool(mask.all()) for mask in masks.values())
         if not masks:
             self._allowed += steps
-            return
+            return np.zeros(len(active), np.int64)
         seen = choices_of(actions.reshape(len(actions), -1), masks, self.heads)
         if not self.idles:
             self._refuse(seen.empty & active[:, None], length)
         self._allowed += float(seen.allowed_share[active].sum())
         self._forced += int(seen.forced[active].sum())
         self.illegal += int(seen.illegal[active].sum())
+        return seen.illegal.astype(np.int64)
 
     def _refuse(self, stuck: np.ndarray, length: np.ndarray) -> None:
         if not stuck.any():

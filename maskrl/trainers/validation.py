@@ -16,6 +16,7 @@ from maskrl.envs.registry import Phase, find_entry, make_vec
 from maskrl.errors import NoReferenceError
 from maskrl.runs.seeding import Seeds
 from maskrl.trainers.evaluate import Evaluation, Tell, ask_reference, evaluate
+from maskrl.trainers.evaluation import PLANNER, Reference
 
 LAYOUTS = 50
 """Validation layouts. Planning them takes a while once; playing each more often is cheap."""
@@ -31,8 +32,9 @@ class Validator:
         seed: The run's; every evaluation of a run plays the same.
 
     Attributes:
-        planner: The planner's mean return over the layouts, None without a reference.
+        planner: The reference's mean return over the layouts, None without one.
         random: Random valid play's, likewise.
+        reference_name: What the reference is: "planner", unless the environment says otherwise.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Validator:
         self.seed = Seeds(seed).integer("evaluation") & 0x7FFFFFFF
         self.planner: float | None = None
         self.random: float | None = None
+        self.reference_name = PLANNER
 
     def prepare(self, tell: Tell | None = None) -> None:
         """Plan the layouts now, so that no time of training goes into it.
@@ -66,8 +69,9 @@ class Validator:
             self.env_id, count, env_kwargs=self.env_kwargs, phase="validation", tell=tell
         )
         if returns is not None:
-            self.planner = float(returns["planner"].mean())
-            self.random = float(returns["random"].mean())
+            self.planner = float(returns.planner.mean())
+            self.random = float(returns.random.mean())
+            self.reference_name = returns.name
 
     def __call__(self, policy: nn.Module) -> Evaluation:
         """Evaluate a policy on the validation layouts."""
@@ -89,7 +93,7 @@ def reference_returns(
     env_kwargs: Mapping[str, Any] | None = None,
     phase: Phase = "evaluation",
     tell: Tell | None = None,
-) -> dict[str, np.ndarray] | None:
+) -> Reference | None:
     """Planner's and random returns of the first layouts of a phase.
 
     Args:
@@ -100,8 +104,8 @@ def reference_returns(
         tell: Called with (planned layouts, all layouts).
 
     Returns:
-        "planner" and "random", `[layouts]` float64 each; None without a reference, or where it
-        cannot plan this environment.
+        `[layouts]` float64 each; None without a reference, or where it cannot plan this
+        environment.
     """
     entry = find_entry(env_id)
     if entry.reference is None:

@@ -52,7 +52,7 @@ def test_of_gymnasium_it_is_that_of_the_episode_that_ended():
 
 
 def test_of_infos_that_did_not_stack():
-    final = np.array([{"outcome": -1, "units": [1, 2]}, None, {"units": [3]}], dtype=object)
+    final = np.array([{"outcome": -1.0, "units": [1, 2]}, None, {"units": [3]}], dtype=object)
     told = episode_outcomes({"final_info": final}, np.array([True, False, True]))
     np.testing.assert_array_equal(told, [-1, np.nan, np.nan])
 
@@ -60,6 +60,16 @@ def test_of_infos_that_did_not_stack():
 def test_nothing_is_told():
     assert np.isnan(episode_outcomes({}, np.array([True, False]))).all()
     assert np.isnan(episode_outcomes({"outcome": np.array([1.0])}, np.array([False]))).all()
+
+
+def test_whole_numbers_are_an_environments_own_codes():
+    ended = np.array([True, True])
+    for infos in (
+        {"outcome": np.array([1, 3])},
+        {"final_info": {"outcome": np.array([2, 1]), "layout_id": np.array([5, 6])}},
+        {"final_info": np.array([{"outcome": 1}, {"outcome": True}], dtype=object)},
+    ):
+        assert np.isnan(episode_outcomes(infos, ended)).all()
 
 
 def test_what_is_no_outcome_is_refused():
