@@ -226,8 +226,14 @@ class RewardScale(nn.Module):
         self.register_buffer("running", torch.zeros(num_envs, dtype=torch.float64))
 
     @torch.no_grad()
-    def update(self, rewards: Tensor, ended: Tensor) -> None:
-        """Merge one rollout: rewards `[T, B]`, and bool `[T, B]` where an episode ended."""
+    def update(self, rewards: Tensor, ended: Tensor, keep: Tensor | None = None) -> None:
+        """Merge one rollout.
+
+        Args:
+            rewards: `[T, B]`.
+            ended: bool `[T, B]`, where an episode ended.
+            keep: bool `[T, B]` of the returns that count, or None for all.
+        """
         returns = torch.empty(rewards.shape, dtype=torch.float64)
         running = self.running
         for t in range(len(rewards)):
@@ -235,7 +241,7 @@ class RewardScale(nn.Module):
             returns[t] = running
             running = torch.where(ended[t], 0.0, running)
         self.running.copy_(running)
-        self.moments.update(returns.flatten())
+        self.moments.update(returns.flatten(), None if keep is None else keep.flatten())
 
     def forward(self, rewards: Tensor) -> Tensor:
         """The rewards, scaled and limited; as they are before the first `update`."""

@@ -27,18 +27,19 @@ def successor_values(
     story. `final_values` replaces it at the steps listed in `final_index`.
 
     Args:
-        values: `[T, B]`, value of the observation that each step was taken in.
-        last_values: `[B]`, value of the observation after the last step.
+        values: `[T, B]`, value of the observation that each step was taken in; or `[T, B, N]`,
+            for each of N agents.
+        last_values: `[B]`, value of the observation after the last step; or `[B, N]`.
         final_index: `[M]` int64, flat positions `t * B + b` of steps with a value of
             their own, usually the truncated ones.
-        final_values: `[M]`, the values of these final observations.
+        final_values: `[M]`, the values of these final observations; or `[M, N]`.
 
     Returns:
-        `[T, B]`, in the dtype of `values`.
+        As `values`.
     """
     following = torch.cat([values[1:], last_values.unsqueeze(0)])
     if final_index is not None and final_values is not None and final_index.numel():
-        following.view(-1)[final_index] = final_values.to(following.dtype)
+        following.flatten(0, 1)[final_index] = final_values.to(following.dtype)
     return following
 
 

@@ -18,18 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
-from torch import Tensor, nn
+from torch import nn
 
-from maskrl.buffers.rollout import RolloutBuffer
-from maskrl.envs.contract import CANDIDATES
 from maskrl.errors import ConfigError
 from maskrl.networks.encoders import NetworkConfig
-from maskrl.networks.normalize import ObservationNormalizer, RewardScale
-from maskrl.objectives import explained_variance, generalized_advantages
-from maskrl.policies.action_heads import ActionHeads
-from maskrl.policies.actor_critic import ActorCritic, trusted
 from maskrl.policies.load import checkpoint_folder
-from maskrl.policies.predict import predict_and_remember
 from maskrl.runs.checkpoint import load_checkpoint
 from maskrl.runs.run_dir import RunDir
 from maskrl.runs.seeding import seed_everything
@@ -37,10 +30,8 @@ from maskrl.trainers.callbacks import Callback
 from maskrl.trainers.evaluate import evaluate
 from maskrl.trainers.ppo_checkpoint import restore_training, save_training
 from maskrl.trainers.ppo_config import PPOConfig
-from maskrl.trainers.ppo_policy import fit_memory, policy_for
-from maskrl.trainers.ppo_update import PPOUpdate
-from maskrl.trainers.rollout import RolloutCollector
-from maskrl.trainers.threads import ThreadChoice, choose_threads
+from maskrl.trainers.ppo_parts import Ground, parts_for
+from maskrl.trainers.threads import ThreadChoice
 from maskrl.trainers.training_env import EnvLike, open_training_env
 from maskrl.trainers.training_loop import TrainingLoop
 
@@ -57,8 +48,8 @@ class PPO:
     Args:
         env: An environment id; a `VectorEnv` in SAME_STEP mode; or one `gymnasium.Env`.
         config: All settings; `num_envs` counts where `env` is an id.
-        policy: One's own, as `maskrl.policies.Policy` or `maskrl.policies.RecurrentPolicy`; built
-            from the spaces otherwise.
+        policy: One's own, as `maskrl.policies.Policy`, `maskrl.policies.RecurrentPolicy` or, for
+            a team, `maskrl.policies.TeamPolicy`; built from the spaces otherwise.
         seed: Of everything random.
         env_kwargs: Arguments of the environment, where `env` is an id.
 
@@ -109,44 +100,16 @@ class PPO:
         self.env_name = opened.name
         self.observation_space = opened.observation_space
         self.action_space = opened.action_space
-        description = opened.description
-        self.config = config = _fit(config, self.env.num_envs)
+        config = _fit(config, self.env.num_envs)
         self.device = _device(config.device)
-        self.policy = policy_for(
-            config, self.observation_space, self.action_space, policy, description.action_tree
-        )
-        self.policy.to(self.device)
-        if isinstance(self.policy, ActorCritic):
-            self.config = config = config.replace(network=self.policy.config)
-        self.config = config = fit_memory(config, self.policy)
-        self.buffer = RolloutBuffer(
-            self.observation_space,
-            config.num_envs,
-            config.rollout_steps,
-            heads=None if description.is_single_choice else description.heads,
-            state_size=getattr(self.policy, "state_size", 0),
-            sequence_length=config.sequence_length,
-        )
-        self.collector = RolloutCollector(
-            self.env,
-            self.buffer,
-            self.policy,
-            generator=self.seeds.torch("actions", self.device),
-            device=self.device,
-            empty=config.empty,
-            seed=env_seed,
-            name=self.env_name,
-        )
-        self.update = PPOUpdate(
-            self.policy,
-            config,
-            device=self.device,
-            shuffle=self.seeds.torch("minibatches"),
-            heads=ActionHeads(description),
-        )
-        self.reward_scale = (
-            RewardScale(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None
-        )
+        ground = Ground(opened, self.seeds, env_seed, self.device)
+        self.parts = parts = parts_for(config, ground, policy)
+        self.config = parts.config
+        self.policy = parts.policy
+        self.buffer = parts.buffer
+        self.collector = parts.collector
+        self.update = parts.update
+        self.reward_scale = parts.reward_scale
         self.steps = 0
         self.total_steps = 0
         self.updates = 0
@@ -222,16 +185,16 @@ class PPO:
         config = self.config
         fraction = self.fraction
         start = time.perf_counter()
-        with trusted(self.policy):
+        with self.parts.trusted():
             successors = self.collector.collect()
-            explained = self._judge(successors)
+            explained = self.parts.judge(successors)
             acted = time.perf_counter()
             rate = config.learning_rate * (1.0 - fraction if config.anneal_learning_rate else 1.0)
             entropy_coef = config.entropy_coef
             if config.entropy_coef_final is not None:
                 entropy_coef += (config.entropy_coef_final - entropy_coef) * fraction
             learned = self.update.run(self.buffer, learning_rate=rate, entropy_coef=entropy_coef)
-        self._update_statistics()
+        self.parts.update_statistics()
         self.steps += config.batch_size
         self.updates += 1
         end = time.perf_counter()
@@ -285,12 +248,7 @@ class PPO:
             "deterministic": deterministic,
             "generator": generator,
         }
-        own: Any = getattr(self.policy, "predict", None)
-        if callable(own):
-            answer: tuple[np.ndarray, Any] = own(obs, **given)
-            return answer
-        spaces = (self.observation_space, obs)
-        return predict_and_remember(self.policy, *spaces, action_space=self.action_space, **given)
+        return self.parts.predict(obs, **given)
 
     def save(self, folder: str | Path) -> None:
         """Write a checkpoint (safetensors and JSON) from which training can go on.
@@ -347,9 +305,8 @@ class PPO:
 
     def policy_json(self) -> dict[str, Any]:
         """How to build the policy again, or that only its author can."""
-        if isinstance(self.policy, ActorCritic):
-            return self.policy.to_json()
-        return {"kind": "own", "class": type(self.policy).__qualname__}
+        own = {"kind": "own", "class": type(self.policy).__qualname__}
+        return self.parts.policy_json() or own
 
     def progress_state(self) -> dict[str, Any]:
         """Counters for a checkpoint."""
@@ -369,42 +326,6 @@ class PPO:
         self.best = saved["best"]
         self.last_evaluation = int(saved["last_evaluation"])
 
-    def _judge(self, successors: Tensor) -> float:
-        """Fill in advantages and returns; the share of variance that the values explain."""
-        buffer = self.buffer
-        rewards = torch.from_numpy(buffer.rewards)
-        if self.reward_scale is not None:
-            rewards = self.reward_scale(rewards)
-        values = torch.from_numpy(buffer.values)
-        advantages, returns = generalized_advantages(
-            rewards,
-            values,
-            successors,
-            torch.from_numpy(buffer.terminated),
-            torch.from_numpy(buffer.truncated),
-            gamma=self.config.gamma,
-            gae_lambda=self.config.gae_lambda,
-        )
-        buffer.advantages[...] = advantages.numpy()
-        buffer.returns[...] = returns.numpy()
-        return explained_variance(values, returns)
-
-    def _update_statistics(self) -> None:
-        """Move the normalisers, now that the last epoch is over."""
-        buffer = self.buffer
-        if self.reward_scale is not None:
-            self.reward_scale.update(
-                torch.from_numpy(buffer.rewards),
-                torch.from_numpy(buffer.terminated | buffer.truncated),
-            )
-        normalizer = getattr(self.policy, "normalizer", None)
-        if isinstance(normalizer, ObservationNormalizer) and self.config.normalize_observations:
-            everything = np.arange(buffer.num_envs * buffer.steps)
-            # Only where candidates are read does the statistic depend on the action masks.
-            unused = () if CANDIDATES in buffer.features else tuple(buffer.action_masks)
-            obs = buffer.observations_at(everything, self.device, leave_out=unused)
-            normalizer.update(obs)
-
     def _illegal_actions(self) -> int:
         return max(self.collector.illegal_actions, int(getattr(self.env, "illegal_actions", 0)))
 
@@ -413,17 +334,7 @@ class PPO:
         if config.threads is not None:
             self.thread_choice = ThreadChoice(config.threads, "as in the settings")
         else:
-            index = np.zeros(config.minibatch_size, np.int64)
-            obs = self.buffer.observations_at(index, self.device)
-            obs = {k: torch.ones_like(x) if x.dtype == torch.bool else x for k, x in obs.items()}
-            self.thread_choice = choose_threads(
-                self.policy,
-                obs,
-                num_envs=config.num_envs,
-                acts_per_step=config.minibatch_size / (config.num_envs * config.epochs),
-                event_shape=self.buffer.actions.shape[2:],
-                sequence_length=config.sequence_length,
-            )
+            self.thread_choice = self.parts.choose_threads()
             self.config = config.replace(threads=self.thread_choice.threads)
         logger.info("torch uses %s", self.thread_choice)
 

@@ -16,6 +16,15 @@ from typing import Any, Literal
 from maskrl.errors import ConfigError
 from maskrl.networks.encoders import NetworkConfig
 
+CHOICES: dict[str, tuple[str | None, ...]] = {
+    "empty": ("raise", "idle"),
+    "ratio": ("auto", "joint", "agent", "head"),
+    "death": ("terminal", "posthumous", None),
+    "critic": ("auto", "team", "agent"),
+    "weight": ("agent_step", "env_step"),
+}
+"""Settings that are one of a few words."""
+
 
 @dataclass(frozen=True)
 class PPOConfig:
@@ -27,7 +36,7 @@ class PPOConfig:
     """Steps of each environment between two updates."""
     minibatch_size: int = 256
     """Rows per gradient step, at most num_envs * rollout_steps; with a memory whole sequences of
-    about so many rows."""
+    about so many rows. A row of a team is an environment step with all agents that act in it."""
     epochs: int = 10
     """Passes over each rollout."""
     sequence_length: int = 32
@@ -38,8 +47,23 @@ class PPOConfig:
     """Lambda of the advantage estimation: 0 trusts the value network, 1 the returns."""
     clip: float = 0.2
     """Trust region: how far the probability ratio may leave 1 and still be rewarded."""
-    ratio: Literal["joint", "head"] = "joint"
-    """What has a trust region: the whole action, or each of its heads (the losses add up)."""
+    ratio: Literal["auto", "joint", "agent", "head"] = "auto"
+    """What has a trust region: the whole action (of a team: what all agents do in a step), what
+    each agent of a team does, or each head of it (the losses add up); auto: joint for one agent,
+    agent for a team."""
+    death: Literal["terminal", "posthumous"] | None = None
+    """Needed for a team, whose agents may die. terminal: nothing after its death is credited to an
+    agent; posthumous: what the team gets afterwards is, by the value of the team."""
+    critic: Literal["auto", "team", "agent"] = "auto"
+    """Of a team: one value of the whole, learned from the team's rewards, or a value of each agent,
+    learned from its own rewards where the environment gives them; auto: agent where it does and
+    death is terminal."""
+    weight: Literal["agent_step", "env_step"] = "agent_step"
+    """Of a team: what sums over agents are divided by in policy loss and entropy: the number of
+    agents that decided, or of environment steps in which one did."""
+    waiting_discount: bool = True
+    """Of a team: discount the steps that an agent waits; False counts one discount per decision of
+    an agent, for games in which agents take turns."""
     value_clip: float | None = None
     """How far, in units of return, an update may move a value; None does not clip."""
     value_coef: float = 0.5
@@ -103,10 +127,13 @@ class PPOConfig:
                 self._number(name, low=0.0, above=True)
         if self.entropy_coef_final is not None:
             self._number("entropy_coef_final", low=0.0)
-        if self.empty not in ("raise", "idle"):
-            raise ConfigError(f"empty: expected 'raise' or 'idle', got {self.empty!r}")
-        if self.ratio not in ("joint", "head"):
-            raise ConfigError(f"ratio: expected 'joint' or 'head', got {self.ratio!r}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                some = [repr(choice) for choice in choices]
+                expected = f"{', '.join(some[:-1])} or {some[-1]}"
+                raise ConfigError(f"{name}: expected {expected}, got {getattr(self, name)!r}")
+        if not isinstance(self.waiting_discount, bool):
+            raise ConfigError(f"waiting_discount: expected a bool, got {self.waiting_discount!r}")
         if self.minibatch_size > self.batch_size:
             raise ConfigError(
                 f"minibatch_size: {self.minibatch_size} rows are more than a rollout has: "

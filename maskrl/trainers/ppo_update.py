@@ -10,6 +10,7 @@ memory learns from whole sequences, each from the state that it began with while
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from maskrl.buffers.minibatch import Minibatch, MinibatchReader
 from maskrl.buffers.rollout import RolloutBuffer
 from maskrl.buffers.sequences import SequenceBatch, Sequences
 from maskrl.distributions import ConditionalCategorical
-from maskrl.errors import ConfigError, RatioDriftError
+from maskrl.errors import RatioDriftError
 from maskrl.masks.heads import masks_along, starts_of
 from maskrl.masks.tree import FLAT_MASK, ActionTree
 from maskrl.networks.chain import is_watched
@@ -29,22 +30,18 @@ from maskrl.objectives.ppo_loss import STATISTICS, LossSettings, PPOLoss, ppo_lo
 from maskrl.policies.action_heads import ActionDistribution, ActionHeads, mass_outside
 from maskrl.policies.actor_critic import ActorCritic
 from maskrl.policies.protocol import has_memory
-from maskrl.trainers.clipped_adam import ClippedAdam
+from maskrl.trainers.gradient_steps import (
+    RATIO_TOLERANCE,
+    GradientSteps,
+    entropy_estimate,
+    shuffled_parts,
+)
 from maskrl.trainers.learning_network import network_of
 from maskrl.trainers.ppo_config import PPOConfig
 
-RATIO_TOLERANCE = 1e-3
-"""How far a factor's ratio may be from 1 before the first gradient step."""
 
-KL_MARGIN = 1.5
-"""An update ends when the policy has moved by this many times `target_kl`."""
-
-ENTROPY_SAMPLES = 4
-"""Sampled actions a row where a tree has too many prefixes for its exact entropy."""
-
-
-class PPOUpdate:
-    """Gradient steps on a policy.
+class PPOUpdate(GradientSteps[RolloutBuffer]):
+    """Gradient steps on the policy of one agent.
 
     Args:
         policy: As `maskrl.policies.Policy`.
@@ -53,6 +50,8 @@ class PPOUpdate:
         shuffle: Generator of the minibatches, on the CPU.
         heads: Of the actions; None where an action is one choice.
     """
+
+    statistics = STATISTICS
 
     def __init__(
         self,
@@ -63,108 +62,87 @@ class PPOUpdate:
         shuffle: torch.Generator,
         heads: ActionHeads | None = None,
     ) -> None:
-        self.policy = policy
-        self.config = config
-        self.device = device
-        self.shuffle = shuffle
+        super().__init__(policy, config, device=device, shuffle=shuffle)
         self.heads = heads
-        self.parameters = [p for p in policy.parameters() if p.requires_grad]
-        if not self.parameters:
-            raise ConfigError(f"policy: {type(policy).__name__} has no parameter to train")
-        self.optimizer = ClippedAdam(self.parameters, lr=config.learning_rate, eps=config.adam_eps)
 
-    def run(
-        self, buffer: RolloutBuffer, *, learning_rate: float, entropy_coef: float
-    ) -> dict[str, float]:
-        """Learn from the buffer, whose advantages and returns are filled in.
+    def normalize(self, buffer: RolloutBuffer) -> None:
+        """Over the steps in which something was decided."""
+        keep = torch.from_numpy(~buffer.idle) if buffer.idle.any() else None
+        advantages = torch.from_numpy(buffer.advantages)
+        advantages.copy_(normalize_advantages(advantages, keep))
 
-        Args:
-            buffer: One rollout; its advantages are normalised in place if so configured.
-            learning_rate: Of this update.
-            entropy_coef: Of this update.
+    def lesson(self, buffer: RolloutBuffer, entropy_coef: float) -> OneAgentLesson:
+        """What there is to learn from a rollout."""
+        return OneAgentLesson(self, buffer, entropy_coef)
 
-        Returns:
-            Means over the gradient steps, and what was measured before the first.
 
-        Raises:
-            RatioDriftError: A ratio was not 1 before the first gradient step.
-        """
-        config = self.config
-        if config.normalize_advantage:
-            keep = torch.from_numpy(~buffer.idle) if buffer.idle.any() else None
-            advantages = torch.from_numpy(buffer.advantages)
-            advantages.copy_(normalize_advantages(advantages, keep))
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        # What is not trained any more must not move by a gradient of before.
-        self.optimizer.zero_grad()
-        self.optimizer.look_again()
-        settings = LossSettings(
-            config.clip, entropy_coef, config.value_coef, config.value_clip, config.ratio
+class OneAgentLesson:
+    """One rollout of one agent, ready to be learned from.
+
+    Args:
+        update: Whose policy and settings they are.
+        buffer: The rollout.
+        entropy_coef: Of this update.
+    """
+
+    def __init__(self, update: PPOUpdate, buffer: RolloutBuffer, entropy_coef: float) -> None:
+        config = update.config
+        ratio: Literal["joint", "head"] = "head" if config.ratio == "head" else "joint"
+        self._settings = LossSettings(
+            config.clip, entropy_coef, config.value_coef, config.value_clip, ratio
         )
-        read = self._reader(buffer)
-        network = network_of(self.policy)
-        measured: dict[str, float] = {}
-        statistics: list[Tensor] = []
-        norms: list[Tensor | float] = []
-        for index, sequences in self._minibatches(buffer):
-            batch = read(index)
-            distribution, values = network.forward(batch.observations, sequences)
-            estimate = self._entropy_estimate(distribution)
-            loss = ppo_loss(distribution, values, batch, settings, entropy=estimate)
-            if not measured:
-                measured["ratio_drift"] = check_ratio(loss.log_probs, batch, buffer)
-                logits = network.raw_logits(batch.observations)
-                measured |= _measure(distribution, logits, batch, self.heads)
-            if norms and config.target_kl and _kl(loss) > KL_MARGIN * config.target_kl:
-                break
-            network.backward(loss)
-            norms.append(self.optimizer.clipped_step(config.max_grad_norm or None))
-            statistics.append(loss.statistics)
-        means = torch.stack(statistics).mean(0).tolist()
-        return {
-            **dict(zip(STATISTICS, means, strict=True)),
-            "grad_norm": float(torch.stack([torch.as_tensor(norm) for norm in norms]).mean()),
-            **measured,
-            "gradient_steps": float(len(norms)),
-            "learning_rate": learning_rate,
-            "entropy_coef": entropy_coef,
-        }
+        self._update = update
+        self._buffer = buffer
+        self._read = self._reader()
+        self._network = network_of(update.policy)
+        self._last: tuple[ActionDistribution, Minibatch] | None = None
 
-    def _reader(self, buffer: RolloutBuffer) -> MinibatchReader:
+    def loss(self, minibatch: tuple[Tensor, SequenceBatch | None]) -> PPOLoss:
+        """The loss of a minibatch under the policy as it is now."""
+        index, sequences = minibatch
+        batch = self._read(index)
+        distribution, values = self._network.forward(batch.observations, sequences)
+        self._last = distribution, batch
+        estimate = entropy_estimate(distribution, self._update.shuffle, self._update.device)
+        return ppo_loss(distribution, values, batch, self._settings, entropy=estimate)
+
+    def look(self, loss: PPOLoss) -> dict[str, float]:
+        """How far ratios are from 1, and what masks do."""
+        assert self._last is not None
+        distribution, batch = self._last
+        drift = check_ratio(loss.log_probs, batch, self._buffer)
+        logits = self._network.raw_logits(batch.observations)
+        measured = _measure(distribution, logits, batch, self._update.heads)
+        return {"ratio_drift": drift, **measured}
+
+    def backward(self, loss: PPOLoss) -> bool:
+        """Replace the parameters' gradients."""
+        self._network.backward(loss)
+        return True
+
+    def _reader(self) -> MinibatchReader:
         """What cuts minibatches: as bits and into the same memory where the policy is ours."""
-        packed = getattr(self.policy, "packed_masks", ()) if self.device.type == "cpu" else ()
-        if has_memory(self.policy) and type(self.policy) is not ActorCritic:
+        policy, device = self._update.policy, self._update.device
+        packed = getattr(policy, "packed_masks", ()) if device.type == "cpu" else ()
+        if has_memory(policy) and type(policy) is not ActorCritic:
             packed = ()
-        return MinibatchReader(
-            buffer, self.device, packed=packed, reuse=_keeps_nothing(self.policy)
-        )
+        return MinibatchReader(self._buffer, device, packed=packed, reuse=_keeps_nothing(policy))
 
-    def _entropy_estimate(self, distribution: ActionDistribution) -> Tensor | None:
-        """Entropies `[M]`, estimated for a tree with too many prefixes; None if they are exact."""
-        if isinstance(distribution, ConditionalCategorical) and not distribution.is_enumerable:
-            # Seeded by the minibatches' generator, whose state a checkpoint keeps.
-            seed = int(torch.randint(2**62, (), generator=self.shuffle))
-            paths = torch.Generator(self.device).manual_seed(seed)
-            return distribution.entropy_estimate(ENTROPY_SAMPLES, generator=paths)
-        return None
-
-    def _minibatches(self, buffer: RolloutBuffer) -> Iterator[tuple[Tensor, SequenceBatch | None]]:
+    def minibatches(self) -> Iterator[tuple[Tensor, SequenceBatch | None]]:
         """Flat positions `[M]` of every minibatch of every epoch, of nearly equal sizes.
 
         With memory: and the sequences that they are the steps of.
         """
+        buffer, config, shuffle = self._buffer, self._update.config, self._update.shuffle
         rows = buffer.num_envs * buffer.steps
-        parts = -(-rows // min(self.config.minibatch_size, rows))
-        if not has_memory(self.policy):
-            for _ in range(self.config.epochs):
-                for index in torch.randperm(rows, generator=self.shuffle).tensor_split(parts):
-                    yield index, None
+        if not has_memory(self._update.policy):
+            for index in shuffled_parts(rows, config, shuffle):
+                yield index, None
             return
         cut = Sequences(buffer)
-        parts = min(parts, len(cut))
-        for _ in range(self.config.epochs):
-            for which in torch.randperm(len(cut), generator=self.shuffle).tensor_split(parts):
+        parts = min(-(-rows // min(config.minibatch_size, rows)), len(cut))
+        for _ in range(config.epochs):
+            for which in torch.randperm(len(cut), generator=shuffle).tensor_split(parts):
                 sequences = cut(which)
                 yield sequences.index, sequences
 
@@ -175,10 +153,6 @@ def _keeps_nothing(policy: nn.Module) -> bool:
         return False
     encoders = (policy.actor, policy.actor if policy.critic is None else policy.critic)
     return all(type(encoder) is DictEncoder for encoder in encoders)
-
-
-def _kl(loss: PPOLoss) -> float:
-    return float(loss.statistics[STATISTICS.index("approx_kl")])
 
 
 def check_ratio(log_probs: Tensor, batch: Minibatch, buffer: RolloutBuffer) -> float:

@@ -10,7 +10,7 @@ checks of the whole follow the last step, under the same weights.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -20,40 +20,26 @@ from torch import Tensor, nn
 from maskrl.buffers.rollout import RolloutBuffer
 from maskrl.distributions import ConditionalCategorical
 from maskrl.envs.contract import CANDIDATES, final_observations
-from maskrl.errors import (
-    ConfigError,
-    NoAllowedActionError,
-    NonFiniteLogitsError,
-    RunFolderError,
-)
+from maskrl.errors import NoAllowedActionError, NonFiniteLogitsError
 from maskrl.masks.heads import Choices, choices_of
 from maskrl.masks.tree import ActionTree
 from maskrl.objectives.advantages import successor_values
 from maskrl.policies.action_heads import ActionDistribution
 from maskrl.policies.predict import env_actions, obs_to_tensors
 from maskrl.policies.protocol import distribution_and_value, has_memory, require_answer
-from maskrl.trainers.episodes import EpisodeRecord
+from maskrl.trainers.collector import ROWS_AT_ONCE, Collector
 from maskrl.trainers.rollout_memory import RolloutMemory
 
-ROWS_AT_ONCE = 512
-"""Rows whose values are computed in one pass: enough to fill it, and still in the cache."""
 
-
-class RolloutCollector:
-    """Steps a vector environment under a policy.
+class RolloutCollector(Collector[RolloutBuffer]):
+    """Steps a vector environment in which one agent acts.
 
     Args:
-        env: Resets in SAME_STEP mode.
-        buffer: Filled by `collect`.
-        policy: As `maskrl.policies.Policy` or `maskrl.policies.RecurrentPolicy`.
-        generator: Of the sampled actions, on the policy's device.
-        device: Of the policy.
-        empty: What a row that allows nothing means.
-        seed: Of the first reset.
-        name: What messages call the environment.
+        env, buffer, policy: The policy as `maskrl.policies.Policy` or
+            `maskrl.policies.RecurrentPolicy`.
+        settings: As of `Collector`.
 
     Attributes:
-        illegal_actions: Actions executed though the mask disallowed them.
         memory: What a policy with memory remembers; None of others.
     """
 
@@ -62,31 +48,11 @@ class RolloutCollector:
         env: VectorEnv[Any, Any, Any],
         buffer: RolloutBuffer,
         policy: nn.Module,
-        *,
-        generator: torch.Generator,
-        device: torch.device,
-        empty: Literal["raise", "idle"] = "raise",
-        seed: int = 0,
-        name: str = "the environment",
+        **settings: Any,
     ) -> None:
-        self.env = env
-        self.buffer = buffer
-        self.policy = policy
-        self.generator = generator
-        self.device = device
-        self.empty = empty
-        self.seed = seed
-        self.name = name
-        self.started = False
-        self._answered = False
+        super().__init__(env, buffer, policy, **settings)
         self._choices: Choices | None = None
-        self._record = EpisodeRecord(env.num_envs)
-        self._counted = 0  # steps of the present rollout that are in the record
-        self.illegal_actions = 0
-        # As the environments give them: their sums are logged in full precision.
-        self._rewards = np.zeros(buffer.rewards.shape, np.float64)
-        self._on_cpu = device.type == "cpu"
-        self.memory = RolloutMemory(policy, buffer, device) if has_memory(policy) else None
+        self.memory = RolloutMemory(policy, buffer, self.device) if has_memory(policy) else None
         self._look_at_memory()
 
     def _look_at_memory(self) -> None:
@@ -109,13 +75,6 @@ class RolloutCollector:
         if not self._on_cpu:
             there = torch.empty_like(there, device=self.device)
         return there, [there[t] for t in range(len(there))]
-
-    def begin(self) -> None:
-        """Reset the environments, once; later calls do nothing."""
-        if not self.started:
-            obs, _ = self.env.reset(seed=self.seed)
-            self.buffer.write_observation(self.buffer.steps, obs)
-            self.started = True
 
     def collect(self) -> Tensor:
         """Fill the buffer with one rollout.
@@ -191,11 +150,6 @@ class RolloutCollector:
             self.illegal_actions += int(illegal.sum())
         return successors.clone()
 
-    @property
-    def episodes(self) -> int:
-        """How many episodes have ended."""
-        return self._record.finished
-
     def mask_metrics(self) -> dict[str, float]:
         """Shares of this rollout: choices allowed, forced moves, idle rows.
 
@@ -217,25 +171,12 @@ class RolloutCollector:
             "idle_share": float((counts == 0).mean()),
         }
 
-    def episode_metrics(self) -> dict[str, float]:
-        """Means over the recent episodes; NaN before the first has ended."""
-        return self._record.means()
-
     def get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Everything that the next rollout depends on beside policy and environment."""
-        arrays = {
-            f"observation.{key}": array[self.buffer.steps]
-            for key, array in self.buffer.features.items()
-        }
-        arrays |= {f"observation.{key}": array for key, array in self.buffer.masks.items()}
-        arrays["running_return"] = self._record.running_return
-        arrays["running_length"] = self._record.running_length
+        """As of `Collector`, with what the policy remembers."""
+        arrays, counters = super().get_state()
         if self.memory is not None:
             arrays |= self.memory.get_state()
-        return arrays, {
-            **self._counters(),
-            "started": self.started,
-        }
+        return arrays, counters
 
     def set_state(self, arrays: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         """Go on from `get_state`, with the environment where it was then.
@@ -243,39 +184,9 @@ class RolloutCollector:
         Raises:
             RunFolderError: The state belongs to other environments.
         """
-        self._set_counters(state)
-        for key, target in {
-            **{key: array[self.buffer.steps] for key, array in self.buffer.features.items()},
-            **self.buffer.masks,
-        }.items():
-            saved = np.asarray(arrays[f"observation.{key}"])
-            if saved.shape != target.shape:
-                raise RunFolderError(
-                    f"the checkpoint holds {key} of shape {saved.shape}, the environment gives "
-                    f"{target.shape}: it was made with other settings"
-                )
-            target[...] = saved
+        super().set_state(arrays, state)
         if self.memory is not None:
             self.memory.set_state(arrays)
-        self._record.running_return[...] = arrays["running_return"]
-        self._record.running_length[...] = arrays["running_length"]
-        self.started = bool(state["started"])
-
-    def set_counters(self, state: Mapping[str, Any]) -> None:
-        """Take over counts and recent episodes only: the environments begin new episodes."""
-        self._set_counters(state)
-
-    def _counters(self) -> dict[str, Any]:
-        return {**self._record.counters(), "illegal_actions": self.illegal_actions}
-
-    def _set_counters(self, state: Mapping[str, Any]) -> None:
-        self._record.set_counters(state)
-        self.illegal_actions = int(state["illegal_actions"])
-
-    def _on_device(self, obs: dict[str, Tensor]) -> dict[str, Tensor]:
-        if self._on_cpu:
-            return obs
-        return {key: tensor.to(self.device) for key, tensor in obs.items()}
 
     def _decide(self, t: int, obs: dict[str, Tensor], *, with_value: bool) -> ActionDistribution:
         """The distribution at step `t`; its values are written too, or left for later."""
@@ -335,54 +246,18 @@ class RolloutCollector:
         if len(place) > 1:
             name = repr(heads.names[place[1]]) if isinstance(heads, ActionTree) else place[1]
             subject = f"allows no choice in head {name}"
-        self._catch_up(t)
         raise NoAllowedActionError(
-            f"{self.name}: environment {env} of {self.env.num_envs} {subject} at step "
-            f"{int(self._record.running_length[env])} of its episode (episode return so far "
-            f"{self._record.running_return[env]:g}): {what}. If the mask marks "
+            f"{self.name}: environment {env} of {self.env.num_envs} {subject} "
+            f"{self._where_empty(t, env)}: {what}. If the mask marks "
             "what is forbidden, it must be inverted: True = allowed. If the episode is over "
             "there, the environment must say terminated. If nothing is to be decided there, "
             "set empty='idle' (on the command line: --ppo.empty idle)."
         )
 
-    def _diagnosis(self, t: int, error: NonFiniteLogitsError) -> str:
-        """Whether the environment or the training is to blame for logits that are no numbers."""
-        self._catch_up(t)
-        for key, array in self.buffer.features.items():
-            row = array[t].reshape(self.env.num_envs, -1)
-            # Padding of a scene or of a set may hold anything, so it proves nothing.
-            if (
-                key not in ("entities", CANDIDATES)
-                and array.dtype.kind == "f"
-                and not np.isfinite(row).all()
-            ):
-                env = int(np.flatnonzero(~np.isfinite(row).all(axis=-1))[0])
-                step = int(self._record.running_length[env])
-                return (
-                    f"environment {env} of {self.env.num_envs} gave an observation {key!r} with "
-                    f"values that are not finite at step {step} of its episode, and so the "
-                    f"logits are not: {error}"
-                )
-        return (
-            f"the policy's logits are not finite any more; training has diverged. Lower "
-            f"learning_rate, or max_grad_norm, or normalise observations and rewards: {error}"
-        )
-
-    def _catch_up(self, t: int) -> None:
-        """Count the steps of this rollout before `t` that were not counted yet."""
-        steps = slice(self._counted, t)
-        ended = self.buffer.terminated[steps] | self.buffer.truncated[steps]
-        self._record.add(self._rewards[steps], ended)
-        self._counted = t
-
-    def _refuse_strange_rewards(self) -> None:
-        rewards = self.buffer.rewards
-        if not np.isfinite(rewards).all():
-            t, env = np.argwhere(~np.isfinite(rewards))[0].tolist()
-            raise ConfigError(
-                f"environment {env} of {self.env.num_envs} gave the reward {rewards[t, env]} at "
-                f"step {t} of this rollout; expected a finite number"
-            )
+    def _suspects(self, t: int) -> dict[str, np.ndarray]:
+        """All features but scenes and sets, whose padding may hold anything."""
+        features = super()._suspects(t).items()
+        return {key: x for key, x in features if key not in ("entities", CANDIDATES)}
 
     def _successors(
         self,

@@ -29,8 +29,8 @@ from maskrl.objectives.ppo_loss import Acted, LossSettings, ppo_loss
 from maskrl.policies.action_heads import ActionDistribution
 from maskrl.policies.actor_critic import trusted
 from maskrl.policies.protocol import distribution_and_value, has_memory, require_answer
+from maskrl.trainers.gradient_steps import ENTROPY_SAMPLES
 from maskrl.trainers.learning_network import network_of
-from maskrl.trainers.ppo_update import ENTROPY_SAMPLES
 
 SMALL = 5e7
 """Multiplied weights times rows of a minibatch below which one thread always wins."""
@@ -107,14 +107,9 @@ def choose_threads(
     Raises:
         ConfigError: What the policy answers cannot be trained with.
     """
-    limit = thread_limit()
     rows = len(next(iter(obs.values())))
-    if limit == 1:
-        return ThreadChoice(1, "there is one core")
-    if not all(p.device.type == "cpu" for p in policy.parameters()):
-        return ThreadChoice(1, "the network is not on the CPU")
-    if multiplied_weights(policy) * rows < SMALL:
-        return ThreadChoice(1, f"{limit} are not worth it for a network of this size")
+    if (known := without_measuring(policy, rows)) is not None:
+        return known
     trial = copy.deepcopy(policy)
     few = {key: tensor[:num_envs] for key, tensor in obs.items()}
     with torch.random.fork_rng(devices=[]), trusted(trial):
@@ -126,10 +121,30 @@ def choose_threads(
             with torch.inference_mode():
                 _ask(trial, few)[0].sample()
 
-        rounds = [
-            tuple(_time(learn, n) + acts_per_step * _time(act, n) for n in (1, limit))
-            for _ in range(ROUNDS)
-        ]
+        return by_measuring(learn, act, acts_per_step)
+
+
+def without_measuring(policy: nn.Module, rows: int) -> ThreadChoice | None:
+    """One thread where that is clear for a policy and so many rows; None where it is not."""
+    limit = thread_limit()
+    if limit == 1:
+        return ThreadChoice(1, "there is one core")
+    if not all(p.device.type == "cpu" for p in policy.parameters()):
+        return ThreadChoice(1, "the network is not on the CPU")
+    if multiplied_weights(policy) * rows < SMALL:
+        return ThreadChoice(1, f"{limit} are not worth it for a network of this size")
+    return None
+
+
+def by_measuring(
+    learn: Callable[[], None], act: Callable[[], None], acts_per_step: float
+) -> ThreadChoice:
+    """The choice after measuring a gradient step, and acting steps as often as they come."""
+    limit = thread_limit()
+    rounds = [
+        tuple(_time(learn, n) + acts_per_step * _time(act, n) for n in (1, limit))
+        for _ in range(ROUNDS)
+    ]
     chosen = limit if all(several * WORTH < one for one, several in rounds) else 1
     one, several = (1e3 * min(times) for times in zip(*rounds, strict=True))
     reason = (

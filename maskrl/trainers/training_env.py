@@ -17,8 +17,8 @@ from gymnasium.vector import VectorEnv
 from maskrl.envs.adapters.gymnasium_info import adapt
 from maskrl.envs.contract import (
     EnvDescription,
-    action_tree_of,
-    describe,
+    describe_env,
+    gives_agent_rewards,
     require_same_step,
 )
 from maskrl.envs.registry import make_vec, refuse_reserved
@@ -56,6 +56,11 @@ class TrainingEnv:
     def action_space(self) -> spaces.Space[Any]:
         """Of one environment."""
         return self.venv.single_action_space
+
+    @property
+    def gives_agent_rewards(self) -> bool:
+        """Whether infos say what every agent of a team got."""
+        return gives_agent_rewards(self.venv)
 
     @property
     def name(self) -> str:
@@ -106,13 +111,4 @@ def open_training_env(
             "step in parallel"
         )
     require_same_step(venv)
-    description = describe(
-        venv.single_observation_space, venv.single_action_space, action_tree_of(venv)
-    )
-    opened = TrainingEnv(venv, description, env_id, given)
-    if "agent_mask" in description.masks and not description.is_single_choice:
-        raise ConfigError(
-            f"{opened.name}: its actions have several heads for every agent of agent_mask; PPO "
-            "decides for one agent at every step"
-        )
-    return opened
+    return TrainingEnv(venv, describe_env(venv), env_id, given)

@@ -3,7 +3,7 @@
 Of many actions only two do something in each cell: one step left, one step right. The
 right end pays 1, the left end 0; the optimum is 1. Random valid play gets about 0.5,
 and whoever does not know the mask mostly stands still until the time is up. Beside it:
-a small finished run of the panda, to evaluate.
+a team at work (`shifts`), and a small finished run of the panda, to evaluate.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+
+from maskrl.envs.contract import mask_space
+from maskrl.masks.tree import ActionTree, Head
 
 
 class CorridorVectorEnv(VectorEnv):
@@ -120,6 +123,217 @@ class CorridorEnv(gymnasium.Env):
         last = infos.get("final_obs", obs)
         info = {"action_mask": last["action_mask"][0].astype(np.int8)}
         return last["observation"][0], reward[0], bool(terminated[0]), bool(truncated[0]), info
+
+
+class ShiftsVectorEnv(VectorEnv):
+    """A team at work on a map, as slots, as a grid or as a scene; agents wait, die and come back.
+
+    Each agent stands in a cell of its own, and one choice fits the cell: `cell % 5`. Whoever
+    makes it gets 1. Then all go to other cells; some fall out, some for a step only (they wait),
+    some for longer (they are dead), and sometimes the whole team at once. Optimum per decision
+    1, random valid play 1/2, random play 1/5. `poison` writes NaN and all-False masks where
+    nobody is or acts; nothing may change by it.
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    gives_agent_rewards = True
+
+    def __init__(
+        self,
+        num_envs=4,
+        *,
+        form="own",
+        agents=3,
+        shape=(3, 4),
+        limit=9,
+        die=0.1,
+        back=0.3,
+        wait=0.15,
+        disaster=0.05,
+        end=0.05,
+        heads=None,
+        tree=False,
+        poison=False,
+        stuck=0.0,
+        identity=True,
+        alive=True,
+        own_rewards=True,
+    ):
+        self.num_envs, self.agents, self.shape, self.limit = num_envs, agents, shape, limit
+        self.form, self.poison, self.stuck = form, poison, stuck
+        self.chances = {"die": die, "back": back, "wait": wait, "disaster": disaster, "end": end}
+        self.identity = identity or form != "grid"
+        self.tells_alive = alive and self.identity
+        self.gives_agent_rewards = own_rewards
+        self.nvec = (5, 3) if tree else (heads or (5,))
+        self.axis = tree or heads is not None
+        self.action_tree = None
+        if tree:
+            self.action_tree = ActionTree(
+                [Head("what", 5), Head("how", 3, relevant={"what": [1, 2]})]
+            )
+        self.illegal_actions = 0
+        self.rng = np.random.default_rng(0)
+        cells, actions = shape[0] * shape[1], sum(self.nvec)
+        here = np.arange(cells)
+        self.table = np.zeros((cells, actions), np.bool_)
+        start = 0
+        for size in self.nvec:
+            self.table[here, start + here % size] = True
+            self.table[here, start + (here + 1) % size] = True
+            start += size
+        self._spaces(cells, actions)
+
+    def _spaces(self, cells, actions):
+        H, W = self.shape
+        N, entries = self.agents, {}
+        grid = self.form == "grid"
+        if grid:
+            entries["grid"] = spaces.Box(0, 1, (7, H, W), np.float32)
+            if self.identity:
+                entries["agent_cells"] = spaces.Box(-1, cells - 1, (N,), np.int64)
+        elif self.form == "scene":
+            entries["entities"] = spaces.Box(0, 1, (N + 2, cells), np.float32)
+            entries["entity_mask"] = mask_space(N + 2)
+            entries["visibility"] = mask_space(N + 2, N + 2)
+        else:
+            entries["observation"] = spaces.Box(0, 1, (N, cells), np.float32)
+        places = (H, W) if grid else (N,)
+        entries["agent_mask"] = mask_space(*places)
+        if self.tells_alive:
+            entries["alive"] = mask_space(N)
+        entries["action_mask"] = mask_space(*((actions, H, W) if grid else (N, actions)))
+        nvec = np.broadcast_to(np.array(self.nvec), (*places, len(self.nvec)))
+        if not self.axis:
+            nvec = nvec[..., 0]
+        elif grid:
+            nvec = np.moveaxis(nvec, -1, 0)
+        self.single_observation_space = spaces.Dict(entries)
+        self.single_action_space = spaces.MultiDiscrete(np.ascontiguousarray(nvec))
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    def reset(self, *, seed=None, options=None):
+        if seed is not None:
+            self.rng = np.random.default_rng(seed)
+        B, N = self.num_envs, self.agents
+        self.cell = np.zeros((B, N), np.int64)
+        self.time = np.zeros(B, np.int64)
+        self.alive, self.waits = np.ones((B, N), np.bool_), np.zeros((B, N), np.bool_)
+        self.blocked = np.zeros((B, N), np.bool_)
+        self._restart(np.ones(B, np.bool_))
+        return self._observe(), {}
+
+    @property
+    def acts(self):
+        return self.alive & ~self.waits
+
+    def step(self, actions):
+        B, N = self.num_envs, self.agents
+        rows = np.arange(B)[:, None]
+        actions = np.asarray(actions).reshape(B, *self.single_action_space.shape)
+        K = len(self.nvec)
+        if self.form == "grid":
+            flat = actions.reshape(B, K, -1)
+            chosen = flat[rows[..., None], np.arange(K), self.cell[..., None]]
+        else:
+            chosen = actions.reshape(B, N, K)
+        starts = np.cumsum((0, *self.nvec[:-1]))
+        legal = np.take_along_axis(self.table[self.cell], chosen + starts, axis=-1)
+        if self.action_tree is not None:
+            legal |= ~self.action_tree.relevant(chosen)
+        self.illegal_actions += int((~legal.all(-1) & self.acts & ~self.blocked).sum())
+        right = chosen[..., 0] == self.cell % 5
+        got = np.where(self.acts & right & ~self.blocked, 1.0, 0.0)
+        self.time += 1
+        self._shift(np.ones(B, np.bool_))
+        draw = self.rng.random((B, N))
+        back = self.rng.random((B, N)) < self.chances["back"]
+        fell = (draw < self.chances["die"]) | (self.rng.random((B, 1)) < self.chances["disaster"])
+        self.alive = np.where(self.alive, ~fell, back)
+        self.waits = self.rng.random((B, N)) < self.chances["wait"]
+        self.blocked = self.rng.random((B, N)) < self.stuck
+        terminated = self.rng.random(B) < self.chances["end"]
+        truncated = (self.time >= self.limit) & ~terminated
+        ended = terminated | truncated
+        infos = {"agent_rewards": got}
+        if ended.any():
+            infos["final_obs"] = self._observe()
+            self._restart(ended)
+        return self._observe(), got.sum(-1), terminated, truncated, infos
+
+    def get_state(self):
+        names = ("cell", "time", "alive", "waits", "blocked")
+        return {
+            **{name: getattr(self, name).copy() for name in names},
+            "illegal": self.illegal_actions,
+            "rng": json.dumps(self.rng.bit_generator.state),
+        }
+
+    def set_state(self, state):
+        for name in ("cell", "time", "alive", "waits", "blocked"):
+            setattr(self, name, np.array(state[name]))
+        self.alive, self.waits, self.blocked = (
+            x.astype(np.bool_) for x in (self.alive, self.waits, self.blocked)
+        )
+        self.illegal_actions = state["illegal"]
+        self.rng.bit_generator.state = json.loads(state["rng"])
+
+    def _shift(self, which):
+        cells = self.shape[0] * self.shape[1]
+        fresh = self.rng.random((self.num_envs, cells)).argsort(axis=1)[:, : self.agents]
+        self.cell = np.where(which[:, None], fresh, self.cell)
+
+    def _restart(self, which):
+        self._shift(which)
+        self.time = np.where(which, 0, self.time)
+        self.alive = self.alive | which[:, None]
+        self.waits = self.waits & ~which[:, None]
+        self.blocked = self.blocked & ~which[:, None]
+
+    def _observe(self):
+        B, N, (H, W) = self.num_envs, self.agents, self.shape
+        cells = H * W
+        code = np.eye(cells, dtype=np.float32)[self.cell]
+        allowed = self.table[self.cell] & ~self.blocked[..., None]
+        acts, alive = self.acts, self.alive
+        obs = {}
+        if self.form == "grid":
+            at = (np.arange(B)[:, None], self.cell)
+            planes = np.zeros((B, 7, cells), np.float32)
+            planes[:, np.arange(cells) % 5, np.arange(cells)] = 1.0
+            mask = np.zeros((B, cells), np.bool_)
+            mask[at] = acts
+            planes[:, 5] = mask
+            legal = np.full((B, cells, allowed.shape[-1]), not self.poison)
+            legal[at] = np.where(acts[..., None], allowed, not self.poison)
+            obs["grid"] = planes.reshape(B, 7, H, W)
+            if self.identity:
+                obs["agent_cells"] = np.where(alive, self.cell, -1)
+            obs["agent_mask"] = mask.reshape(B, H, W)
+            obs["action_mask"] = np.moveaxis(legal.reshape(B, H, W, -1), -1, 1)
+        else:
+            nothing = np.nan if self.poison else 0.0
+            code = np.where(alive[..., None], code, np.float32(nothing))
+            obs["action_mask"] = np.where(acts[..., None], allowed, not self.poison)
+            obs["agent_mask"] = acts
+            if self.form == "scene":
+                things = np.full((B, 2, cells), nothing, np.float32)
+                things[:, 0] = 1.0  # one thing that is there, and padding
+                there = np.concatenate([alive, np.tile([True, False], (B, 1))], axis=1)
+                obs["entities"] = np.concatenate([code, things], axis=1)
+                obs["entity_mask"] = there
+                obs["visibility"] = np.ones((B, N + 2, N + 2), np.bool_)
+            else:
+                obs["observation"] = code
+        if self.tells_alive:
+            obs["alive"] = alive
+        return {key: np.array(obs[key]) for key in self.single_observation_space.spaces}
+
+
+@pytest.fixture(scope="session")
+def shifts():
+    return ShiftsVectorEnv
 
 
 @pytest.fixture

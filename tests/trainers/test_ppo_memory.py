@@ -202,7 +202,7 @@ def test_another_state_than_at_acting_stops_training(what):
     with torch.no_grad():
         trainer.policy.policy_head.linear.weight.mul_(100.0)
     with trusted(trainer.policy):
-        trainer._judge(trainer.collector.collect())
+        trainer.parts.judge(trainer.collector.collect())
         buffer = trainer.buffer
         if what == "state":
             buffer.states[1, 2] += 1.0

@@ -482,5 +482,7 @@ def test_a_trust_region_for_every_head(name):
         3 * CONFIG.batch_size, callbacks=[log]
     )
     assert all(row["ratio_drift"] <= 1e-5 and 0 < row["clip_fraction"] < 1 for row in log.rows)
-    with pytest.raises(ConfigError, match="ratio: expected 'joint' or 'head', got 'agent'"):
-        CONFIG.replace(ratio="agent")
+    with pytest.raises(ConfigError, match="expected 'auto', 'joint', 'agent' or 'head', got 'all'"):
+        CONFIG.replace(ratio="all")
+    with pytest.raises(ConfigError, match="'agent' has no meaning in .*one agent acts"):
+        PPO(venv(name), CONFIG.replace(ratio="agent"))

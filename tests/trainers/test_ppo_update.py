@@ -299,7 +299,7 @@ def test_target_kl_ends_the_update(policy):
 
 def test_every_row_is_used_once_per_epoch(policy):
     update = make_update(policy, epochs=2, minibatch_size=7)
-    parts = [index for index, _ in update._minibatches(RolloutBuffer(SPACE, B, T))]
+    parts = [index for index, _ in update.lesson(RolloutBuffer(SPACE, B, T), 0.0).minibatches()]
     assert len(parts) == 2 * 5
     assert {len(part) for part in parts} == {6, 7}
     for epoch in (parts[:5], parts[5:]):

@@ -1,0 +1,152 @@
+"""PPO's parts where one agent acts in each environment, at every step."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskrl.buffers.rollout import RolloutBuffer
+from maskrl.envs.contract import CANDIDATES
+from maskrl.errors import ConfigError
+from maskrl.networks.normalize import ObservationNormalizer, RewardScale
+from maskrl.objectives import explained_variance, generalized_advantages
+from maskrl.policies.action_heads import ActionHeads
+from maskrl.policies.actor_critic import ActorCritic, trusted
+from maskrl.policies.predict import predict_and_remember
+from maskrl.trainers.ppo_config import PPOConfig
+from maskrl.trainers.ppo_parts import Ground
+from maskrl.trainers.ppo_policy import fit_memory, policy_for
+from maskrl.trainers.ppo_update import PPOUpdate
+from maskrl.trainers.rollout import RolloutCollector
+from maskrl.trainers.threads import ThreadChoice, choose_threads
+
+_OF_TEAMS = ("death", "critic", "weight", "waiting_discount")
+
+
+class SingleAgentParts:
+    """As `maskrl.trainers.ppo_parts.PPOParts`; arguments as of `parts_for`."""
+
+    def __init__(self, config: PPOConfig, ground: Ground, policy: nn.Module | None) -> None:
+        opened = ground.opened
+        description = opened.description
+        config = one_agent_settings(config, opened.name)
+        self._spaces = (opened.observation_space, opened.action_space)
+        self._device = ground.device
+        self.policy = policy_for(config, *self._spaces, policy, description.action_tree)
+        self.policy.to(ground.device)
+        if isinstance(self.policy, ActorCritic):
+            config = config.replace(network=self.policy.config)
+        self.config = config = fit_memory(config, self.policy)
+        self.buffer = RolloutBuffer(
+            opened.observation_space,
+            config.num_envs,
+            config.rollout_steps,
+            heads=None if description.is_single_choice else description.heads,
+            state_size=getattr(self.policy, "state_size", 0),
+            sequence_length=config.sequence_length,
+        )
+        settings = ground.collector_settings(config)
+        self.collector = RolloutCollector(opened.venv, self.buffer, self.policy, **settings)
+        self.update = PPOUpdate(
+            self.policy,
+            config,
+            device=ground.device,
+            shuffle=ground.seeds.torch("minibatches"),
+            heads=ActionHeads(description),
+        )
+        self.reward_scale = (
+            RewardScale(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None
+        )
+
+    def judge(self, successors: Tensor) -> float:
+        """Fill in advantages and returns; the share of variance that the values explain."""
+        buffer = self.buffer
+        rewards = torch.from_numpy(buffer.rewards)
+        if self.reward_scale is not None:
+            rewards = self.reward_scale(rewards)
+        values = torch.from_numpy(buffer.values)
+        advantages, returns = generalized_advantages(
+            rewards,
+            values,
+            successors,
+            torch.from_numpy(buffer.terminated),
+            torch.from_numpy(buffer.truncated),
+            gamma=self.config.gamma,
+            gae_lambda=self.config.gae_lambda,
+        )
+        buffer.advantages[...] = advantages.numpy()
+        buffer.returns[...] = returns.numpy()
+        return explained_variance(values, returns)
+
+    def update_statistics(self) -> None:
+        """Move the normalisers, now that the last epoch is over."""
+        buffer = self.buffer
+        if self.reward_scale is not None:
+            self.reward_scale.update(
+                torch.from_numpy(buffer.rewards),
+                torch.from_numpy(buffer.terminated | buffer.truncated),
+            )
+        normalizer = getattr(self.policy, "normalizer", None)
+        if isinstance(normalizer, ObservationNormalizer) and self.config.normalize_observations:
+            everything = np.arange(buffer.num_envs * buffer.steps)
+            # Only where candidates are read does the statistic depend on the action masks.
+            unused = () if CANDIDATES in buffer.features else tuple(buffer.action_masks)
+            obs = buffer.observations_at(everything, self._device, leave_out=unused)
+            normalizer.update(obs)
+
+    def trusted(self) -> AbstractContextManager[None]:
+        """Inside the block the policy leaves out checks that the trainer makes itself."""
+        return trusted(self.policy)
+
+    def choose_threads(self) -> ThreadChoice:
+        """How many threads torch should use, measured on a minibatch that allows everything."""
+        config = self.config
+        index = np.zeros(config.minibatch_size, np.int64)
+        obs = self.buffer.observations_at(index, self._device)
+        obs = {k: torch.ones_like(x) if x.dtype == torch.bool else x for k, x in obs.items()}
+        return choose_threads(
+            self.policy,
+            obs,
+            num_envs=config.num_envs,
+            acts_per_step=config.minibatch_size / (config.num_envs * config.epochs),
+            event_shape=self.buffer.actions.shape[2:],
+            sequence_length=config.sequence_length,
+        )
+
+    def predict(self, obs: Any, **given: Any) -> tuple[np.ndarray, Any]:
+        """Actions for one observation or a batch, and the state."""
+        own: Any = getattr(self.policy, "predict", None)
+        if callable(own):
+            answer: tuple[np.ndarray, Any] = own(obs, **given)
+            return answer
+        space, action_space = self._spaces
+        return predict_and_remember(self.policy, space, obs, action_space=action_space, **given)
+
+    def policy_json(self) -> dict[str, Any] | None:
+        """How to build the policy again; None if only its author can."""
+        return self.policy.to_json() if isinstance(self.policy, ActorCritic) else None
+
+
+def one_agent_settings(config: PPOConfig, name: str) -> PPOConfig:
+    """The settings for an environment with one agent.
+
+    Raises:
+        ConfigError: A setting of teams is set, which would be ignored.
+    """
+    default = PPOConfig()
+    for setting in _OF_TEAMS:
+        if getattr(config, setting) != getattr(default, setting):
+            raise ConfigError(
+                f"{setting}: {getattr(config, setting)!r} has no effect on {name}, in which one "
+                "agent acts: it is a setting for teams, whose observation has an agent_mask"
+            )
+    if config.ratio == "agent":
+        raise ConfigError(
+            f"ratio: 'agent' has no meaning in {name}, in which one agent acts; its whole action "
+            "is 'joint', each of its heads 'head'"
+        )
+    return config.replace(ratio="joint") if config.ratio == "auto" else config
