@@ -13,6 +13,7 @@ from maskrl.kernels.fused.memory import as_float32, as_int64, float64_from_bits,
 from maskrl.kernels.scenes.layout import (
     copy_row,
     divide_room,
+    lanes_of,
     look_around,
     pack,
     place_of,
@@ -49,33 +50,32 @@ ONE = np.float32(1.0)
 
 
 @njit(**INNER)
-def scores_of(room, block, count, nk, width, source, row_stride, scale):  # type: ignore[no-untyped-def]
-    """Pack a block of queries, times the scale, and write their scores."""
-    lanes, packed = room.lanes, room.width
-    places = shift(room.looking, block)
-    pack(room.queries, packed, source, row_stride, places, count, lanes, scale, width)
-    turn(room.queries_across, lanes, room.queries, packed, room.permitted)
+def scores_of(room, lanes, nk, width, keys, queries):  # type: ignore[no-untyped-def]
+    """Write the scores of a block of packed queries, which have the scale in them."""
+    packed = room.width
+    turn(room.queries_across, lanes, queries, packed, room.permitted)
     rows = (nk + GROUP - 1) // GROUP * GROUP
-    multiply(
-        room.scores, lanes, rows, lanes, room.keys, packed, 1, room.queries_across, lanes, width
-    )
+    multiply(room.scores, lanes, rows, lanes, keys, packed, 1, room.queries_across, lanes, width)
 
 
 @njit(**INNER)
-def _exponentials(room, masked, mask, nk, largest, inverse):  # type: ignore[no-untyped-def]
-    lanes = room.lanes
-    if lanes == 8:
-        if masked:
-            masked_exponentials_of_8(room.scores, mask, lanes, nk, largest, inverse)
-        else:
-            exponentials_of_8(room.scores, mask, lanes, nk, largest, inverse)
-        return
+def mix(room, lanes, count, nk, masked, mask, values, largest, inverse):  # type: ignore[no-untyped-def]
+    """From the scores of a block to its mixture of values, before the division by the sums."""
     for lane in range(0, lanes, 16):
         scores, most, share = shift(room.scores, lane), shift(largest, lane), shift(inverse, lane)
-        if masked:
-            masked_exponentials_of_16(scores, shift(mask, lane), lanes, nk, most, share)
+        flags = shift(mask, lane)
+        if lanes - lane >= 16:
+            if masked:
+                masked_exponentials_of_16(scores, flags, lanes, nk, most, share)
+            else:
+                exponentials_of_16(scores, flags, lanes, nk, most, share)
+        elif masked:
+            masked_exponentials_of_8(scores, flags, lanes, nk, most, share)
         else:
-            exponentials_of_16(scores, mask, lanes, nk, most, share)
+            exponentials_of_8(scores, flags, lanes, nk, most, share)
+    packed = room.width
+    rows = (count + GROUP - 1) // GROUP * GROUP
+    multiply(room.rows, packed, rows, packed, room.scores, 1, lanes, values, packed, nk)
 
 
 @njit(**COMPILED)
@@ -85,8 +85,8 @@ def attention(plan):  # type: ignore[no-untyped-def]
     room = divide_room(numbers)
     queries, heads, width = numbers[QUERIES], numbers[HEADS], numbers[WIDTH]
     scale = np.float32(float64_from_bits(numbers[SCALE]))
-    lanes, packed = room.lanes, room.width
-    slots = (queries + lanes - 1) // lanes * lanes
+    packed = room.width
+    slots = (queries + room.lanes - 1) // room.lanes * room.lanes
     masked = numbers[MASK] != 0 and numbers[MASK_ROW] != 0
     for scene in range(numbers[FIRST], numbers[LAST]):
         nq, nk = look_around(numbers, scene, room)
@@ -102,20 +102,22 @@ def attention(plan):  # type: ignore[no-untyped-def]
             pack(room.keys, packed, key, numbers[KEY + 2], room.there, nk, rows, ONE, width)
             pack(room.values, packed, value, numbers[VALUE + 2], room.there, nk, rows, ONE, width)
             query = place_of(numbers, QUERY, scene, head)
-            for block in range(0, nq, lanes):
-                count = min(lanes, nq - block)
-                scores_of(room, block, count, nk, width, query, numbers[QUERY + 2], scale)
+            for block in range(0, nq, room.lanes):
+                lanes, count = lanes_of(room, nq - block), min(room.lanes, nq - block)
+                places = shift(room.looking, block)
+                pack(
+                    room.queries, packed, query, numbers[QUERY + 2], places, count, lanes, scale,
+                    width,
+                )  # fmt: skip
+                scores_of(room, lanes, nk, width, room.keys, room.queries)
                 largest, inverse = room.largest, room.inverse
                 if numbers[STATISTICS] != 0:
                     place = (scene * heads + head) * 2 * slots + block
                     largest = as_float32(numbers[STATISTICS] + 4 * place)
                     inverse = shift(largest, slots)
-                _exponentials(room, masked, shift(room.permitted, block * nk), nk, largest, inverse)
-                rows = (count + GROUP - 1) // GROUP * GROUP
-                multiply(
-                    room.rows, packed, rows, packed, room.scores, 1, lanes, room.values, packed, nk
-                )
+                mask = shift(room.permitted, block * nk)
+                mix(room, lanes, count, nk, masked, mask, room.values, largest, inverse)
                 for i in range(count):
-                    row = shift(out, room.looking[block + i] * numbers[OUT + 2])
+                    row = shift(out, places[i] * numbers[OUT + 2])
                     copy_row(row, shift(room.rows, i * packed), inverse[i], width)
     return 0

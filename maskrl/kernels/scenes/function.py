@@ -103,16 +103,20 @@ def _numbers(
 
     inputs = three(rows, memory)
     of_inputs = [0] * 12 if gradients is None else three(*gradients)
-    mask = [0, 0, 0]
-    if sight.permission is not None:
-        mask = [sight.permission.data_ptr(), *_byte_strides(sight.permission)]
-    looking, there = _flags(sight.looking), _flags(sight.there)
     scale = int(np.float64(sight.scale).view(np.int64))
     return [
         0, scenes, queries, keys, heads, inner // heads, scale, *inputs,
-        *_strides(out, heads, inner), *of_inputs, *mask, *looking, *there,
+        *_strides(out, heads, inner), *of_inputs, *sight_numbers(sight),
         0 if statistics is None else statistics.data_ptr(), 0,
     ]  # fmt: skip
+
+
+def sight_numbers(sight: Sight) -> list[int]:
+    """The numbers of a plan from `MASK` on."""
+    mask = [0, 0, 0]
+    if sight.permission is not None:
+        mask = [sight.permission.data_ptr(), *_byte_strides(sight.permission)]
+    return [*mask, *_flags(sight.looking), *_flags(sight.there)]
 
 
 def _byte_strides(mask: Tensor) -> list[int]:
@@ -129,7 +133,7 @@ def _flags(flags: Tensor | None) -> list[int]:
     return [flags.data_ptr(), flags.stride(0) if flags.shape[0] > 1 else 0]
 
 
-def _ready(sight: Sight) -> Sight:
+def ready(sight: Sight) -> Sight:
     """The same with bytes of a row side by side."""
     tensors = [
         t if t is None or t.stride(-1) == 1 or t.shape[-1] <= 1 else t.contiguous()
@@ -143,7 +147,6 @@ def forward(
     memory: Tensor | None,
     sight: Sight,
     statistics: Tensor | None,
-    out: Tensor | None = None,
 ) -> Tensor:
     """`scene_attention` without a graph.
 
@@ -152,14 +155,13 @@ def forward(
         memory: Likewise.
         sight: Likewise.
         statistics: Written for `backward`; None if there will be none.
-        out: Where the result is written; None allocates.
     """
     from maskrl.kernels.scenes.team import run_forward
 
     scenes, queries, features = rows.shape
     inner = features // 3 if memory is None else features
-    out = rows.new_empty(scenes, queries, inner) if out is None else out
-    sight = _ready(sight)  # kept until the kernel is done
+    out = rows.new_empty(scenes, queries, inner)
+    sight = ready(sight)  # kept until the kernel is done
     run_forward(ScenePlan.of(_numbers(rows, memory, sight, out, None, statistics)))
     return out
 
@@ -175,7 +177,7 @@ def backward(
     """Write the gradients of `rows` and `memory`; `upstream` [N, Q, heads * width] together."""
     from maskrl.kernels.scenes.team import run_gradient
 
-    sight = _ready(sight)  # kept until the kernel is done
+    sight = ready(sight)  # kept until the kernel is done
     numbers = _numbers(rows, memory, sight, upstream, gradients, statistics)
     run_gradient(ScenePlan.of(numbers))
 

@@ -14,6 +14,7 @@ from maskrl.kernels.scenes.forward import COMPILED, ONE, scores_of
 from maskrl.kernels.scenes.layout import (
     copy_row,
     divide_room,
+    lanes_of,
     look_around,
     pack,
     place_of,
@@ -52,22 +53,43 @@ from maskrl.kernels.scenes.weights import (
 
 
 @njit(**INNER)
-def _retreat(room, masked, mask, nk, largest, inverse):  # type: ignore[no-untyped-def]
+def _retreat(room, lanes, nk, masked, mask, largest, inverse):  # type: ignore[no-untyped-def]
     """Scores become weights, gradients of weights those of scores."""
-    lanes = room.lanes
-    if lanes == 8:
-        if masked:
-            masked_retreat_of_8(room.scores, room.of_scores, mask, lanes, nk, largest, inverse)
-        else:
-            retreat_of_8(room.scores, room.of_scores, mask, lanes, nk, largest, inverse)
-        return
     for lane in range(0, lanes, 16):
         scores, upstream = shift(room.scores, lane), shift(room.of_scores, lane)
-        most, share = shift(largest, lane), shift(inverse, lane)
-        if masked:
-            masked_retreat_of_16(scores, upstream, shift(mask, lane), lanes, nk, most, share)
+        most, share, flags = shift(largest, lane), shift(inverse, lane), shift(mask, lane)
+        if lanes - lane >= 16:
+            if masked:
+                masked_retreat_of_16(scores, upstream, flags, lanes, nk, most, share)
+            else:
+                retreat_of_16(scores, upstream, flags, lanes, nk, most, share)
+        elif masked:
+            masked_retreat_of_8(scores, upstream, flags, lanes, nk, most, share)
         else:
-            retreat_of_16(scores, upstream, mask, lanes, nk, most, share)
+            retreat_of_8(scores, upstream, flags, lanes, nk, most, share)
+
+
+@njit(**INNER)
+def walk_back(  # type: ignore[no-untyped-def]
+    room, lanes, count, nk, width, masked, mask, keys, values, queries, upstream, largest, inverse,
+    of_queries, of_keys, of_values,
+):  # fmt: skip
+    """From a block's packed upstream gradient to that of its queries, and more of keys and values.
+
+    Queries have the scale in them; their gradient is that of what they are then.
+    """
+    packed = room.width
+    rows = (nk + GROUP - 1) // GROUP * GROUP
+    scores_of(room, lanes, nk, width, keys, queries)
+    turn(room.upstream_across, lanes, upstream, packed, room.permitted)
+    multiply(
+        room.of_scores, lanes, rows, lanes, values, packed, 1, room.upstream_across, lanes, width
+    )
+    _retreat(room, lanes, nk, masked, mask, largest, inverse)
+    few = (count + GROUP - 1) // GROUP * GROUP
+    multiply(of_queries, packed, few, packed, room.of_scores, 1, lanes, keys, packed, nk)
+    add_product(of_keys, packed, rows, packed, room.of_scores, lanes, 1, queries, packed, count)
+    add_product(of_values, packed, rows, packed, room.scores, lanes, 1, upstream, packed, count)
 
 
 @njit(**COMPILED)
@@ -81,8 +103,8 @@ def attention_gradient(plan):  # type: ignore[no-untyped-def]
     queries, keys = numbers[QUERIES], numbers[KEYS]
     heads, width = numbers[HEADS], numbers[WIDTH]
     scale = np.float32(float64_from_bits(numbers[SCALE]))
-    lanes, packed = room.lanes, room.width
-    slots = (queries + lanes - 1) // lanes * lanes
+    packed = room.width
+    slots = (queries + room.lanes - 1) // room.lanes * room.lanes
     masked = numbers[MASK] != 0 and numbers[MASK_ROW] != 0
     same = numbers[OF_VALUE] == numbers[OF_KEY]
     of_values = room.of_keys if same else room.of_values
@@ -109,35 +131,24 @@ def attention_gradient(plan):  # type: ignore[no-untyped-def]
             zero(room.of_keys, rows * packed)
             zero(of_values, rows * packed)
             query, out = place_of(numbers, QUERY, scene, head), place_of(numbers, OUT, scene, head)
-            for block in range(0, nq, lanes):
-                count = min(lanes, nq - block)
-                scores_of(room, block, count, nk, width, query, numbers[QUERY + 2], scale)
+            for block in range(0, nq, room.lanes):
+                lanes, count = lanes_of(room, nq - block), min(room.lanes, nq - block)
                 places = shift(room.looking, block)
-                pack(room.upstream, packed, out, numbers[OUT + 2], places, count, lanes, ONE, width)
-                turn(room.upstream_across, lanes, room.upstream, packed, room.permitted)
-                multiply(
-                    room.of_scores, lanes, rows, lanes, room.values, packed, 1,
-                    room.upstream_across, lanes, width,
+                pack(
+                    room.queries, packed, query, numbers[QUERY + 2], places, count, lanes, scale,
+                    width,
                 )  # fmt: skip
+                pack(room.upstream, packed, out, numbers[OUT + 2], places, count, lanes, ONE, width)
                 place = (scene * heads + head) * 2 * slots + block
                 largest = as_float32(numbers[STATISTICS] + 4 * place)
-                mask = shift(room.permitted, block * nk)
-                _retreat(room, masked, mask, nk, largest, shift(largest, slots))
-                few = (count + GROUP - 1) // GROUP * GROUP
-                multiply(
-                    room.rows, packed, few, packed, room.of_scores, 1, lanes, room.keys, packed, nk
-                )
+                walk_back(
+                    room, lanes, count, nk, width, masked, shift(room.permitted, block * nk),
+                    room.keys, room.values, room.queries, room.upstream, largest,
+                    shift(largest, slots), room.rows, room.of_keys, of_values,
+                )  # fmt: skip
                 for i in range(count):
                     row = shift(of_query, places[i] * numbers[OF_QUERY + 2])
                     copy_row(row, shift(room.rows, i * packed), scale, width)
-                add_product(
-                    room.of_keys, packed, rows, packed, room.of_scores, lanes, 1, room.queries,
-                    packed, count,
-                )  # fmt: skip
-                add_product(
-                    of_values, packed, rows, packed, room.scores, lanes, 1, room.upstream, packed,
-                    count,
-                )  # fmt: skip
             unpack(of_key, numbers[OF_KEY + 2], room.there, room.of_keys, packed, nk, width)
             if not same:
                 unpack(

@@ -1,30 +1,28 @@
-"""A whole attention layer as one operation: projections, attention, output, in groups of scenes.
+"""A whole attention layer as one operation: projections, attention, output, batches of scenes.
 
-What a projection writes for a few thousand rows is still in the cache when attention reads it, and
-on the way back the gradient of queries, keys and values never leaves it: it becomes gradients of
-the input and the weights at once. Rows that are not there are replaced by 0 on the way in and on
-the way back, so that NaN in them or in their gradient stays where it is.
+Rows that are there are gathered while they are read, so that projections cost as much as there are
+entities and not slots, and what is not there is never read: NaN in it or in its gradient stays
+where it is. Between input and output nothing leaves the nearest caches but what the way back needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from maskrl.kernels.scenes.definition import Sight, layer_by_definition
 from maskrl.kernels.scenes.function import (
-    backward,
-    forward,
     needs_torch,
+    ready,
     room_for_statistics,
     saved_of,
+    sight_numbers,
 )
-
-ROWS = 4096
-"""About so many rows at a time."""
+from maskrl.kernels.scenes.layer_plan import LayerPlan, batch_of, rows_of
+from maskrl.kernels.scenes.plan import EIGHT, up
 
 
 def scene_layer(x: Tensor, into: Tensor, out_of: Tensor, sight: Sight) -> Tensor:
@@ -46,51 +44,72 @@ def scene_layer(x: Tensor, into: Tensor, out_of: Tensor, sight: Sight) -> Tensor
     return _forward(x, into, out_of, sight, None)
 
 
-def _groups(x: Tensor) -> Iterator[tuple[int, int]]:
-    """First and last scene of each group, all of about the same size."""
-    scenes, entities, _ = x.shape
-    count = max(1, round(scenes * entities / ROWS))
-    size = -(-scenes // count)
-    for first in range(0, scenes, size):
-        yield first, min(first + size, scenes)
-
-
-def _rows_there(x: Tensor, sight: Sight) -> Tensor:
-    """All rows [N * E, dim], with 0 where nobody is."""
-    if sight.there is not None:
-        x = torch.where(sight.there.unsqueeze(-1), x, 0.0)
-    return x.reshape(-1, x.shape[-1])
-
-
 Saved = tuple[Tensor, Tensor, Tensor]
 """What the way back needs: queries, keys, values; their mixture; statistics of the scores."""
 
 
 def _saved(x: Tensor, into: Tensor, heads: int) -> Saved:
     scenes, entities, _ = x.shape
+    batches, rows = -(-scenes // batch_of(entities)), rows_of(entities)
+    width = up(into.shape[0] // (3 * heads), EIGHT)
     return (
-        x.new_empty(scenes, entities, into.shape[0]),
-        x.new_empty(scenes, entities, into.shape[0] // 3),
+        x.new_empty(batches, 3 * heads, rows, width),
+        x.new_empty(batches, rows, heads * width),
         room_for_statistics(x, heads),
     )
 
 
+def _padded(blocks: Tensor) -> Tensor:
+    """Weights [..., rows, columns] with zeros to whole vectors both ways."""
+    rows, columns = (-size % EIGHT for size in blocks.shape[-2:])
+    return F.pad(blocks, (0, columns, 0, rows)) if rows or columns else blocks
+
+
+def _into_by_head(into: Tensor, sight: Sight) -> Tensor:
+    """The first weights by head [3 * heads, width, dim], padded; the scale is in the queries'."""
+    blocks = into.reshape(3 * sight.heads, -1, into.shape[-1])
+    scaled = blocks[: sight.heads] * sight.scale
+    return _padded(torch.cat([scaled, blocks[sight.heads :]]))
+
+
+def _out_of_by_head(out_of: Tensor, heads: int) -> Tensor:
+    """The last weights by head [heads, dim, width], padded."""
+    return _padded(out_of.view(out_of.shape[0], heads, -1).transpose(0, 1))
+
+
+def _plan(
+    x: Tensor,
+    result: Tensor | None,
+    upstream: Tensor | None,
+    into: Tensor,
+    out_of: Tensor,
+    sight: Sight,
+    saved: Saved | None,
+) -> LayerPlan:
+    """The plan of a call, forward without `upstream`."""
+    scenes, entities, dim = x.shape
+    width = into.shape[0] // (3 * sight.heads)
+    qkv, mixed, statistics = (0, 0, 0) if saved is None else (t.data_ptr() for t in saved)
+    by_head, last = _into_by_head(into, sight), _out_of_by_head(out_of, sight.heads)
+    # Products read their second factor row by row: weights lie as the way there or back needs them.
+    if upstream is None:
+        by_head, last = by_head[..., :dim].mT.contiguous(), last.mT.contiguous()
+    else:
+        last = last[:, :dim].contiguous()
+    numbers = [
+        0, scenes, entities, entities, sight.heads, width, 0, *(0,) * 28, *sight_numbers(sight),
+        statistics, 0, dim, batch_of(entities), rows_of(entities), x.data_ptr(),
+        *(0 if t is None else t.data_ptr() for t in (result, upstream)),
+        by_head.data_ptr(), last.data_ptr(), qkv, mixed, 0, 0,
+    ]  # fmt: skip
+    return LayerPlan.of(numbers, (x, upstream, by_head, last, sight))
+
+
 def _forward(x: Tensor, into: Tensor, out_of: Tensor, sight: Sight, saved: Saved | None) -> Tensor:
+    from maskrl.kernels.scenes.team import run_layer
+
     out = torch.empty_like(x)
-    room: Saved | None = None
-    for first, last in _groups(x):
-        part = x[first:last]
-        own = sight.of(first, last)
-        if saved is not None:
-            qkv, mixed, statistics = (t[first:last] for t in saved)
-        else:
-            room = _saved(part, into, sight.heads) if room is None else room
-            qkv, mixed, statistics = (t[: last - first] for t in room)
-        torch.mm(_rows_there(part, own), into.t(), out=qkv.view(-1, qkv.shape[-1]))
-        forward(qkv, None, own, None if saved is None else statistics, mixed)
-        torch.mm(
-            mixed.view(-1, mixed.shape[-1]), out_of.t(), out=out[first:last].view(-1, x.shape[-1])
-        )
+    run_layer(_plan(x, out, None, into, out_of, ready(sight), saved))
     return out
 
 
@@ -107,30 +126,23 @@ class _SceneLayer(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> Any:
+        from maskrl.kernels.scenes.team import run_layer_gradient
+
         x, into, out_of, qkv, mixed, statistics, *masks = saved_of(ctx)
         sight = ctx.sight.restored(masks)
         if torch.is_grad_enabled() or needs_torch(upstream[0]):
             return _again(ctx, x, into, out_of, sight, upstream[0])
         of_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        of_into, of_out_of = torch.zeros_like(into), torch.zeros_like(out_of)
-        of_mixed = of_qkv = None
-        for first, last in _groups(x):
-            size, own = last - first, sight.of(first, last)
-            g = _rows_there(upstream[0][first:last], own)
-            if of_mixed is None or of_qkv is None:
-                of_mixed = torch.empty_like(mixed[first:last])
-                of_qkv = torch.empty_like(qkv[first:last])
-            torch.mm(g, out_of, out=of_mixed[:size].view(-1, of_mixed.shape[-1]))
-            of_out_of.addmm_(g.t(), mixed[first:last].view(-1, mixed.shape[-1]))
-            backward(
-                qkv[first:last], None, own, statistics[first:last], of_mixed[:size],
-                (of_qkv[:size], None),
-            )  # fmt: skip
-            rows = of_qkv[:size].view(-1, of_qkv.shape[-1])
-            of_into.addmm_(rows.t(), _rows_there(x[first:last], own))
-            if of_x is not None:
-                torch.mm(rows, into, out=of_x[first:last].view(-1, x.shape[-1]))
-        return of_x, of_into, of_out_of, None
+        saved = qkv, mixed, statistics
+        plan = _plan(x, of_x, upstream[0].contiguous(), into, out_of, ready(sight), saved)
+        run_layer_gradient(plan)
+        heads, width, dim = sight.heads, into.shape[0] // (3 * sight.heads), x.shape[-1]
+        padded, wide = up(width, EIGHT), up(dim, EIGHT)
+        of_into, of_out_of = plan.sums().split([3 * heads * padded * wide, heads * padded * wide])
+        of_into = of_into.view(3 * heads, padded, wide)[:, :width, :dim]
+        of_into[:heads] *= sight.scale  # as the weights were
+        of_out_of = of_out_of.view(wide, heads, padded)[:dim, :, :width]
+        return of_x, of_into.reshape(into.shape), of_out_of.reshape(out_of.shape), None
 
 
 def _again(

@@ -17,9 +17,9 @@ from numba.extending import intrinsic
 from maskrl.kernels.fused.memory import as_float32, as_int64, as_uint8, shift
 from maskrl.kernels.fused.transposing import load_unmasked
 from maskrl.kernels.scenes.plan import (
+    EIGHT,
     GROUP,
     KEYS,
-    LANES,
     LOOKING,
     LOOKING_SCENE,
     MASK,
@@ -38,7 +38,7 @@ from maskrl.kernels.scenes.products import FLOAT, INLINE, INNER, NUMBER, POINTER
 class Room(NamedTuple):
     """Working memory of one part, for one head of one scene at a time."""
 
-    lanes: Any  # queries side by side
+    lanes: Any  # queries side by side at most
     width: Any  # of packed rows
     keys: Any  # [keys, width], as are the next three
     values: Any
@@ -68,7 +68,7 @@ def divide_room(numbers):  # type: ignore[no-untyped-def]
     elif queries <= 16:
         lanes = np.int64(16)
     keys = (keys + GROUP - 1) // GROUP * GROUP
-    width = (width + LANES - 1) // LANES * LANES
+    width = (width + EIGHT - 1) // EIGHT * EIGHT
     begin = (numbers[ROOM] + 63) // 64 * 64
     of_keys, of_lanes, of_scores = 4 * keys * width, 4 * lanes * width, 4 * keys * lanes
     lanes_at = begin + 4 * of_keys
@@ -221,14 +221,29 @@ def look_around(numbers, scene, room):  # type: ignore[no-untyped-def]
             room.there[number] = place
             number += mask[place] != 0
         return nq, number
-    lanes = room.lanes
-    for begin in range(0, nq, lanes):
+    turn_mask(room, mask, stride, nq, nk)
+    return nq, nk
+
+
+@njit(**INLINE)
+def lanes_of(room, left):  # type: ignore[no-untyped-def]
+    """How many queries the next block has side by side."""
+    return min(room.lanes, (left + EIGHT - 1) // EIGHT * EIGHT)
+
+
+@njit(**INNER)
+def turn_mask(room, mask, stride, nq, nk):  # type: ignore[no-untyped-def]
+    """Write the mask of those who look and are there, block by block, keys first."""
+    if nk == 0:
+        return
+    for begin in range(0, nq, room.lanes):
+        lanes = lanes_of(room, nq - begin)
         block = shift(room.permitted, begin * nk)
         for lane in range(lanes):
             column = shift(block, lane)
             if begin + lane < nq:
                 row = shift(mask, room.looking[begin + lane] * stride)
-                if nk == keys:
+                if room.there[nk - 1] == nk - 1:
                     for j in range(nk):
                         column[j * lanes] = row[j]
                 else:
@@ -237,4 +252,3 @@ def look_around(numbers, scene, room):  # type: ignore[no-untyped-def]
             else:
                 for j in range(nk):
                     column[j * lanes] = 1
-    return nq, nk

@@ -6,6 +6,8 @@ A plan is cut into parts of scenes, for threads, and says how much working memor
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,14 +22,17 @@ from torch import Tensor
     STATISTICS, ROOM, SIZE,
 ) = range(45)  # fmt: skip
 
-LANES = 16
+LINE = 16
 MOST_LANES = 32
 GROUP = 4
 """Rows of a product come in multiples of this."""
 
+EIGHT = 8
+"""Widths of packed rows and queries side by side come in multiples of this."""
+
 
 def lanes_for(queries: int) -> int:
-    """How many queries a block has side by side."""
+    """How many queries a block has side by side at most; the last one only as it needs."""
     return 8 if queries <= 8 else 16 if queries <= 16 else MOST_LANES
 
 
@@ -38,10 +43,10 @@ def up(number: int, multiple: int) -> int:
 
 def room_for(queries: int, keys: int, width: int) -> int:
     """Numbers (float32) of working memory that a part needs; `layout.Room` divides it."""
-    lanes, keys, width = lanes_for(queries), up(keys, GROUP), up(width, LANES)
+    lanes, keys, width = lanes_for(queries), up(keys, GROUP), up(width, EIGHT)
     rows = 4 * keys * width + 5 * lanes * width + 2 * keys * lanes + 2 * lanes
     mask = up(up(queries, lanes) * keys, 64) // 4
-    return up(rows + mask + 2 * (queries + keys), LANES) + LANES
+    return up(rows + mask + 2 * (queries + keys), LINE) + LINE
 
 
 class ScenePlan:
@@ -49,14 +54,15 @@ class ScenePlan:
 
     Args:
         numbers: int64 [SIZE].
-        keep: What must live as long as the plan.
+        room: Working memory, which lives as long as the plan.
     """
 
-    __slots__ = ("_keep", "_numbers", "address", "entries", "heads", "rows")
+    __slots__ = ("_keep", "_numbers", "_room", "address", "entries", "heads", "rows")
 
-    def __init__(self, numbers: np.ndarray, keep: object = None) -> None:
+    def __init__(self, numbers: np.ndarray, room: Tensor) -> None:
         self._numbers = numbers
-        self._keep = keep
+        self._room = room
+        self._keep: object = None
         self.address: int = numbers.ctypes.data
         self.rows = int(numbers[LAST] - numbers[FIRST])
         self.heads = int(numbers[HEADS])
@@ -64,13 +70,14 @@ class ScenePlan:
         self.entries = self.heads * int(numbers[QUERIES]) * int(numbers[KEYS])
 
     @classmethod
-    def of(cls, numbers: list[int]) -> ScenePlan:
-        """A plan for one thread, with its working memory."""
-        array = np.array(numbers, np.int64)
-        return cls._with_room(array)
+    def of(cls, numbers: list[int], keep: object = None) -> Self:
+        """A plan for one thread, with its working memory; `keep` lives as long as it does."""
+        plan = cls._with_room(np.array(numbers, np.int64))
+        plan._keep = keep
+        return plan
 
     @classmethod
-    def _with_room(cls, numbers: np.ndarray) -> ScenePlan:
+    def _with_room(cls, numbers: np.ndarray) -> Self:
         floats = room_for(int(numbers[QUERIES]), int(numbers[KEYS]), int(numbers[WIDTH]))
         # The type is said, because a default of two bytes would be half of what kernels write.
         room: Tensor = torch.empty(floats, dtype=torch.float32, device="cpu")

@@ -1,7 +1,8 @@
 """Small matrix products on packed rows, held in registers: what attention consists of.
 
-`out[r, c] (+)= sum_k a[r, k] b[k, c]` for a few rows and one or two vectors of columns. Rows of
-`b` and `out` lie together; `a` has any strides, its numbers are spread over a vector one by one.
+`out[r, c] (+)= sum_k a[r, k] b[k, c]`, in tiles of a few rows and one or two vectors of columns.
+Rows of `b` and `out` lie together; `a` has any strides, its numbers are spread over a vector one by
+one.
 Written as vectors outright, because a loop over an array of sums keeps it in memory.
 """
 
@@ -54,9 +55,8 @@ def _product(rows: int, columns: int, lanes: int, *, adds: bool) -> Any:
                 for c in range(columns):
                     place = at(builder, out_, builder.add(row, NUMBER(c * lanes)), vector)
                     places[r, c] = place
-                    begin = builder.load(place, align=4) if adds else zero
                     sums[r, c] = cgutils.alloca_once(builder, vector)
-                    builder.store(begin, sums[r, c])
+                    builder.store(zero, sums[r, c])
             with cgutils.for_range(builder, steps_, intp=NUMBER) as loop:
                 k = loop.index
                 line = builder.mul(k, b_stride_)
@@ -75,7 +75,10 @@ def _product(rows: int, columns: int, lanes: int, *, adds: bool) -> Any:
                         total = builder.fadd(builder.load(sums[r, c]), term, flags=CONTRACT)
                         builder.store(total, sums[r, c])
             for key, place in places.items():
-                builder.store(builder.load(sums[key]), place, align=4)
+                total = builder.load(sums[key])
+                if adds:  # last, so that errors grow with the number of products, not of steps
+                    total = builder.fadd(builder.load(place, align=4), total)
+                builder.store(total, place, align=4)
             return context.get_dummy_value()
 
         long = types.int64
@@ -84,125 +87,44 @@ def _product(rows: int, columns: int, lanes: int, *, adds: bool) -> Any:
     return product
 
 
-_four_by_32 = _product(4, 2, 16, adds=False)
-_eight_by_16 = _product(8, 1, 16, adds=False)
-_four_by_16 = _product(4, 1, 16, adds=False)
-_eight_by_8 = _product(8, 1, 8, adds=False)
-_four_by_8 = _product(4, 1, 8, adds=False)
-_add_four_by_32 = _product(4, 2, 16, adds=True)
-_add_eight_by_16 = _product(8, 1, 16, adds=True)
-_add_four_by_16 = _product(4, 1, 16, adds=True)
+def _over_tiles(*, adds: bool) -> Any:
+    """A product of any number of rows and columns, tile by tile."""
+    four_by_32 = _product(4, 2, 16, adds=adds)
+    eight_by_16, four_by_16 = (_product(rows, 1, 16, adds=adds) for rows in (8, 4))
+    eight_by_8, four_by_8 = (_product(rows, 1, 8, adds=adds) for rows in (8, 4))
+
+    @njit(**INNER)
+    def product(out, out_stride, rows, columns, a, a_row, a_step, b, b_stride, steps):  # type: ignore[no-untyped-def]
+        eights = rows - rows % 8
+        c = 0
+        while c + 32 <= columns:
+            y = shift(b, c)
+            for r in range(0, rows, 4):
+                tile, x = shift(out, r * out_stride + c), shift(a, r * a_row)
+                four_by_32(tile, out_stride, x, a_row, a_step, y, b_stride, steps)
+            c += 32
+        if c + 16 <= columns:
+            y = shift(b, c)
+            for r in range(0, eights, 8):
+                tile, x = shift(out, r * out_stride + c), shift(a, r * a_row)
+                eight_by_16(tile, out_stride, x, a_row, a_step, y, b_stride, steps)
+            if eights < rows:
+                tile, x = shift(out, eights * out_stride + c), shift(a, eights * a_row)
+                four_by_16(tile, out_stride, x, a_row, a_step, y, b_stride, steps)
+            c += 16
+        if c < columns:
+            y = shift(b, c)
+            for r in range(0, eights, 8):
+                tile, x = shift(out, r * out_stride + c), shift(a, r * a_row)
+                eight_by_8(tile, out_stride, x, a_row, a_step, y, b_stride, steps)
+            if eights < rows:
+                tile, x = shift(out, eights * out_stride + c), shift(a, eights * a_row)
+                four_by_8(tile, out_stride, x, a_row, a_step, y, b_stride, steps)
+
+    return product
 
 
-@njit(**INNER)
-def multiply(out, out_stride, rows, columns, a, a_row, a_step, b, b_stride, steps):  # type: ignore[no-untyped-def]
-    """Write `out` [rows, columns] = a b; rows are a multiple of 4, columns 8 or one of 16."""
-    if columns == 8:
-        r = 0
-        while r + 8 <= rows:
-            _eight_by_8(
-                shift(out, r * out_stride),
-                out_stride,
-                shift(a, r * a_row),
-                a_row,
-                a_step,
-                b,
-                b_stride,
-                steps,
-            )
-            r += 8
-        if r < rows:
-            _four_by_8(
-                shift(out, r * out_stride),
-                out_stride,
-                shift(a, r * a_row),
-                a_row,
-                a_step,
-                b,
-                b_stride,
-                steps,
-            )
-        return
-    c = 0
-    while c + 32 <= columns:
-        for r in range(0, rows, 4):
-            _four_by_32(
-                shift(out, r * out_stride + c),
-                out_stride,
-                shift(a, r * a_row),
-                a_row,
-                a_step,
-                shift(b, c),
-                b_stride,
-                steps,
-            )
-        c += 32
-    if c < columns:
-        r = 0
-        while r + 8 <= rows:
-            _eight_by_16(
-                shift(out, r * out_stride + c),
-                out_stride,
-                shift(a, r * a_row),
-                a_row,
-                a_step,
-                shift(b, c),
-                b_stride,
-                steps,
-            )
-            r += 8
-        if r < rows:
-            _four_by_16(
-                shift(out, r * out_stride + c),
-                out_stride,
-                shift(a, r * a_row),
-                a_row,
-                a_step,
-                shift(b, c),
-                b_stride,
-                steps,
-            )
-
-
-@njit(**INNER)
-def add_product(out, out_stride, rows, columns, a, a_row, a_step, b, b_stride, steps):  # type: ignore[no-untyped-def]
-    """Add a b to `out` [rows, columns]; rows are a multiple of 4, columns of 16."""
-    c = 0
-    while c + 32 <= columns:
-        for r in range(0, rows, 4):
-            _add_four_by_32(
-                shift(out, r * out_stride + c),
-                out_stride,
-                shift(a, r * a_row),
-                a_row,
-                a_step,
-                shift(b, c),
-                b_stride,
-                steps,
-            )
-        c += 32
-    if c < columns:
-        r = 0
-        while r + 8 <= rows:
-            _add_eight_by_16(
-                shift(out, r * out_stride + c),
-                out_stride,
-                shift(a, r * a_row),
-                a_row,
-                a_step,
-                shift(b, c),
-                b_stride,
-                steps,
-            )
-            r += 8
-        if r < rows:
-            _add_four_by_16(
-                shift(out, r * out_stride + c),
-                out_stride,
-                shift(a, r * a_row),
-                a_row,
-                a_step,
-                shift(b, c),
-                b_stride,
-                steps,
-            )
+# Arguments: out, out_stride, rows, columns, a, a_row, a_step, b, b_stride, steps. `out` becomes
+# a b [rows, columns], or a b is added to it; rows are a multiple of 4, columns of 8.
+multiply = _over_tiles(adds=False)
+add_product = _over_tiles(adds=True)

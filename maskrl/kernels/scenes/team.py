@@ -26,6 +26,8 @@ from maskrl.kernels.fused.memory import as_int64
 from maskrl.kernels.fused.plan import Plan
 from maskrl.kernels.scenes.forward import attention
 from maskrl.kernels.scenes.gradient import attention_gradient
+from maskrl.kernels.scenes.layer_kernel import layer, layer_gradient
+from maskrl.kernels.scenes.layer_plan import LayerPlan
 from maskrl.kernels.scenes.plan import ScenePlan
 
 WORTH_A_TEAM = 30_000
@@ -75,6 +77,24 @@ def _gradient_parts(shared):  # type: ignore[no-untyped-def]
         i = _take(numbers)
 
 
+@cfunc(_BODY, cache=True)
+def _layer_parts(shared):  # type: ignore[no-untyped-def]
+    numbers = as_int64(_address(shared))
+    i = _take(numbers)
+    while i < numbers[1]:
+        layer(numbers[2 + i])
+        i = _take(numbers)
+
+
+@cfunc(_BODY, cache=True)
+def _layer_gradient_parts(shared):  # type: ignore[no-untyped-def]
+    numbers = as_int64(_address(shared))
+    i = _take(numbers)
+    while i < numbers[1]:
+        layer_gradient(numbers[2 + i])
+        i = _take(numbers)
+
+
 def _find_parallel() -> Callable[..., Any] | None:
     """GNU OpenMP's entry, of the library that this torch has loaded; None if there is none."""
     for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
@@ -107,6 +127,16 @@ def run_forward(plan: ScenePlan) -> None:
 def run_gradient(plan: ScenePlan) -> None:
     """Write the gradients of all scenes of a plan."""
     _run(attention_gradient, _gradient_parts, plan)
+
+
+def run_layer(plan: LayerPlan) -> None:
+    """Write the output of a layer."""
+    _run(layer, _layer_parts, plan)
+
+
+def run_layer_gradient(plan: LayerPlan) -> None:
+    """Write the gradients of a layer."""
+    _run(layer_gradient, _layer_gradient_parts, plan)
 
 
 def _run(kernel: Callable[..., int], body: Any, plan: ScenePlan) -> None:

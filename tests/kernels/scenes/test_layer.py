@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from maskrl.kernels.scenes import layer
+from maskrl.kernels.scenes import layer_plan
 from maskrl.kernels.scenes.definition import Sight, layer_by_definition
 from maskrl.kernels.scenes.layer import scene_layer
 
@@ -31,7 +31,7 @@ def outcome(function, tensors, sight, upstream, dtype=torch.float32):
 @pytest.mark.parametrize("rows", [1, 13, 4096])
 @pytest.mark.parametrize("entities", [1, 6, 40])
 def test_it_equals_the_definition_in_groups_of_any_size(monkeypatch, rows, entities):
-    monkeypatch.setattr(layer, "ROWS", rows)
+    monkeypatch.setattr(layer_plan, "BATCH_ROWS", rows)
     tensors, sight, upstream = parts(entities)
     for sight_ in (sight, Sight(2, 0.3), Sight(2, 0.3, sight.permission[:1])):
         wanted = outcome(layer_by_definition, tensors, sight_, upstream, torch.float64)

@@ -60,7 +60,7 @@ def test_masks_are_turned_and_what_is_absent_left_out():
     rows, columns, found = look_at(mask, looking, there)
     assert rows == np.flatnonzero(looking).tolist()
     assert columns == np.flatnonzero(there).tolist()
-    turned = found[: 16 * len(columns)].reshape(len(columns), 16)
+    turned = found[: 8 * len(columns)].reshape(len(columns), 8)
     assert (turned[:, : len(rows)] == mask[rows][:, columns].T).all()
 
 

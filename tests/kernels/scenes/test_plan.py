@@ -40,7 +40,7 @@ def test_parts_hold_every_scene_once(scenes, count):
 @pytest.mark.parametrize("keys", [1, 5, 64, 131])
 @pytest.mark.parametrize("width", [1, 16, 40])
 def test_room_is_enough(queries, keys, width):
-    lanes, rows, wide = lanes_for(queries), up(keys, 4), up(width, 16)
+    lanes, rows, wide = lanes_for(queries), up(keys, 4), up(width, 8)
     needed = 4 * (4 * rows * wide + 5 * lanes * wide + 2 * rows * lanes + 2 * lanes)
     needed += 8 * (queries + keys) + up(queries, lanes) * keys + 63
     assert 4 * room_for(queries, keys, width) >= needed
@@ -59,5 +59,5 @@ def test_working_memory_is_float32_whatever_the_defaults_are():
     finally:
         torch.set_default_dtype(torch.float32)
     for part in (plan, *plan.parts(2)):
-        assert part._keep.untyped_storage().nbytes() >= wanted
-        assert part._numbers[ROOM] == part._keep.data_ptr() != 0
+        assert part._room.untyped_storage().nbytes() >= wanted
+        assert part._numbers[ROOM] == part._room.data_ptr() != 0
