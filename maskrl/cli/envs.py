@@ -11,7 +11,6 @@ from typing import Annotated
 
 import tyro
 
-from maskrl.envs.construct import MASK_OPTIONS
 from maskrl.envs.registry import ID_FORMS, EnvEntry, env_ids, find_entry
 from maskrl.envs.setting_list import setting_list
 
@@ -63,7 +62,7 @@ def _tell(entry: EnvEntry) -> None:
             for setting in setting_list(entry.settings.resolve())  # type: ignore[arg-type]
         ]
     else:
-        rows = [(name, "", text) for name, text in MASK_OPTIONS.items()]
+        rows = [(name, "", text) for name, text in entry.options.items()]
         print("  what the environment itself takes, and where its mask is found:")
     name_width = max(len(name) for name, _, _ in rows)
     value_width = max(len(value) for _, value, _ in rows)

@@ -91,7 +91,7 @@ def find_class(path: str) -> Callable[..., Any]:
         ConfigError: It is no Gymnasium environment, or importing it fails.
     """
     module_name, _, name = path.partition(":")
-    module = _import_module(module_name, path)
+    module = import_module(module_name, path)
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
@@ -144,7 +144,7 @@ def find_gymnasium_spec(name: str) -> str:
     """
     module_name, colon, _ = name.partition(":")
     if colon:  # "module:ID": importing the module registers the id
-        _import_module(module_name, f"gymnasium:{name}")
+        import_module(module_name, f"gymnasium:{name}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -185,7 +185,17 @@ def make_gymnasium_vec(
     return GymnasiumVectorEnv([lambda: make_gymnasium(name, **kwargs)] * num_envs, seed=seed)
 
 
-def _import_module(module_name: str, path: str) -> types.ModuleType:
+def import_module(module_name: str, path: str) -> types.ModuleType:
+    """Import a module that an id names, also from the current directory.
+
+    Args:
+        module_name: Name of the module.
+        path: The whole id, for messages.
+
+    Raises:
+        UnknownEnvError: There is no such module.
+        ConfigError: Importing it fails.
+    """
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from maskrl.envs import construct
-from maskrl.envs.registry import EnvEntry, register
+from maskrl.envs.registry import EnvEntry, pettingzoo_entry, register
 
 TAXI_PPO = {
     "total_steps": 500_000,
@@ -26,6 +26,19 @@ TAXI_PPO = {
 }
 
 
+KNIGHTS_PPO = {
+    "total_steps": 400_000,
+    "num_envs": 8,
+    "rollout_steps": 128,
+    "minibatch_size": 1024,
+    "epochs": 4,
+    "learning_rate": 5e-4,
+    "entropy_coef": 0.01,
+    "death": "terminal",  # knights and archers are rewarded for what they hit themselves
+    "evaluate_every": 0,
+}
+
+
 def register_foreign() -> None:
     """Register all, once."""
     register(
@@ -36,5 +49,14 @@ def register_foreign() -> None:
             make_vec=partial(construct.make_gymnasium_vec, "Taxi-v4"),
             presets={"ppo": TAXI_PPO},
             action_names=("south", "north", "east", "west", "pick up", "drop off"),
+        )
+    )
+    register(
+        pettingzoo_entry(
+            "knights_archers_zombies_v11",
+            "PettingZoo's knights and archers, who die when a zombie touches them",
+            check=False,  # asked for or not, the list is made without PettingZoo
+            presets={"ppo": KNIGHTS_PPO},
+            action_names=("forward", "backward", "turn left", "turn right", "attack", "wait"),
         )
     )

@@ -1,9 +1,10 @@
 """Which environments there are and how an id becomes one.
 
 An id is the name of an entry registered here ("panda"), "gymnasium:ID" for anything
-that Gymnasium can make, or "package.module:Class" for one's own; keyword arguments may
-follow as in "panda?sight=full". Entries name their classes as strings, which are
-imported when an environment is made and not before.
+that Gymnasium can make, "pettingzoo:ID" for PettingZoo's environments, or
+"package.module:Class" for one's own; keyword arguments may follow as in
+"panda?sight=full". Entries name their classes as strings, which are imported when an
+environment is made and not before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import gymnasium
 from gymnasium.vector import VectorEnv
 
 from maskrl.envs import construct
+from maskrl.envs.adapters import pettingzoo_ids
 from maskrl.errors import ConfigError, UnknownEnvError
 
 Phase = Literal["train", "validation", "evaluation"]
@@ -29,10 +31,15 @@ ID_FORMS = (
     "panda (an id that `maskrl envs` lists)",
     "panda?sight=full (an id with keyword arguments)",
     "gymnasium:Taxi-v4 (anything that gymnasium.make takes)",
+    "pettingzoo:knights_archers_zombies_v11 (PettingZoo's environments whose agents act at once)",
+    "microrts:maps/8x8/basesWorkers8x8.xml (a map of microRTS, which `make microrts` installs)",
     "mypackage.envs:MyEnv (a gymnasium.Env class of your own)",
+    "pettingzoo:mypackage.envs:parallel_env (a pettingzoo.ParallelEnv of your own)",
 )
 
 _entries: dict[str, EnvEntry] = {}
+
+_microrts_entry = construct.LazyCallable("maskrl.envs.adapters.microrts.entry:microrts_entry")
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class EnvEntry:
         action_names: Names for the actions of an environment that has no attribute
             `action_names` itself; empty where none are known.
         query_kwargs: Arguments that came with the id ("?sight=full").
+        options: What else may follow the id where `settings` says nothing: names and what
+            they mean.
     """
 
     id: str
@@ -69,6 +78,7 @@ class EnvEntry:
     settings: construct.LazyCallable | None = None
     action_names: tuple[str, ...] = ()
     query_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=lambda: construct.MASK_OPTIONS)
 
     def kwargs_for(self, phase: Phase = "train", **extra: Any) -> dict[str, Any]:
         """All keyword arguments of one phase; later ones win: default, phase, id, `extra`."""
@@ -129,12 +139,18 @@ def parse_env_id(env_id: str) -> tuple[str, dict[str, Any]]:
 
 
 def find_entry(env_id: str) -> EnvEntry:
-    """The entry behind an id; for "gymnasium:ID" and "package.module:Class" a new one.
+    """The entry behind an id; a new one where the id says how the environment is made.
 
     Raises:
+        PettingZooMissingError: An id of PettingZoo's, which is not installed.
         UnknownEnvError: There is none; the message offers the nearest names.
     """
     base_id, query = parse_env_id(env_id)
+    if base_id.startswith(pettingzoo_ids.PREFIX):
+        name = base_id.removeprefix(pettingzoo_ids.PREFIX)
+        if "/" in name:
+            pettingzoo_ids.check_name(name)  # the family that it names has it
+        base_id = pettingzoo_ids.PREFIX + pettingzoo_ids.short_id(name)
     entry = _entries.get(base_id)
     if entry is None:
         source, colon, name = base_id.partition(":")
@@ -146,6 +162,10 @@ def find_entry(env_id: str) -> EnvEntry:
                 partial(construct.make_gymnasium, name),
                 partial(construct.make_gymnasium_vec, name),
             )
+        elif colon and source == "pettingzoo" and name:
+            entry = pettingzoo_entry(name)
+        elif colon and source == "microrts" and name:
+            entry = _microrts_entry(name)
         elif colon and source and name:
             construct.find_class(base_id)
             entry = EnvEntry(
@@ -157,6 +177,37 @@ def find_entry(env_id: str) -> EnvEntry:
         else:
             raise UnknownEnvError(_unknown(base_id))
     return replace(entry, query_kwargs=query) if query else entry
+
+
+def pettingzoo_entry(
+    name: str,
+    summary: str | None = None,
+    *,
+    check: bool = True,
+    **more: Any,
+) -> EnvEntry:
+    """The entry of an environment of PettingZoo's.
+
+    Args:
+        name: As after "pettingzoo:".
+        summary: One line for lists.
+        check: Whether to look it up, for which PettingZoo is imported.
+        more: Further attributes of the entry.
+
+    Raises:
+        PettingZooMissingError: PettingZoo is not installed.
+        UnknownEnvError: There is no such environment.
+    """
+    if check:
+        pettingzoo_ids.check_name(name)
+    return EnvEntry(
+        f"{pettingzoo_ids.PREFIX}{pettingzoo_ids.short_id(name)}",
+        summary or f"PettingZoo's {name}",
+        partial(pettingzoo_ids.make_parallel, name),
+        partial(pettingzoo_ids.make_parallel_vec, name),
+        options=pettingzoo_ids.TEAM_OPTIONS,
+        **more,
+    )
 
 
 def make(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
@@ -240,8 +291,9 @@ def _parse_value(text: str) -> Any:
 def _unknown(base_id: str) -> str:
     names = [*_entries, *(f"gymnasium:{name}" for name in gymnasium.registry)]
     near = difflib.get_close_matches(base_id, names, n=3, cutoff=0.6)
-    if f"gymnasium:{base_id}" in names:
-        near = [f"gymnasium:{base_id}", *near]
+    for prefix in ("gymnasium:", pettingzoo_ids.PREFIX):
+        if prefix + base_id in names:
+            near = [prefix + base_id, *near]
     advice = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
     return (
         f"unknown environment {base_id!r}.{advice} Forms of an environment id:\n  "

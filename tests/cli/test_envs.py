@@ -32,4 +32,4 @@ def test_a_foreign_environment_tells_where_its_mask_is_found(capsys):
 
 def test_an_unknown_environment_is_one_message(capsys):
     assert main(["envs", "pnada"]) == 2
-    assert "Did you mean panda?" in capsys.readouterr().err
+    assert "Did you mean panda" in capsys.readouterr().err

@@ -10,26 +10,20 @@ have one head, several, or an `action_tree`, whose tables lie beside the mask.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.utils.env_checker import data_equivalence
 
 from maskrl.envs.adapters import raw_mask
+from maskrl.envs.adapters.still_watch import POLARITY, Watch, begin_watch, look
 from maskrl.envs.contract import MASKS_ENOUGH, action_tree_of, is_mask_key, mask_space
 from maskrl.errors import ConfigError, MaskError, MaskShapeError, NoMaskError
 from maskrl.masks.arrays import as_mask_array
 from maskrl.masks.heads import choices_of
 from maskrl.masks.tree import FLAT_MASK
-
-STILL_STEPS = 64
-"""Steps without any change after which a mask's polarity is doubted."""
-
-POLARITY = "If 1 means forbidden in this environment's mask, say so with mask_allowed=0."
 
 
 class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -88,7 +82,7 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
             {**entries, **{key: mask_space(*shape) for key, shape in self._shapes.items()}}
         )
         self._handed_out: dict[str, np.ndarray] = {}
-        self._watch: dict[str, Any] | None = {"before": None, "still": 0, "tried": set()}
+        self._watch: Watch | None = begin_watch()
         self._step = 0
         self._episode = 0
 
@@ -133,7 +127,9 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         over = bool(terminated or truncated)
         seen = self._observe(observation, info, over=over)
         if self._watch is not None:
-            self._look_for_life(action, seen)
+            keep = self._handed_out.get(FLAT_MASK)
+            forbids = keep is not None and not keep.all()
+            self._watch = look(self._watch, self.name, action, seen, forbids=forbids)
         return seen, float(reward), bool(terminated), bool(truncated), info
 
     def _observe(self, observation: Any, info: Mapping[str, Any], *, over: bool) -> dict[str, Any]:
@@ -203,28 +199,6 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         heads = self._heads if self._tree is None else self._tree
         row = np.asarray(action, dtype=np.int64).reshape(-1)
         return bool(choices_of(row, self._handed_out, heads).illegal)
-
-    def _look_for_life(self, action: Any, seen: dict[str, Any]) -> None:
-        """Warn, once, if allowed actions never change anything: a mask of wrong polarity."""
-        watch = self._watch
-        if watch is None:
-            return
-        before, watch["before"] = watch["before"], seen
-        if before is not None and not data_equivalence(before, seen):
-            self._watch = None
-            return
-        watch["still"] += 1
-        watch["tried"].add(str(action))
-        if watch["still"] >= STILL_STEPS:
-            self._watch = None
-            keep = self._handed_out.get(FLAT_MASK)
-            if len(watch["tried"]) > 1 and keep is not None and not keep.all():
-                warnings.warn(
-                    f"environment {self.name!r}: {STILL_STEPS} steps with several "
-                    "different actions, all allowed by its mask, changed neither observation nor "
-                    f"mask. {POLARITY}",
-                    stacklevel=2,
-                )
 
     def _crash(self, action: Any, given: Any, error: Exception) -> str:
         keep = self._handed_out.get(FLAT_MASK)
