@@ -107,13 +107,13 @@ PANDAS_IDS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     (
         "pandas",
         "Pandas-v0",
-        {"form": "scene"},
+        {"form": "scene", "reward": "individual"},
         "eight pandas on one grid, each with its own sight and its own moves",
     ),
     (
         "pandas-grid",
         "PandasGrid-v0",
-        {"form": "grid", "sight": "full"},
+        {"form": "grid", "sight": "full", "reward": "individual"},
         "the same as planes of the grid, for a policy that sees all of it",
     ),
 )
@@ -121,15 +121,30 @@ PANDAS_IDS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
 PANDAS_PPO: dict[str, Any] = {
     "num_envs": 64,
     "rollout_steps": 32,
-    "minibatch_size": 512,
+    "minibatch_size": 256,
     "epochs": 3,
+    "gamma": 0.95,
     "learning_rate": 1e-3,
     "entropy_coef": 0.01,
-    "death": "posthumous",
+    "entropy_coef_final": 0.0,
+    "death": "terminal",  # each panda learns from what it got itself
     "evaluate_every": 100_000,
     "total_steps": 500_000,
 }
-"""Masked PPO on a team: its rewards are the team's, so what comes after a death still counts."""
+"""Masked PPO on a team: a value of each panda, and a ratio of each."""
+
+
+PANDAS_NETWORKS: dict[str, dict[str, Any]] = {
+    "pandas": {
+        "shared": True,
+        "hidden": (128,),
+        "activation": "relu",
+        "entity_depth": 1,  # who acts looks at all it sees, once
+        "entity_offsets": 5,
+    },
+    "pandas-grid": {"shared": True, "hidden": (128,), "activation": "relu", "channels": (32, 64)},
+}
+"""One query of attention for each panda; an encoder-decoder over the grid."""
 
 
 PACKING = "maskrl.envs.games.packing"
@@ -205,7 +220,7 @@ def _register_pandas() -> None:
                 make=LazyCallable(f"{PANDAS}.single_env:PandasEnv"),
                 make_vec=LazyCallable(f"{PANDAS}.vector_env:PandasVectorEnv"),
                 default_kwargs=settings,
-                presets={"ppo": PANDAS_PPO},
+                presets={"ppo": {**PANDAS_PPO, "network": PANDAS_NETWORKS[env_id]}},
                 evaluation_kwargs={"split": "test"},
                 validation_kwargs={"split": "validation"},
                 settings=LazyCallable(f"{PANDAS}.settings:PandasSettings"),
