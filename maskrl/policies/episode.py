@@ -11,31 +11,32 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 from torch import nn
 
-from maskrl.envs.contract import EnvDescription, action_tree_of, describe
-from maskrl.envs.registry import find_entry, make
-from maskrl.errors import ConfigError, MaskrlError
-from maskrl.masks.heads import choices_of, masks_along, starts_of
-from maskrl.masks.tree import FLAT_MASK, ActionTree
+from maskrl.envs.contract import EnvDescription, describe_env
+from maskrl.envs.registry import find_entry
+from maskrl.errors import ConfigError
+from maskrl.masks.heads import choices_of, masks_along
+from maskrl.masks.tree import FLAT_MASK
 from maskrl.policies.actor_critic import ActorCritic
-from maskrl.policies.head_view import (
-    HeadLabels,
-    HeadView,
-    label_heads,
-    rows_along,
-    split_heads,
+from maskrl.policies.decision_rows import as_rows, decision_rows
+from maskrl.policies.episode_pictures import (
+    PictureKind,
+    action_names,
+    entity_names,
+    entity_places,
+    make_drawing,
+    picture,
 )
+from maskrl.policies.head_view import HeadLabels, HeadView, label_heads, split_heads
 from maskrl.policies.playing import Player, in_evaluation_mode
 from maskrl.policies.predict import obs_to_tensors
+from maskrl.policies.team_episode import TeamEpisode, play_team
 from maskrl.runs.seeding import Seeds
-
-PictureKind = Literal["rgb_array", "ansi"]
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,12 @@ def record_episode(
     deterministic: bool = True,
     max_steps: int = 500,
     pictures: PictureKind | None = "rgb_array",
-) -> EpisodeRecord:
+) -> EpisodeRecord | TeamEpisode:
     """Let a policy play one episode and keep everything worth seeing.
 
     Args:
-        policy: As `maskrl.policies.Policy` or `maskrl.policies.RecurrentPolicy`; left as it was.
+        policy: As `maskrl.policies.Policy`, `maskrl.policies.RecurrentPolicy` or, for a team,
+            `maskrl.policies.TeamPolicy`; left as it was.
         env_id: In any form that `maskrl.make` takes.
         env_kwargs: Arguments of the environment, over those of its evaluation.
         seed: Of the environment and of sampled actions.
@@ -158,9 +160,12 @@ def record_episode(
         pictures: What to draw: frames, or terminal text; the other where the environment
             cannot, and nothing where it can neither, or for None.
 
+    Returns:
+        An `EpisodeRecord`; of an environment with an `agent_mask` a `TeamEpisode`.
+
     Raises:
-        ConfigError: `max_steps` is below 1, the environment cannot be made so, or a policy with
-            memory lacks what that takes.
+        ConfigError: `max_steps` is below 1, the environment cannot be made so, a policy with
+            memory lacks what that takes, or a team's policy is for another team.
         NoAllowedActionError: A state allows no action.
     """
     if max_steps < 1:
@@ -168,18 +173,35 @@ def record_episode(
     player = Player(policy, 1)
     entry = find_entry(env_id)
     kwargs = entry.kwargs_for("evaluation", **(env_kwargs or {}))
-    env, drawn = _make_drawing(env_id, kwargs, pictures)
-    description = describe(env.observation_space, env.action_space, action_tree_of(env))
+    env, drawn = make_drawing(env_id, kwargs, pictures)
+    description = describe_env(env)
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
     generator = torch.Generator(device).manual_seed(Seeds(seed).integer("episode.actions"))
+    if description.team is not None:
+        with contextlib.closing(env), in_evaluation_mode(policy):
+            return play_team(
+                player,
+                policy,
+                env,
+                description,
+                env_id=env_id,
+                env_kwargs=kwargs,
+                drawn=drawn,
+                seed=seed,
+                deterministic=deterministic,
+                max_steps=max_steps,
+                generator=generator,
+                action_names=action_names(env, entry.action_names),
+            )
+    player.require_team(None)
     steps: list[EpisodeStep] = []
     terminated = truncated = False
     with contextlib.closing(env), in_evaluation_mode(policy):
         obs, info = env.reset(seed=seed)
         layout_id = info.get("layout_id")
         while not (terminated or truncated):
-            frame, text = _picture(env, drawn)
-            names, places = _entity_names(env, obs), _entity_places(env, obs)
+            frame, text = picture(env, drawn)
+            names, places = entity_names(env, obs), entity_places(env, obs)
             seen = {key: np.array(value) for key, value in obs.items()}
             choice = _decide(policy, player, description, seen, device, deterministic, generator)
             done = choice["action"]
@@ -199,8 +221,8 @@ def record_episode(
                 )
             )
             truncated = bool(truncated) or len(steps) >= max_steps
-        final_frame, final_text = _picture(env, drawn)
-        heads = label_heads(description, _action_names(env, entry.action_names))
+        final_frame, final_text = picture(env, drawn)
+        heads = label_heads(description, action_names(env, entry.action_names))
     return EpisodeRecord(
         env=env_id,
         env_kwargs=kwargs,
@@ -242,79 +264,24 @@ def _decide(
     masks = {key: seen[key] for key in seen if key.partition(":")[0] == FLAT_MASK}
     along = masks_along(row, masks, description.heads)
     judged = choices_of(row, masks, description.heads)
-    logits, probs = _rows(description, distribution, _row_of(raw), along, chosen)
+    logits, probs = decision_rows(
+        description.heads,
+        distribution,
+        as_rows(raw),
+        along[None],
+        chosen,
+        binary=description.action_kind == "multi_binary",
+    )
     return {
         "action": int(action) if action.ndim == 0 else action,
         "action_mask": along.copy() if masks else None,
-        "logits": logits.astype(np.float32),
-        "probs": probs.astype(np.float32),
+        "logits": logits[0].astype(np.float32),
+        "probs": probs[0].astype(np.float32),
         "value": float(value()[0]),
         "attention": maps,
         "relevant": None if description.action_tree is None else judged.relevant,
         "illegal": bool(judged.illegal) and bool(masks),
     }
-
-
-def _rows(
-    description: EnvDescription,
-    distribution: Any,
-    raw: np.ndarray,
-    along: np.ndarray,
-    chosen: torch.Tensor,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and probabilities `[A]` of all choices, head after head, on the path taken.
-
-    Args:
-        description: Of the environment.
-        distribution: A batch of one.
-        raw: Logits as the policy gives them: of a bit its log-odds, of a tree with tables; of
-            a policy that does not tell them the distribution's.
-        along: bool `[A]`, what was allowed on the path.
-        chosen: The action, as a batch of one.
-    """
-    some = np.logical_or.reduceat(along, starts_of(description.nvec))
-    decided = np.repeat(some, description.nvec)  # False for all choices of a head that idles
-    if (tree := description.action_tree) is not None:
-        probs = np.where(decided, _probs_on_path(distribution, tree, chosen), 0.0)
-        if raw.size != tree.logits_size:
-            with np.errstate(divide="ignore"):
-                return np.log(probs), probs
-        sizes = [int(np.prod(shape)) for shape in tree.logits_shapes]
-        parts = zip(np.split(raw, np.cumsum(sizes)[:-1]), tree.logits_shapes, strict=True)
-        return rows_along(
-            [part.reshape(shape) for part, shape in parts], tree, chosen[0].cpu().numpy()
-        ), probs
-    probs = _row_of(distribution.probs)
-    if description.action_kind == "multi_binary":
-        odds = np.stack([np.zeros_like(raw), raw], axis=-1).reshape(-1)
-        pairs = np.stack([1 - probs, probs], axis=-1).reshape(-1)
-        return odds, np.where(decided, pairs, 0.0)
-    return raw, probs
-
-
-def _probs_on_path(distribution: Any, tree: ActionTree, chosen: torch.Tensor) -> np.ndarray:
-    """Probability `[A]` of every choice of every head, after the choices made before it.
-
-    The distribution's own `probs` are marginals over all paths, and its masks and logits may
-    be functions; what it says of the action with one choice exchanged is always the truth.
-    """
-    action = chosen[0].cpu().numpy()
-    heads = np.repeat(np.arange(len(tree.nvec)), tree.nvec)
-    rows = np.arange(heads.size)
-    exchanged = np.tile(action, (heads.size, 1, 1))
-    exchanged[rows, 0, heads] = np.concatenate([np.arange(n) for n in tree.nvec])
-    asked = distribution.expand(distribution.batch_shape)  # another one, not this one changed
-    asked._validate_args = False  # disallowed choices are asked about too
-    value = torch.from_numpy(exchanged).to(chosen.device)
-    log_probs = asked.log_prob(value, reduce="none")[:, 0].double()
-    counts: np.ndarray = tree.relevant(action)[heads]
-    return np.where(counts, log_probs.exp().cpu().numpy()[rows, heads], 0.0)
-
-
-def _row_of(batch: torch.Tensor) -> np.ndarray:
-    """The only row of a batch as float64."""
-    row: np.ndarray = batch[0].double().cpu().numpy()
-    return row
 
 
 @contextlib.contextmanager
@@ -358,70 +325,3 @@ def _attention(
             handle.remove()
     taken = maps[: ends[0]] if player.remembers and ends else maps
     return tuple(weights[0].float().cpu().numpy() for weights in taken)
-
-
-def _make_drawing(
-    env_id: str, kwargs: dict[str, Any], pictures: PictureKind | None
-) -> tuple[gymnasium.Env[Any, Any], PictureKind | None]:
-    """The environment in the first mode in which it really draws, and that mode."""
-    env = make(env_id, **kwargs)
-    if pictures is None or "render_mode" in kwargs:
-        return env, None
-    modes = env.metadata.get("render_modes") or ()
-    wanted: tuple[PictureKind, ...] = ("rgb_array", "ansi")
-    for mode in sorted(wanted, key=lambda m: m != pictures):
-        if mode not in modes:
-            continue
-        try:
-            drawing = make(env_id, **kwargs, render_mode=mode)
-            drawing.reset(seed=0)
-            drawing.render()
-        except (MaskrlError, gymnasium.error.Error, ImportError):
-            continue  # it needs a library that is not there, or takes no render_mode
-        env.close()
-        return drawing, mode
-    return env, None
-
-
-def _picture(
-    env: gymnasium.Env[Any, Any], drawn: PictureKind | None
-) -> tuple[np.ndarray | None, str | None]:
-    if drawn is None:
-        return None, None
-    picture: Any = env.render()
-    if drawn == "rgb_array":
-        return np.array(picture, dtype=np.uint8), None
-    return None, str(picture)
-
-
-def _entity_names(
-    env: gymnasium.Env[Any, Any], obs: Mapping[str, Any]
-) -> tuple[str | None, ...] | None:
-    if "entity_mask" not in obs:
-        return None
-    try:
-        return tuple(env.get_wrapper_attr("entity_names"))
-    except AttributeError:
-        there = np.asarray(obs["entity_mask"])
-        return tuple(f"entity {i}" if used else None for i, used in enumerate(there))
-
-
-def _entity_places(
-    env: gymnasium.Env[Any, Any], obs: Mapping[str, Any]
-) -> tuple[tuple[float, float] | None, ...] | None:
-    """Where the entities stand in the picture; None where the environment does not tell."""
-    if "entity_mask" not in obs:
-        return None
-    try:
-        places = env.get_wrapper_attr("entity_places")
-    except AttributeError:
-        return None
-    return tuple(None if p is None else (float(p[0]), float(p[1])) for p in places)
-
-
-def _action_names(env: gymnasium.Env[Any, Any], known: tuple[str, ...]) -> Any:
-    """What the environment calls its actions, or else its entry; None without names."""
-    try:
-        return list(env.get_wrapper_attr("action_names"))
-    except AttributeError:
-        return known or None
