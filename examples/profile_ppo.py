@@ -76,7 +76,7 @@ def watch(clock: Clock, trainer: PPO, watched: contextlib.ExitStack) -> Callable
         _sample="distributions: construct, draw, score",
         collect="rollout: writing, counting, checks",
     )
-    time_methods(trainer, _judge="advantages and returns")
+    time_methods(trainer.parts, judge="advantages and returns")
     time_methods(Towers, forward="networks, learning", backward="networks, learning")
     time_methods(ppo_update, ppo_loss="losses and their gradients")
     time_methods(ppo_update.MinibatchReader, __call__="minibatches: gathering")

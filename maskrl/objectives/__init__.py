@@ -36,12 +36,16 @@ from maskrl.objectives.q_learning import (
     n_step_rewards,
     td_targets,
 )
+from maskrl.objectives.team_loss import TeamActed, TeamLoss, TeamLossSettings, team_loss
 from maskrl.objectives.value import explained_variance, value_loss
 
 __all__ = [
     "Acted",
     "LossSettings",
     "PPOLoss",
+    "TeamActed",
+    "TeamLoss",
+    "TeamLossSettings",
     "agent_advantages",
     "approximate_kl",
     "categorical_loss",
@@ -66,5 +70,6 @@ __all__ = [
     "successor_values",
     "take_actions",
     "td_targets",
+    "team_loss",
     "value_loss",
 ]

@@ -60,7 +60,9 @@ def explained_variance(values: Tensor, returns: Tensor) -> float:
     Returns:
         NaN where the returns do not vary: there is nothing to explain.
     """
+    if returns.numel() < 2:
+        return float("nan")
     spread = returns.var(unbiased=False)
-    if spread == 0 or returns.numel() < 2:
+    if spread == 0:
         return float("nan")
     return float(1.0 - (returns - values).var(unbiased=False) / spread)

@@ -1,4 +1,8 @@
-"""PPO's parts where one agent acts in each environment, at every step."""
+"""PPO's parts where one agent acts in each environment, at every step.
+
+Its rollout has one row for each environment step; advantages are those of one recursion,
+and a policy with memory learns from sequences. Settings of teams are refused.
+"""
 
 from __future__ import annotations
 

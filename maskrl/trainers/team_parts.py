@@ -1,4 +1,8 @@
-"""PPO's parts where a team acts in each environment: some agents, all, or for a while nobody."""
+"""PPO's parts where a team acts in each environment: some agents, all, or for a while nobody.
+
+Its rollout has a row for each environment step and one for each agent that acts in it;
+every agent has a recursion of its own, or all share the team's.
+"""
 
 from __future__ import annotations
 

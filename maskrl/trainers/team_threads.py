@@ -1,4 +1,8 @@
-"""How many threads torch should use for a team's network: measured, as for one agent's."""
+"""How many threads torch should use for a team's network: measured, as for one agent's.
+
+What is measured are the first observations, because how much there is to compute depends
+on how many agents act.
+"""
 
 from __future__ import annotations
 

@@ -112,12 +112,22 @@ class TeamLesson:
         return team_loss(distribution, values, batch, self._settings, entropy=estimate)
 
     def look(self, loss: TeamLoss) -> dict[str, float]:
-        """How far ratios are from 1, and what masks do."""
+        """How far ratios are from 1, and what masks do; of steps in which somebody acts."""
         assert self._last is not None
         distribution, batch = self._last
+        log_probs = loss.log_probs
         if distribution is None:
-            return {"ratio_drift": 0.0, "entropy_normalized": 0.0, "disallowed_mass": 0.0}
-        drift = check_team_ratio(loss.log_probs, batch, self._buffer)
+            where = np.flatnonzero(self._buffer.acted.counts)[: self._update.config.minibatch_size]
+            if not len(where):
+                return {"ratio_drift": 0.0, "entropy_normalized": 0.0, "disallowed_mass": 0.0}
+            batch = self._buffer.minibatch(where, self._update.device)
+            with torch.no_grad():
+                distribution = self._policy.distribution(  # type: ignore[operator]
+                    batch.observations, acting_in(batch)
+                )
+                log_probs = distribution.log_prob(batch.actions, reduce="none")
+            log_probs = log_probs.reshape(batch.log_probs.shape)
+        drift = check_team_ratio(log_probs, batch, self._buffer)
         return {"ratio_drift": drift, **_measure(distribution, batch)}
 
     def backward(self, loss: TeamLoss) -> bool:
