@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from maskrl.envs.adapters.microrts.arrays import ENGINE_PLANES, HEAD_SIZES
 from maskrl.envs.adapters.microrts.installation import VERSION
-from maskrl.envs.adapters.microrts.jvm import engine_errors, java, locked, require_own_process
+from maskrl.envs.adapters.microrts.jvm import LOCK, engine_errors, java, require_own_process
 from maskrl.envs.adapters.microrts.maps import GameMap
 from maskrl.envs.adapters.microrts.settings import ATTACK_REACH, OPPONENTS, REWARDS, UNIT_TYPES
 from maskrl.errors import ConfigError
@@ -72,7 +72,7 @@ class Games:
         self._jpype = jpype = java()
         self._class = jpype.JClass
         height, width = game_map.height, game_map.width
-        with locked(), engine_errors(f"making {self.count} games on {game_map.path}"):
+        with LOCK, engine_errors(f"making {self.count} games on {game_map.path}"):
             self._random = self._class("java.util.Random")(seed)
             self._use_own_randomness()
             self._types = self._class("rts.units.UnitTypeTable")()
@@ -161,13 +161,13 @@ class Games:
     def seed(self, seed: int) -> None:
         """Begin all randomness anew."""
         require_own_process()
-        with locked():
+        with LOCK:
             self._random.setSeed(seed)
 
     def begin(self, rows: Iterable[int]) -> None:
         """Begin these games anew: their planes and masks are those of the first state."""
         require_own_process()
-        with locked(), engine_errors("reset"):
+        with LOCK, engine_errors("reset"):
             self._use_own_randomness()
             for row in rows:
                 client = self._clients[row]
@@ -185,7 +185,7 @@ class Games:
             over, bool [B]. Those stay in their last state until they begin anew.
         """
         require_own_process()
-        with locked(), engine_errors("step"):
+        with LOCK, engine_errors("step"):
             self._use_own_randomness()
             responses = self._client.gameStep(self._players)
             rewards = np.array(responses.reward, np.float64)[:, _COLUMNS]
@@ -219,7 +219,7 @@ class Games:
     def set_state(self, row: int, state: dict[str, Any]) -> None:
         """Go on in a game from a state that `state` gave."""
         require_own_process()
-        with locked(), engine_errors("set_state"):
+        with LOCK, engine_errors("set_state"):
             client = self._clients[row]
             client.gs = self._class("rts.GameState").fromJSON(json.dumps(state), self._types)
             client.pgs = client.gs.getPhysicalGameState()
@@ -230,7 +230,7 @@ class Games:
     def random_state(self) -> int:
         """The 48 bits that are the whole state of the generator."""
         require_own_process()
-        with locked(), engine_errors("random_state"):
+        with LOCK, engine_errors("random_state"):
             out = self._class("java.io.ByteArrayOutputStream")()
             writer = self._class("java.io.ObjectOutputStream")(out)
             writer.writeObject(self._random)

@@ -23,16 +23,19 @@ from maskrl.envs.adapters.microrts.installation import (
 )
 from maskrl.errors import ConfigError, MaskrlError
 
-OLDEST_JAVA: Final = 11
-"""The engine's classes and the bridge need this version at least."""
+OLDEST_JAVA: Final = 17
+"""The oldest Java that all this is tested with."""
 
 JVM_OPTIONS: Final = (
     "-Djava.awt.headless=true",  # nothing here needs a display
     "-XX:+UseSerialGC",  # one thread: games are small, and learning needs the processors
 )
 
-_LOCK: Final = threading.RLock()
+LOCK: Final = threading.RLock()
+"""Games step under it: the engine's random numbers belong to the process."""
+
 _started_by: list[int] = []  # the process that started Java: forked children inherit it
+_JVM_GONE: Final = "cannot be restarted"  # in the bridge's message
 
 
 class EngineError(MaskrlError, RuntimeError):
@@ -46,7 +49,7 @@ def java() -> Any:
         MicrortsMissingError: The engine, the bridge or Java is not installed.
         ConfigError: Java cannot be used in this process.
     """
-    with _LOCK:
+    with LOCK:
         folder = engine_folder()
         try:
             jpype = importlib.import_module("jpype")
@@ -111,9 +114,6 @@ def _start(jpype: Any, jars: Sequence[Any]) -> None:
         ) from error
 
 
-_JVM_GONE: Final = "cannot be restarted"
-
-
 @contextlib.contextmanager
 def engine_errors(operation: str) -> Iterator[None]:
     """Turn what the engine raises inside the block into an `EngineError`.
@@ -136,8 +136,3 @@ def engine_errors(operation: str) -> Iterator[None]:
             f"microrts: {operation}: the engine raised {type(error).__name__}: "
             f"{error.getMessage()}\n  at " + "\n  at ".join(lines or ["(no stack)"])
         ) from error
-
-
-def locked() -> threading.RLock:  # type: ignore[valid-type]
-    """The lock under which games step: the engine's random numbers belong to the process."""
-    return _LOCK

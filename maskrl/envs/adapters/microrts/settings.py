@@ -147,7 +147,8 @@ def read_settings(given: dict[str, Any]) -> MicrortsSettings:
         near = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.5)
         advice = f" Did you mean {near[0]}?" if near else ""
         raise ConfigError(
-            f"microrts: unknown setting {unknown[0]!r}; the settings are {', '.join(known)}.{advice}"
+            f"microrts: unknown setting {unknown[0]!r}; the settings are {', '.join(known)}."
+            f"{advice}"
         )
     return MicrortsSettings(**given)
 

@@ -100,9 +100,12 @@ class MicrortsVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArra
         self.settings = read_settings(settings)
         self.game_map = find_map(map_name)
         self.num_envs = num_envs
-        self.single_observation_space, self.single_action_space = microrts_spaces(
-            self.game_map, self.settings
-        )
+        observation_space, self.single_action_space = microrts_spaces(self.game_map, self.settings)
+        self.single_observation_space = observation_space
+        self._shapes = {
+            name: (num_envs, *(entry.shape or ()))
+            for name, entry in observation_space.spaces.items()
+        }
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.max_agents = self.game_map.max_agents
@@ -134,10 +137,7 @@ class MicrortsVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArra
         return self._games
 
     def _empty_observation(self) -> Observation:
-        return {
-            name: np.zeros((self.num_envs, *(space.shape or ())), np.bool_)
-            for name, space in self.single_observation_space.spaces.items()
-        }
+        return {name: np.zeros(shape, np.bool_) for name, shape in self._shapes.items()}
 
     def _write(self, rows: npt.NDArray[np.int64], into: Observation) -> None:
         """Write the present observation of some games."""
