@@ -32,6 +32,10 @@ class Members(NamedTuple):
     slot: Tensor
     place: Tensor
 
+    def at(self, which: Tensor) -> Members:
+        """Some of them: those at the places `which` `[R']`."""
+        return Members(self.row[which], self.slot[which], self.place[which])
+
     @classmethod
     def of(cls, there: Tensor, obs: Mapping[str, Tensor], team: TeamDescription) -> Members:
         """The agents marked in `there`, bool `[B, N]`, in the order of slots."""
@@ -39,6 +43,17 @@ class Members(NamedTuple):
         if team.form == "slots":
             return cls(row, slot, slot)
         return cls(row, slot, cells_of(obs)[row, slot])
+
+
+def in_fours(count: int, device: torch.device) -> Tensor | None:
+    """Which rows to take so that a multiple of four comes out, the last one repeated.
+
+    Matrix products round the last one to three rows differently, so that the number of others
+    would show in an agent's digits. None where nothing is to be done.
+    """
+    if count % 4 == 0:
+        return None
+    return torch.arange(count + -count % 4, device=device).clamp(max=count - 1)
 
 
 def living(obs: Mapping[str, Tensor], team: TeamDescription) -> Tensor:

@@ -18,12 +18,13 @@ from maskrl.attention.entity_encoder import EntityEncoder
 from maskrl.attention.permission import Permission
 from maskrl.attention.relative_position import check_positions, offset_index
 from maskrl.errors import ConfigError, MaskShapeError
+from maskrl.kernels.scenes.function import takes
 from maskrl.networks.encoders import POSITIONS, NetworkConfig, Sees
 from maskrl.networks.mlp import MLP
 from maskrl.networks.team import TeamNetwork
-from maskrl.networks.team_members import Members, mask_of
+from maskrl.networks.team_members import Members, in_fours, mask_of
 from maskrl.networks.team_pool import TeamPool
-from maskrl.networks.team_views import rows_of, views_of
+from maskrl.networks.team_views import Views, rows_of, views_of
 
 
 class SceneRead(NamedTuple):
@@ -152,18 +153,38 @@ class SceneTeam(TeamNetwork):
         """The rows of agents, each in a small scene of what it sees."""
         assert seen.visibility is not None
         row, slot = members.row, members.slot
-        if not len(row):
+        there = seen.entity_mask[row]
+        # The compiled kernels round a row alike in groups of any size; others may not.
+        plain = self.encoder.relative_position is None and self.encoder.pool != "attention"
+        exact = plain and takes(seen.embedded)
+        parts, order = [], []
+        for views in views_of(seen.visibility[row, slot] & there, slot, by_own_size=not exact):
+            which = views.which
+            own = members if which is None else members.at(which)
+            parts.append(self._one_group(seen, own, views))
+            order.append(which)
+        if not parts:
             return seen.embedded.new_zeros(0, self.encoder.out_features)
-        here = seen.entity_mask[row]
-        index, present = views_of(seen.visibility[row, slot] & here, slot)
-        present = present & seen.entity_mask[row, slot].unsqueeze(1)
+        if len(parts) == 1:
+            return parts[0]
+        return torch.cat(parts).index_select(0, torch.cat(order).argsort())
+
+    def _one_group(self, seen: SceneRead, members: Members, views: Views) -> Tensor:
+        """The rows of agents who see about as much."""
+        count = len(members.row)
+        fours = in_fours(count, members.row.device)
+        if fours is not None:
+            members, views = members.at(fours), views.at(fours)
+        row, index = members.row, views.index
+        present = views.present & seen.entity_mask[row, members.slot].unsqueeze(1)
         # A row is closed only where the observer is not there: its result is 0, whatever it reads.
         opened = present | ~present[:, :1]
         permission = Permission(opened.unsqueeze(1), present)
         offsets = None
         if seen.positions is not None:
             offsets = self._offsets(rows_of(seen.positions, row, index), permission)
-        return self.encoder.encode(rows_of(seen.embedded, row, index), permission, 0, offsets)
+        out = self.encoder.encode(rows_of(seen.embedded, row, index), permission, 0, offsets)
+        return out if fours is None else out[:count]
 
     def _offsets(self, positions: Tensor | None, permission: Permission) -> Tensor | None:
         """Where offsets between entities stand in the tables of biases."""

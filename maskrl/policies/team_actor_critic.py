@@ -27,7 +27,7 @@ from maskrl.networks.encoders import NetworkConfig
 from maskrl.networks.heads import PolicyHead, ValueHead
 from maskrl.networks.team import TeamNetwork
 from maskrl.networks.team_grid import GridTeam, require_grid
-from maskrl.networks.team_members import Members, living
+from maskrl.networks.team_members import Members, in_fours, living
 from maskrl.networks.team_normalize import TeamNormalizer
 from maskrl.networks.team_own import OwnTeam
 from maskrl.networks.team_pool import TeamPool
@@ -152,9 +152,7 @@ class TeamActorCritic(nn.Module):
     def logits(self, obs: Mapping[str, Tensor], acting: Acting | None = None) -> Tensor:
         """Logits `[M, A]` of those who act, before any mask."""
         acting = Acting.read(obs, self.team) if acting is None else acting
-        seen = self.actor.read(self.normalized(obs))
-        logits: Tensor = self.policy_head(self.actor.of_agents(seen, acting.members))
-        return logits
+        return self._logits(self.actor.read(self.normalized(obs)), acting)
 
     def value(self, obs: Mapping[str, Tensor]) -> Tensor:
         """Of the team `[B]`; or of each agent that exists `[B, N]`, 0 for others."""
@@ -175,16 +173,34 @@ class TeamActorCritic(nn.Module):
         obs = self.normalized(obs)
         seen = self.actor.read(obs)
         if self.actor.team_features:
-            logits = self.policy_head(self.actor.of_agents(seen, acting.members))
-            return logits, self.value_head(self.actor.of_team(seen))
+            return self._logits(seen, acting), self.value_head(self.actor.of_team(seen))
         # Who waits has a value too; whoever acts is there, whatever `alive` says.
         there = living(obs, self.team).clone()
         there[acting.row, acting.slot] = True
         members = Members.of(there, obs, self.team)
-        features = self.actor.of_agents(seen, members)
+        features = self._of_agents(self.actor, seen, members)
         where = (there.flatten().cumsum(0) - 1)[acting.row * self.team.agents + acting.slot]
-        logits = self.policy_head(features.index_select(0, where))
+        logits = self._headed(features.index_select(0, where))
         return logits, self._value_of(features, members, there)
+
+    def _logits(self, seen: Any, acting: Acting) -> Tensor:
+        """Logits `[M, A]` of those who act."""
+        return self._headed(self._of_agents(self.actor, seen, acting.members))
+
+    @staticmethod
+    def _of_agents(network: TeamNetwork, seen: Any, members: Members) -> Tensor:
+        """Features `[R, D]` of members, computed in rows of fours."""
+        fours = in_fours(len(members.row), members.row.device)
+        if fours is None:
+            return network.of_agents(seen, members)
+        return network.of_agents(seen, members.at(fours))[: len(members.row)]
+
+    def _headed(self, features: Tensor) -> Tensor:
+        """Logits `[M, A]` of features `[M, D]`, computed in rows of fours."""
+        fours = in_fours(len(features), features.device)
+        rows = features if fours is None else features.index_select(0, fours)
+        logits: Tensor = self.policy_head(rows)
+        return logits[: len(features)]
 
     def _value_of(self, features: Tensor, members: Members, there: Tensor) -> Tensor:
         """Values from the features `[R, D]` of those who are `there`, bool `[B, N]`."""
