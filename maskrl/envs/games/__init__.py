@@ -142,7 +142,7 @@ PANDAS_NETWORKS: dict[str, dict[str, Any]] = {
         "entity_depth": 1,  # who acts looks at all it sees, once
         "entity_offsets": 5,
     },
-    "pandas-grid": {"shared": True, "hidden": (128,), "activation": "relu", "channels": (32, 64)},
+    "pandas-grid": {"shared": True, "hidden": (128,), "activation": "relu"},
 }
 """One query of attention for each panda; an encoder-decoder over the grid."""
 
@@ -223,6 +223,7 @@ def _register_pandas() -> None:
                 presets={"ppo": {**PANDAS_PPO, "network": PANDAS_NETWORKS[env_id]}},
                 evaluation_kwargs={"split": "test"},
                 validation_kwargs={"split": "validation"},
+                reference=LazyCallable(f"{PANDAS}.reference:reference"),
                 settings=LazyCallable(f"{PANDAS}.settings:PandasSettings"),
             )
         )

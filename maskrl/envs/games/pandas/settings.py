@@ -78,18 +78,18 @@ class PandasSettings:
     max_trees: int = FOLLOWS
     """Most trees in a layout; by default one for every 10 cells."""
     step_limit: int = FOLLOWS
-    """Steps after which an episode is truncated; by default 4 for every cell of the longer side."""
+    """Steps after which an episode is truncated; by default 3 for every cell of the longer side."""
     chew_steps: int = 2
     """Steps for which a panda that ate sits and chews: alive, and not acting."""
     respawn_steps: int | None = None
     """Steps after which a panda that died comes back, on a free cell; None: never."""
-    reward: Reward = "team"
-    """What an agent gets: `team`: what all got together, `individual`: what it got itself."""
+    reward: Reward = "individual"
+    """What an agent gets: `individual`: what it got itself, `team`: what all got together."""
     form: Form = "scene"
     """What is observed: `scene`: entities and slots of agents, `grid`: planes of the grid."""
     sight: Sight = "trees"
     """`trees`: a panda sees as far as `view_radius` and not behind trees. `full`: everything."""
-    view_radius: int | tuple[int, ...] | None = 5
+    view_radius: int | tuple[int, ...] | None = 4
     """Steps as far as which a panda sees: one number, one for each panda, or None: however far."""
     tells_time: bool = True
     """Whether `time_left` is told."""
@@ -128,10 +128,11 @@ class PandasSettings:
     def _follow(self) -> None:
         """Fill in the sizes that were left out."""
         side = max(5, round(3.5 * math.sqrt(self.pandas)))
-        self._default("width", side if self.height is None else self.height)
-        self._default("height", self.width)
-        for name in ("width", "height"):
-            self._require(name, SMALLEST_SIDE, LARGEST_SIDE)
+        for name, other in (("width", self.height), ("height", self.width)):
+            if getattr(self, name) is not None:
+                self._require(name, SMALLEST_SIDE, LARGEST_SIDE)
+            else:
+                object.__setattr__(self, name, side if other is None else other)
         self._default("watermelons", math.ceil(1.5 * self.pandas))
         self._default("scorpions", max(1, self.pandas // 4))
         if self.max_trees is None:
@@ -140,7 +141,7 @@ class PandasSettings:
                 object.__setattr__(self, "max_trees", max(self.max_trees, self.min_trees))
         self._require("max_trees", 0, self.cells // 3, f" (a third of {self.cells} cells)")
         self._default("min_trees", self.max_trees // 2)
-        self._default("step_limit", 4 * max(self.width, self.height))
+        self._default("step_limit", 3 * max(self.width, self.height))
 
     def _default(self, name: str, value: int) -> None:
         if getattr(self, name) is None:

@@ -173,38 +173,40 @@ def eat(i, world, facts, rewards):
 
 @njit(**KERNEL)
 def _come_back(i, world, facts):
-    """Count the waiting of dead pandas down, and put those whose time has come on the grid."""
+    """Put dead pandas whose time has come on the grid, and count the waiting of others down."""
     cells = world.tree_at.shape[1]
-    first = world.counters[i] + np.uint64(cells + world.scorpions.shape[1])
     due = 0
+    for n in range(world.rest.shape[1]):
+        due += world.rest[i, n] == -1
+    # In the order of the cells they died on; of those who died on one, by slot.
+    for cell in range(cells if due else 0):
+        for n in range(world.rest.shape[1]):
+            if world.rest[i, n] == -1 and world.pandas[i, n] == cell:
+                _put_back(i, n, cell, world, facts)
     for n in range(world.rest.shape[1]):
         if world.rest[i, n] < -1:
             world.rest[i, n] += 1
-        elif world.rest[i, n] == -1:
-            due += 1
-    if due == 0:
-        return
-    # In the order of the cells they died on; of those who died on one, by slot.
+
+
+@njit(**KERNEL)
+def _put_back(i, n, died_on, world, facts):
+    """Put panda n on a random cell where it may come back, if there is one."""
+    cells = world.tree_at.shape[1]
+    free = 0
     for cell in range(cells):
-        for n in range(world.rest.shape[1]):
-            if world.rest[i, n] == -1 and world.pandas[i, n] == cell:
-                free = 0
-                for there in range(cells):
-                    free += _is_free(i, there, world, facts)
-                if free == 0:
-                    return
-                pick = below(world.keys[i], first + np.uint64(cell), free)
-                for there in range(cells):
-                    if _is_free(i, there, world, facts):
-                        if pick == 0:
-                            world.pandas[i, n] = there
-                            world.rest[i, n] = 0
-                            world.standing[i, there] = n
-                            break
-                        pick -= 1
-                due -= 1
-        if due == 0:
-            return
+        free += _is_free(i, cell, world, facts)
+    if free == 0:
+        return
+    counter = world.counters[i] + np.uint64(cells + world.scorpions.shape[1] + died_on)
+    pick = below(world.keys[i], counter, free)
+    for cell in range(cells):
+        if _is_free(i, cell, world, facts):
+            if pick == 0:
+                world.pandas[i, n] = cell
+                world.rest[i, n] = 0
+                world.standing[i, cell] = n
+                return
+            pick -= 1
 
 
 @njit(**KERNEL)
