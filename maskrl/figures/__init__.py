@@ -15,6 +15,7 @@ from maskrl.figures.attention_map import attention_map_figure
 from maskrl.figures.bench_ratios import bench_ratio_figure
 from maskrl.figures.learning_curves import ReferenceLine, learning_curve
 from maskrl.figures.mask_statistics import disallowed_mass_figure, share_figure
+from maskrl.figures.team_actions import action_map
 from maskrl.figures.theme import DARK, LIGHT, PALETTE, figure_template
 from maskrl.figures.visibility_map import visibility_figure
 
@@ -25,6 +26,7 @@ __all__ = [
     "ReferenceLine",
     "action_bits_figure",
     "action_head_figure",
+    "action_map",
     "attention_arrows_figure",
     "attention_map_figure",
     "bench_ratio_figure",

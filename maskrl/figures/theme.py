@@ -54,6 +54,8 @@ class Surface:
 
 
 PALETTE = Palette()
+CATEGORIES = ("#2a78d0", "#1d9a72", "#a968c4", "#a8842a", "#d0508a", "#2795ab", "#8a7048")
+"""Colours of kinds of action, in their order; orange is left to what is disallowed."""
 LIGHT = Surface(
     background="#ffffff",
     text="#1c2430",

@@ -7,7 +7,14 @@ import math
 
 import pytest
 
-from maskrl.figures.theme import DARK, LIGHT, PALETTE, figure_template, padded_range
+from maskrl.figures.theme import (
+    CATEGORIES,
+    DARK,
+    LIGHT,
+    PALETTE,
+    figure_template,
+    padded_range,
+)
 
 
 def linear(colour: str) -> list[float]:
@@ -27,7 +34,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("surface", [LIGHT, DARK], ids=["light", "dark"])
 def test_series_and_text_contrast_on_both_pages(surface):
-    for colour in PALETTE.colours():
+    for colour in (*PALETTE.colours(), *CATEGORIES):
         assert contrast(colour, surface.background) >= 3
     assert contrast(surface.text, surface.background) >= 7
     assert contrast(surface.muted, surface.background) >= 4.5
