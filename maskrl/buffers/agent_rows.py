@@ -153,7 +153,7 @@ class AgentRows:
                     f"AgentRows.write: {key}: got {got}; expected bool {(rows, *shape)}, a row "
                     "for each agent that acts."
                 )
-            given[key] = pack_bits(mask.reshape(rows, -1))
+            given[key] = pack_bits(mask.reshape(rows, math.prod(shape)))
         for key, array in given.items():
             self._arrays[key][start:stop] = array
         following = self.filled + len(offsets) - 1
