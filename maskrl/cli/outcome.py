@@ -1,7 +1,8 @@
 """What stands at the end of a run: the test, its table, the report and where it lies.
 
-The table puts the agent beside an untrained network, a random valid one and the
-planner, on the same episodes, and says how many illegal actions were executed.
+The table puts the agent, or the team, beside an untrained network, a random valid one and
+the reference, on the same episodes, and says how many illegal actions were executed; of a
+team also who acted, who died and what each agent got.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from maskrl.runs.run_dir import RunDir
-from maskrl.trainers.evaluate import Evaluation, Tell, score
+from maskrl.trainers.evaluate import Tell
+from maskrl.trainers.evaluation import PLANNER, Evaluation, TeamFigures, score
 from maskrl.trainers.final_evaluation import FinalEvaluation, Which, evaluate_run
 
 _A_MOMENT = 1.0
@@ -80,6 +82,11 @@ def print_table(result: FinalEvaluation) -> None:
     """Print agent, untrained agent, random valid agent and planner, one below the other."""
     greedy = result.greedy
     has_score = greedy.score is not None
+    wins = any(
+        played is not None and played.win_rate is not None
+        for played in (greedy, result.sampled, result.untrained, result.random)
+    )
+    who = "agent" if greedy.team is None else "team"
     what = "layouts never seen in training" if greedy.layout_ids is not None else "episodes"
     agent = f"{result.checkpoint} checkpoint, step {result.step:,}"
     table = Table(
@@ -88,7 +95,8 @@ def print_table(result: FinalEvaluation) -> None:
         title_style="bold",
     )
     table.add_column("")
-    columns = ["return", *(["score"] if has_score else []), "steps", "illegal actions"]
+    columns = ["return", *(["score"] if has_score else []), *(["won"] if wins else [])]
+    columns += ["steps", "illegal actions"]
     for name in columns:
         table.add_column(name, justify="right")
 
@@ -97,33 +105,39 @@ def print_table(result: FinalEvaluation) -> None:
         error = f" ± {played.standard_error:.3f}" if played.episodes > 1 else ""
         cells = [f"{played.mean:.3f}{error}"]
         cells += [f"{own:.3f}"] if has_score and own is not None else []
+        cells += [_share(played.win_rate)] if wins else []
         cells += [f"{played.lengths.mean():.1f}", f"{played.illegal_actions:,}"]
         table.add_row(name, *cells, style="bold" if bold else None)
 
-    add("agent", greedy, bold=True)
-    add("agent, sampling actions", result.sampled)
+    add(who, greedy, bold=True)
+    add(f"{who}, sampling actions", result.sampled)
     if result.untrained is not None:
-        add("untrained agent", result.untrained)
+        add(f"untrained {who}", result.untrained)
     if greedy.random_mean is None:
-        add("random valid agent", result.random)
+        add(f"random valid {who}", result.random)
     else:
         table.add_row(
-            "random valid agent",
+            f"random valid {who}",
             f"{greedy.random_mean:.3f}",
             *(["0.000"] if has_score else []),
+            *([_share(result.random.win_rate)] if wins else []),
             f"{result.random.lengths.mean():.1f}",
             f"{result.random.illegal_actions:,}",
         )
     if greedy.planner_mean is not None:
+        name = greedy.reference_name
         table.add_row(
-            "planner's ceiling",
+            "planner's ceiling" if name == PLANNER else name,
             f"{greedy.planner_mean:.3f}",
             *(["1.000"] if has_score else []),
+            *([""] if wins else []),
             "",
             "",
         )
     console = Console(highlight=False)
     console.print(table)
+    if greedy.team is not None:
+        console.print(team_line(greedy.team))
     if greedy.no_reference:
         console.print(greedy.no_reference)
     if result.training_illegal_actions is not None:
@@ -133,3 +147,32 @@ def print_table(result: FinalEvaluation) -> None:
         console.print(
             f"{greedy.cut_episodes} episodes were cut off because the environment set no limit"
         )
+
+
+def team_line(team: TeamFigures) -> str:
+    """What the agents of a team did, in a sentence or two.
+
+    Args:
+        team: Of an evaluation.
+    """
+    parts = [f"{team.agents_acting:.1f} of {team.agents} agents acted at a step"]
+    if team.agents_alive is not None:
+        parts.append(f"{team.agents_alive:.1f} were alive")
+    if team.idle_share:
+        parts.append(f"nobody acted at {team.idle_share:.0%} of the steps")
+    line = ", ".join(parts)
+    if team.deaths is not None and team.alive_at_end is not None:
+        line += (
+            f"; {team.deaths.mean():.2f} deaths in an episode, {team.alive_at_end.mean():.2f} "
+            "alive at its end"
+        )
+    if team.agent_returns is not None:
+        means = team.agent_returns.mean(axis=0)
+        line += f". An agent's own return: {means.mean():.3f}"
+        if len(means) > 1:
+            line += f" on average, from {means.min():.3f} to {means.max():.3f} by slot"
+    return line
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.0%}"

@@ -219,6 +219,7 @@ def _learn(
     max_minutes: float | None,
     options: TrainOptions,
 ) -> int:
+    from maskrl.trainers.evaluation import PLANNER
     from maskrl.trainers.progress import ProgressDisplay
 
     config: PPOConfig = trainer.config
@@ -229,6 +230,7 @@ def _learn(
         place=str(folder.path),
         planner=validator.planner if validator else None,
         random=validator.random if validator else None,
+        reference_name=validator.reference_name if validator else PLANNER,
     )
     with hold_run(folder):
         trainer.learn(

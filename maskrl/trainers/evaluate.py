@@ -367,7 +367,7 @@ def ask_reference(
         tell: Called with (layouts planned, layouts to plan).
 
     Returns:
-        The returns, and what to call the reference: its `"name"`, "planner" without one.
+        The returns, and what to call the reference: its `"label"`, "planner" without one.
     """
     parts: list[Mapping[str, Any]] = []
     distinct, where = np.unique(layout_ids, return_inverse=True)
@@ -381,4 +381,4 @@ def ask_reference(
         np.concatenate([np.asarray(part[name], np.float64) for part in parts])[where]
         for name in ("planner", "random")
     )
-    return Reference(planner, random, str(parts[0].get("name", PLANNER)))
+    return Reference(planner, random, str(parts[0].get("label", PLANNER)))

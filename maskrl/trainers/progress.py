@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from maskrl.trainers.callbacks import Callback
+from maskrl.trainers.evaluation import PLANNER
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _HISTORY = 30
@@ -32,8 +33,9 @@ class ProgressDisplay(Callback):
     Args:
         label: What is trained, e.g. "panda, seed 0".
         place: Where it is written, or None.
-        planner: The planner's mean return on the validation layouts, or None.
+        planner: The reference's mean return on the validation layouts, or None.
         random: Random valid play's mean return there, or None.
+        reference_name: What `planner` really is.
         console: Where to; standard output by default.
         line_seconds: Outside a terminal, seconds between two lines.
     """
@@ -45,6 +47,7 @@ class ProgressDisplay(Callback):
         place: str | None = None,
         planner: float | None = None,
         random: float | None = None,
+        reference_name: str = PLANNER,
         console: Console | None = None,
         line_seconds: float = 10.0,
     ) -> None:
@@ -52,6 +55,7 @@ class ProgressDisplay(Callback):
         self.place = place
         self.planner = planner
         self.random = random
+        self.reference_name = reference_name
         self.console = console or Console(highlight=False)
         self.line_seconds = line_seconds
         self._live: Live | None = None
@@ -174,14 +178,30 @@ class ProgressDisplay(Callback):
                 f"{get('illegal_actions', 0):,.0f} illegal ones executed",
             ),
         ]
+        if "agents_acting" in self._metrics:
+            facts.append(("team", self._team_text()))
         return facts
+
+    def _team_text(self) -> str:
+        """Who is there, and how far each level of ratio is clipped."""
+        get, nan = self._metrics.get, math.nan
+        text = f"{_number(get('agents_acting', nan), 1)} agents act"
+        if math.isfinite(get("agents_alive", nan)):
+            text += f", {_number(get('agents_alive', nan), 1)} are alive"
+        clipped = [
+            f"{level} {_percent(get(f'clip_fraction_{level}', nan))}"
+            for level in ("joint", "agent", "head")
+            if math.isfinite(get(f"clip_fraction_{level}", nan))
+        ]
+        return f"{text}; ratios clipped: {', '.join(clipped)}" if clipped else text
 
     def _evaluation_name(self) -> str:
         return "evaluated" if self.planner is None else "score"
 
     def _evaluation_text(self) -> RenderableType:
         if self.planner is not None:
-            scale = f"0 = random valid {_number(self.random)}, 1 = planner {_number(self.planner)}"
+            scale = f"0 = random valid {_number(self.random)}, 1 = {self.reference_name} "
+            scale += _number(self.planner)
         else:
             scale = "mean return of the likeliest actions"
         if self._score is None:
@@ -199,9 +219,12 @@ class ProgressDisplay(Callback):
             f"return {_number(get('return_mean', math.nan))}",
         ]
         if self._score is not None:
-            ceiling = "" if self.planner is None else f" (planner {_number(self.planner)} = 1)"
+            name = self.reference_name
+            ceiling = "" if self.planner is None else f" ({name} {_number(self.planner)} = 1)"
             parts.append(f"{self._evaluation_name()} {_number(self._score)}{ceiling}")
         parts.append(f"entropy {_number(get('entropy', math.nan))}")
+        if "agents_acting" in self._metrics:
+            parts.append(f"{_number(get('agents_acting', math.nan), 1)} agents act")
         parts.append(f"{clock(self.seconds_left)} left")
         self.console.print("  ".join(parts), soft_wrap=True, markup=False)
 

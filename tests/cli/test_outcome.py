@@ -10,7 +10,7 @@ import pytest
 
 from maskrl.cli import outcome
 from maskrl.cli.outcome import planning, print_table
-from maskrl.trainers.evaluate import Evaluation
+from maskrl.trainers.evaluation import Evaluation, TeamFigures
 from maskrl.trainers.final_evaluation import FinalEvaluation
 
 
@@ -92,3 +92,33 @@ def test_a_world_without_a_planner_says_why_there_is_no_score(capsys):
     table, out = rows(capsys)
     assert "no planner: too large" in out
     assert table["agent"][1] == "9.5"  # steps: there is no column of scores
+
+
+def test_a_team_has_wins_its_reference_by_name_and_what_its_agents_did(capsys):
+    team = TeamFigures(
+        agents=3,
+        agent_steps=100,
+        agents_acting=2.25,
+        idle_share=0.1,
+        agents_alive=2.5,
+        deaths=np.array([0, 1, 2, 2]),
+        alive_at_end=np.array([3, 2, 1, 1]),
+        agent_returns=np.tile([1.0, 2.0, 6.0], (4, 1)),
+    )
+    agent = dataclasses.replace(
+        played(0.8),
+        team=team,
+        reference_name="script",
+        outcomes=np.array([1.0, 1.0, 1.0, -1.0]),
+    )
+    random = dataclasses.replace(played(-0.9), outcomes=np.array([-1.0, -1.0, 0.0, 1.0]))
+    print_table(FinalEvaluation(agent, agent, None, random, "best", 5000, 0))
+    table, out = rows(capsys)
+    assert table["team"] == ["0.800 ± 0.058", "0.900", "75%", "9.5", "0"]
+    assert table["random valid team"] == ["-1.000", "0.000", "25%", "9.5", "0"]
+    assert table["script"] == ["1.000", "1.000", "", "", ""]
+    said = " ".join(out.split())
+    assert "2.2 of 3 agents acted at a step, 2.5 were alive, nobody acted at 10%" in said
+    assert "1.25 deaths in an episode, 1.75 alive at its end" in said
+    assert "An agent's own return: 3.000 on average, from 1.000 to 6.000 by slot" in said
+    assert "planner" not in out

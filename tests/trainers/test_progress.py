@@ -113,3 +113,26 @@ def test_sparkline():
     assert sparkline([0.0, 1.0]) == "▁█"
     assert sparkline([2.0, 2.0, 2.0]) == "▁▁▁"
     assert len(sparkline(list(range(1000)))) == 30
+
+
+def test_of_a_team_it_says_who_is_there_and_how_far_ratios_are_clipped(monkeypatch):
+    team = {
+        "agents_acting": 5.25,
+        "agents_alive": 6.0,
+        "clip_fraction_joint": 0.5,
+        "clip_fraction_agent": 0.125,
+        "clip_fraction_head": 0.1,
+    }
+    monkeypatch.setitem(globals(), "METRICS", {**METRICS, **team})
+    display = display_on(True, planner=11.0, random=2.0, reference_name="script")
+    trainer = train(display, rounds=3)
+    text = Console(width=100, file=io.StringIO(), record=True)
+    text.print(display.panel())
+    shown = text.export_text()
+    display.on_end(trainer)
+    assert "5.2 agents act, 6.0 are alive; ratios clipped: joint 50%, agent 12%, head 10%" in shown
+    assert "0 = random valid 2.000, 1 = script 11.000" in shown
+    display = display_on(False, planner=11.0, random=2.0, reference_name="script")
+    display.on_end(train(display))
+    line = display.console.file.getvalue().splitlines()[-1]
+    assert "5.2 agents act" in line and "(script 11.000 = 1)" in line
