@@ -23,6 +23,7 @@ from gymnasium.vector import VectorEnv
 
 from maskrl.envs import construct
 from maskrl.envs.adapters import pettingzoo_ids
+from maskrl.envs.adapters.mask_removal import REMOVE_MASKS, remove_masks
 from maskrl.errors import ConfigError, UnknownEnvError
 
 Phase = Literal["train", "validation", "evaluation"]
@@ -98,6 +99,8 @@ def register(entry: EnvEntry) -> EnvEntry:
     """
     if entry.id in _entries:
         raise ConfigError(f"register: the environment id {entry.id!r} is taken.")
+    if entry.reference is not None:
+        entry = replace(entry, reference=partial(_refer, entry.reference))
     _entries[entry.id] = entry
     return entry
 
@@ -215,15 +218,18 @@ def make(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
 
     Args:
         env_id: In one of the forms that `ID_FORMS` lists.
-        kwargs: Arguments of the environment; they win over those in the id.
+        kwargs: Arguments of the environment; they win over those in the id. `remove_masks`
+            ("action_mask", "agent_mask" or both) takes masks away, for ablations.
 
     Raises:
         UnknownEnvError: No such environment.
         NoMaskError: It offers none of action, entity and agent mask.
-        ConfigError: It cannot be made with these arguments.
+        ConfigError: It cannot be made with these arguments, or has no mask to remove.
     """
     entry = find_entry(env_id)
-    return construct.call(f"make({env_id!r})", entry.make, {**entry.kwargs_for("train"), **kwargs})
+    arguments = {**entry.kwargs_for("train"), **kwargs}
+    removed = arguments.pop(REMOVE_MASKS, ())
+    return remove_masks(construct.call(f"make({env_id!r})", entry.make, arguments), removed)
 
 
 def make_vec(
@@ -235,7 +241,8 @@ def make_vec(
         env_id: In one of the forms that `ID_FORMS` lists.
         num_envs: Number of sub-environments, at least 1.
         seed: Seed of a first `reset()` that gives none.
-        kwargs: Arguments of the environment; they win over those in the id.
+        kwargs: Arguments of the environment; they win over those in the id. `remove_masks`
+            ("action_mask", "agent_mask" or both) takes masks away, for ablations.
 
     Returns:
         A `VectorEnv` with Dict observations that resets in SAME_STEP mode.
@@ -243,8 +250,8 @@ def make_vec(
     Raises:
         UnknownEnvError: No such environment.
         NoMaskError: It offers none of action, entity and agent mask.
-        ConfigError: `num_envs` is below 1 or stands in the id too, or it cannot be made with
-            these arguments.
+        ConfigError: `num_envs` is below 1 or stands in the id too, it cannot be made with
+            these arguments, or it has no mask to remove.
     """
     if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
         raise ConfigError(
@@ -256,9 +263,11 @@ def make_vec(
     if seed is not None:
         refuse_reserved(f"make_vec({env_id!r})", arguments, ("seed",))
         arguments["seed"] = seed
-    return construct.call(
+    removed = arguments.pop(REMOVE_MASKS, ())
+    venv = construct.call(
         f"make_vec({env_id!r})", entry.make_vec, {"num_envs": num_envs, **arguments}
     )
+    return remove_masks(venv, removed)
 
 
 def refuse_reserved(
@@ -275,6 +284,14 @@ def refuse_reserved(
             f"{operation}: {given[0]} was given among the environment's own arguments (or in its "
             f"id, after '?'), where it would contradict the setting {given[0]}; give it there"
         )
+
+
+def _refer(
+    reference: Callable[..., Mapping[str, Any]], env_kwargs: Mapping[str, Any], layout_ids: Any
+) -> Mapping[str, Any]:
+    """A reference's returns, which are the same whichever masks a learner goes without."""
+    kept = {name: value for name, value in env_kwargs.items() if name != REMOVE_MASKS}
+    return reference(kept, layout_ids)
 
 
 def _parse_value(text: str) -> Any:

@@ -22,7 +22,7 @@ from maskrl.envs.adapters.agent_entries import agent_entries, first_difference
 from maskrl.envs.adapters.still_watch import POLARITY, Watch, begin_watch, look
 from maskrl.envs.entries import mask_space
 from maskrl.errors import ConfigError, MaskError, MaskShapeError, NoMaskError
-from maskrl.masks.arrays import as_mask_array
+from maskrl.masks.arrays import BoolArray, as_mask_array
 from maskrl.masks.heads import choices_of
 from maskrl.masks.tree import FLAT_MASK, ActionTree
 
@@ -131,11 +131,11 @@ class ParallelTeam(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         entries["agent_mask"] = mask_space(count)
         entries["alive"] = mask_space(count)
         entries.update({key: mask_space(count, *of[1]) for key, of in self._masks.items()})
-        self.observation_space = spaces.Dict(entries)
+        self.observation_space: Any = spaces.Dict(entries)
         self._blank = {key: (space.shape or (), space.dtype) for key, space in entries.items()}
 
-        self._alive = np.zeros(count, np.bool_)
-        self._agent_mask = np.zeros(count, np.bool_)
+        self._alive: BoolArray = np.zeros(count, np.bool_)
+        self._agent_mask: BoolArray = np.zeros(count, np.bool_)
         self._handed_out: dict[str, np.ndarray] = {}
         self._over = True
         self._warned = False
