@@ -116,7 +116,7 @@ def test_a_team_has_wins_its_reference_by_name_and_what_its_agents_did(capsys):
     table, out = rows(capsys)
     assert table["team"] == ["0.800 ± 0.058", "0.900", "75%", "9.5", "0"]
     assert table["random valid team"] == ["-1.000", "0.000", "25%", "9.5", "0"]
-    assert table["script"] == ["1.000", "1.000", "", "", ""]
+    assert table["script"][:2] == ["1.000", "1.000"]
     said = " ".join(out.split())
     assert "2.2 of 3 agents acted at a step, 2.5 were alive, nobody acted at 10%" in said
     assert "1.25 deaths in an episode, 1.75 alive at its end" in said
