@@ -7,6 +7,7 @@ saved and resumed, and their episodes are counted in the same way.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Generic, Literal, TypeVar
 
@@ -25,7 +26,7 @@ ROWS_AT_ONCE = 512
 BufferT = TypeVar("BufferT", bound=StepBuffer)
 
 
-class Collector(Generic[BufferT]):
+class Collector(ABC, Generic[BufferT]):
     """Steps a vector environment under a policy.
 
     Args:
@@ -77,6 +78,14 @@ class Collector(Generic[BufferT]):
             obs, _ = self.env.reset(seed=self.seed)
             self.buffer.write_observation(self.buffer.steps, obs)
             self.started = True
+
+    @abstractmethod
+    def collect(self) -> Tensor:
+        """Fill the buffer with one rollout; the values of what truly followed each step."""
+
+    @abstractmethod
+    def mask_metrics(self) -> dict[str, float]:
+        """What masks said about the choices of this rollout."""
 
     @property
     def episodes(self) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maskrl.buffers.steps import StepBuffer
 from maskrl.networks.normalize import RewardScale
 from maskrl.runs.seeding import Seeds
 from maskrl.trainers.collector import Collector
@@ -57,18 +58,24 @@ class PPOParts(Protocol):
     Attributes:
         config: As resolved for environment and policy.
         policy: What is trained.
-        buffer: Where a rollout is kept.
-        collector: Fills it.
-        update: Learns from it.
         reward_scale: What rewards are divided by, or None.
     """
 
     config: PPOConfig
     policy: nn.Module
-    buffer: Any
-    collector: Collector[Any]
-    update: GradientSteps[Any]
     reward_scale: RewardScale | None
+
+    @property
+    def buffer(self) -> StepBuffer:
+        """Where a rollout is kept."""
+
+    @property
+    def collector(self) -> Collector[Any]:
+        """What fills it."""
+
+    @property
+    def update(self) -> GradientSteps[Any]:
+        """What learns from it."""
 
     def judge(self, successors: Tensor) -> float:
         """Fill in advantages and returns; the share of variance that the values explain.

@@ -8,7 +8,7 @@ nobody has any, at the steps that the agent acts in.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class TeamJudge:
         buffer, config = self._buffer, self._config
         ends = (torch.from_numpy(buffer.terminated), torch.from_numpy(buffer.truncated))
         values, rewards = torch.from_numpy(buffer.values), self._rewards()
-        discounts = {"gamma": config.gamma, "gae_lambda": config.gae_lambda}
+        discounts: dict[str, Any] = {"gamma": config.gamma, "gae_lambda": config.gae_lambda}
         team = targets = None
         if buffer.critic == "team":
             team, targets = generalized_advantages(rewards, values, successors, *ends, **discounts)

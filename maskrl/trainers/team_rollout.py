@@ -179,7 +179,7 @@ class TeamCollector(Collector[TeamBuffer]):
                     value = policy.value(seen)  # type: ignore[operator]
                 require_team_answer(policy, distribution, value, acting)
                 self._answered = True
-            if with_value:
+            if value is not None and with_value:
                 self._write_values(t, value)
             return self._sample(distribution)
         except NonFiniteLogitsError as error:
@@ -204,9 +204,10 @@ class TeamCollector(Collector[TeamBuffer]):
         if flat is None or isinstance(self.team.heads, ActionTree) or not len(flat):
             return None
         if self.team.n_heads == 1:
-            some = flat.any(axis=-1)[:, None]
+            some = np.asarray(flat.any(axis=-1, keepdims=True))
         else:
-            some = np.logical_or.reduceat(flat, starts_of(self.team.heads), axis=-1)
+            starts = starts_of(self.team.heads)
+            some = np.asarray(np.logical_or.reduceat(flat, starts, axis=-1))
         if some.all():
             return None
         if self.empty == "raise":
@@ -229,7 +230,7 @@ class TeamCollector(Collector[TeamBuffer]):
             after = f" after {', '.join(before)}" if before else ""
             what = f"what action_mask leaves of it{after} is all False"
             self._refuse(t, acting, agent, f" in head {tree.names[head]!r}", what)
-        return seen.idle
+        return np.asarray(seen.idle)
 
     def _refuse(self, t: int, acting: Acting, agent: int, head: str, what: str) -> NoReturn:
         env = int(acting.row[agent])

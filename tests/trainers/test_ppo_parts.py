@@ -37,7 +37,7 @@ def test_the_observation_says_which(corridor, shifts):
     ):
         trainer = PPO(env, config)
         assert type(trainer.parts) is kind
-        for name in PPOParts.__annotations__:
+        for name in (*PPOParts.__annotations__, "buffer", "collector", "update"):
             assert hasattr(trainer.parts, name), name
         assert isinstance(trainer.collector, Collector)
         assert isinstance(trainer.update, GradientSteps)
