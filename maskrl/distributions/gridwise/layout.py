@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from maskrl.errors import MaskShapeError
+from maskrl.kernels.map_rows import rows_at
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ class GatheredRows(Places):
             self._position = self._position * size + index
         places = max(1, self.places.numel())
         self._entry = self._position.div(places, rounding_mode="floor")
+        self._place = self._position - places * self._entry
         self.shape = self._position.shape
 
     def take(self, x: Tensor, fill: float | bool, *, features: bool = True) -> Tensor:
@@ -162,11 +164,14 @@ class GatheredRows(Places):
         if not features:
             return x[index]
         batch = len(self.batch_shape)
-        if self.layout is CELLS and batch and x.ndim == self.agent_mask.ndim + 1:
+        if self.layout is CELLS and x.ndim == self.agent_mask.ndim + 1:
             # Not through a view with the features last: the gradient would be laid out like
             # that view, and be copied once more on its way into the network.
-            index = (*self._index[:batch], slice(None), *self._index[batch:])
-            return x[index]
+            if x.is_contiguous():
+                maps = x.view(-1, x.shape[-3], self.places.numel())
+                return rows_at(maps, self._entry, self._place)
+            if batch:
+                return x[(*self._index[:batch], slice(None), *self._index[batch:])]
         return self.layout.inward(x)[(*index, slice(None))]
 
     def put(self, rows: Tensor, fill: float | bool, *, features: bool = False) -> Tensor:
