@@ -296,7 +296,8 @@ class TeamCollector(Collector[TeamBuffer]):
             {key: np.concatenate([obs[key] for obs in finals]) for key in last} if finals else {}
         )
         no_agents = np.zeros((0, self.team.agents), np.bool_)
-        buffer.note_next_alive(index, buffer.alive_in(joined) if joined else no_agents)
+        known = bool(joined) and self.team.has_identity
+        buffer.note_next_alive(index, buffer.alive_in(joined) if known else no_agents)
         if reads is not None:
             flat = torch.from_numpy(buffer.values).flatten(0, 1)
             for start in range(0, len(flat), ROWS_AT_ONCE):
