@@ -24,9 +24,20 @@ EXAMPLE = "microrts:maps/8x8/basesWorkers8x8.xml"
 
 MICRORTS_PPO: dict[str, Any] = {
     "death": "posthumous",  # units have no identity: the team has the rewards and the value
-    "num_envs": 24,
+    "num_envs": 64,  # the engine steps so many in the time that a small network needs for them
+    "rollout_steps": 64,
+    "minibatch_size": 512,
+    "epochs": 3,
+    "learning_rate": 1e-3,
+    "normalize_rewards": True,
+    "entropy_coef": 0.01,
+    "entropy_coef_final": 0.001,
+    "network": {"shared": True, "channels": (16, 32), "hidden": (128,), "activation": "relu"},
+    "evaluate_every": 500_000,
+    "evaluation_episodes": 32,
+    "total_steps": 10_000_000,
 }
-"""Masked PPO on a map, every idle unit an agent."""
+"""Masked PPO on a map, every idle unit an agent: many games, few epochs, one network."""
 
 _make = LazyCallable(f"{FOLDER}.single_env:MicrortsEnv")
 _make_vec = LazyCallable(f"{FOLDER}.vector_env:MicrortsVectorEnv")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import maskrl
 from maskrl.cli.envs import envs
@@ -11,6 +12,17 @@ from maskrl.envs.adapters.microrts import entry, installation
 from maskrl.envs.adapters.microrts.entry import EXAMPLE, microrts_entry
 from maskrl.envs.registry import ID_FORMS, find_entry
 from maskrl.errors import ConfigError, UnknownEnvError
+from maskrl.policies.episode import record_episode
+from maskrl.trainers.evaluate import evaluate
+from maskrl.trainers.ppo import PPO
+from maskrl.trainers.ppo_config import PPOConfig
+
+
+def small(**changes):
+    """The preset, cut down."""
+    settings = {**entry.MICRORTS_PPO, "epochs": 1, "threads": 1, "evaluate_every": 0, **changes}
+    del settings["total_steps"]
+    return PPOConfig.from_json(settings)
 
 
 def test_the_id_makes_environments_with_settings_from_id_and_call():
@@ -55,3 +67,40 @@ def test_the_preset_is_one_that_a_team_without_identity_needs():
     venv = maskrl.make_vec(EXAMPLE, 1)
     venv.reset()
     assert np.array(venv.single_action_space.nvec).shape == (7, 8, 8)
+
+
+def test_a_short_real_run_learns_from_whole_games_and_does_nothing_illegal():
+    """Rollouts with steps in which nobody acts, ends and cut-offs; and updates from them."""
+    env_kwargs = {"max_steps": 40, "opponent": "passive"}
+    config = small(num_envs=4, rollout_steps=32, minibatch_size=32, epochs=2)
+    trainer = PPO(EXAMPLE, config, seed=1, env_kwargs=env_kwargs)
+    before = {name: value.clone() for name, value in trainer.policy.state_dict().items()}
+    trainer.learn(3 * 4 * 32)
+    after = trainer.policy.state_dict()
+    assert trainer.steps == 3 * 4 * 32 and trainer.updates == 3
+    assert any(not torch.equal(after[name], before[name]) for name in before)
+    assert all(torch.isfinite(value).all() for value in after.values() if value.is_floating_point())
+    assert trainer.env.illegal_actions == 0
+
+    played = evaluate(trainer.policy, EXAMPLE, episodes=3, env_kwargs=env_kwargs)
+    assert played.illegal_actions == 0 and played.lengths.tolist() == [40, 40, 40]
+    assert played.win_rate == 0.0 and played.outcomes.tolist() == [0.0, 0.0, 0.0]
+
+    record = record_episode(trainer.policy, EXAMPLE, env_kwargs, max_steps=5)
+    assert len(record.steps) == 5 and record.steps[0].frame.ndim == 3
+    trainer.env.close()
+
+
+def test_a_run_goes_on_as_if_it_had_never_stopped(tmp_path):
+    """Games, opponents and their random numbers are in the checkpoint."""
+    steady = {"anneal_learning_rate": False, "entropy_coef_final": None}
+    config = small(num_envs=2, rollout_steps=16, minibatch_size=16, **steady)
+    whole = PPO(EXAMPLE, config, seed=2)
+    whole.learn(6 * 32)
+    first = PPO(EXAMPLE, config, seed=2)
+    first.learn(3 * 32)
+    first.save(tmp_path / "half")
+    second = PPO.load(tmp_path / "half")
+    second.learn(6 * 32)
+    for name, value in whole.policy.state_dict().items():
+        assert torch.equal(value, second.policy.state_dict()[name]), name
