@@ -45,15 +45,24 @@ class Members(NamedTuple):
         return cls(row, slot, cells_of(obs)[row, slot])
 
 
-def in_fours(count: int, device: torch.device) -> Tensor | None:
+def in_fours(count: int, device: torch.device, *, least: int = 4) -> Tensor | None:
     """Which rows to take so that a multiple of four comes out, the last one repeated.
 
-    Matrix products round the last one to three rows differently, so that the number of others
-    would show in an agent's digits. None where nothing is to be done.
+    Matrix products round the last one to three rows differently, and very small ones all rows, so
+    that the number of others would show in an agent's digits.
+
+    Args:
+        count: Number of rows.
+        device: Where the rows are.
+        least: Fewest rows that come out, a multiple of four.
+
+    Returns:
+        int64; None where nothing is to be done.
     """
-    if count % 4 == 0:
+    wanted = max(least, count + -count % 4)
+    if count in (0, wanted):
         return None
-    return torch.arange(count + -count % 4, device=device).clamp(max=count - 1)
+    return torch.arange(wanted, device=device).clamp(max=count - 1)
 
 
 def living(obs: Mapping[str, Tensor], team: TeamDescription) -> Tensor:

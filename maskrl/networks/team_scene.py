@@ -7,6 +7,7 @@ network that may know everything, agents are queries of one scene that all share
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from maskrl.attention.entity_encoder import EntityEncoder
 from maskrl.attention.permission import Permission
+from maskrl.attention.record import record_attention
 from maskrl.attention.relative_position import check_positions, offset_index
 from maskrl.errors import ConfigError, MaskShapeError
 from maskrl.kernels.scenes.function import takes
@@ -87,6 +89,9 @@ class SceneTeam(TeamNetwork):
             count_feature=config.entity_count and not whole,
             relative_position=config.entity_offsets or None,
         )
+        # Torch multiplies batches of matrices another way below 400 products each.
+        products = config.entity_dim // config.entity_heads * config.entity_dim
+        self._least_rows = 4 * math.ceil(100 / products)
         self.pool: TeamPool | None = None
         if whole:
             self.pool = TeamPool(self.encoder.out_features, activation=config.activation)
@@ -172,7 +177,7 @@ class SceneTeam(TeamNetwork):
     def _one_group(self, seen: SceneRead, members: Members, views: Views) -> Tensor:
         """The rows of agents who see about as much."""
         count = len(members.row)
-        fours = in_fours(count, members.row.device)
+        fours = in_fours(count, members.row.device, least=self._least_rows)
         if fours is not None:
             members, views = members.at(fours), views.at(fours)
         row, index = members.row, views.index
@@ -185,6 +190,38 @@ class SceneTeam(TeamNetwork):
             offsets = self._offsets(rows_of(seen.positions, row, index), permission)
         out = self.encoder.encode(rows_of(seen.embedded, row, index), permission, 0, offsets)
         return out if fours is None else out[:count]
+
+    @torch.no_grad()
+    def attended(self, seen: SceneRead, members: Members) -> Tensor:
+        """Whom agents attend to in the last layer, and how much.
+
+        Args:
+            seen: What `read` gave.
+            members: R agents that are there.
+
+        Returns:
+            `[heads, R, E]`: each row sums to 1, with exactly 0 for whom the agent does not see.
+        """
+        row, slot = members.row, members.slot
+        last = self.encoder.blocks[-1]
+        shape = (last.attention.heads, len(row), self.entities)
+        out = seen.embedded.new_zeros(shape)
+        if not len(row):
+            return out
+        if seen.visibility is None:
+            with record_attention(last) as maps:
+                self._queried(seen, members)
+            return maps[0][row, :, slot].transpose(0, 1)
+        everyone = torch.arange(len(row), device=row.device)
+        for views in views_of(seen.visibility[row, slot] & seen.entity_mask[row], slot):
+            which = everyone if views.which is None else views.which
+            with record_attention(last) as maps:
+                self._one_group(seen, members.at(which), views)
+            own = torch.where(views.present, maps[0][: len(which), :, 0].transpose(0, 1), 0.0)
+            # Padding repeats the observer with weight 0, so that a sum leaves its own as it is.
+            index = views.index.expand(shape[0], -1, -1)
+            out[:, which] = out[:, which].scatter_add(2, index, own)
+        return out
 
     def _offsets(self, positions: Tensor | None, permission: Permission) -> Tensor | None:
         """Where offsets between entities stand in the tables of biases."""

@@ -109,3 +109,5 @@ def test_rows_come_in_fours_and_repeat_the_last(count):
         return
     assert len(rows) % 4 == 0 and 0 < len(rows) - count < 4
     assert rows.tolist() == [*range(count), *[count - 1] * (len(rows) - count)]
+    more = in_fours(count, torch.device("cpu"), least=16)
+    assert more.tolist() == [*range(count), *[count - 1] * (16 - count)]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from torch import nn
 
+from maskrl.envs.entries import mask_space
 from maskrl.errors import ConfigError, RunFolderError
 from maskrl.policies.actor_critic import ActorCritic
 from maskrl.policies.load import PREFIX, checkpoint_folder, fill, load_policy
+from maskrl.policies.team_actor_critic import TeamActorCritic
 from maskrl.runs.checkpoint import save_checkpoint
 from maskrl.runs.run_dir import RunDir
 
@@ -84,3 +88,16 @@ def test_weights_of_another_network_are_refused():
         fill(nn.Linear(2, 2), tensors, prefix=PREFIX, source="there")
     with pytest.raises(RunFolderError, match="bias is nothing there"):
         fill(nn.Linear(2, 3), {"policy.weight": torch.zeros(3, 2)}, prefix=PREFIX, source="x")
+
+
+def test_a_team_is_loaded_as_a_team(tmp_path):
+    space = spaces.Dict(
+        {"observation": spaces.Box(-1, 1, (3, 2), np.float32), "agent_mask": mask_space(3)}
+    )
+    policy = TeamActorCritic(space, spaces.MultiDiscrete([4] * 3), critic="agent")
+    save(policy, tmp_path / "saved")
+    loaded = load_policy(tmp_path / "saved")
+    assert isinstance(loaded, TeamActorCritic) and loaded.critic == "agent"
+    assert loaded.team == policy.team
+    for name, tensor in policy.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
