@@ -2,32 +2,34 @@
 
 `draw_scene` lays sprites on grass, cell by cell, and puts a status strip below.
 Cell (x, y) covers the pixels from (x * cell, y * cell), so that a report can lay
-its own marks over a picture. Grass is flat colour with a few blades, because a
-page with fifty pictures should stay small. What was painted once is kept.
+its own marks over a picture. The board and how things come onto it are in `board`.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
-from numpy.typing import NDArray
 
+from maskrl.envs.games.panda.board import (
+    GRASS,
+    PAPER,
+    QUIET,
+    SHADE,
+    SLOT,
+    STRIP,
+    Picture,
+    frame,
+    meadow,
+    print_line,
+    put,
+    strip_height,
+    tint,
+)
 from maskrl.envs.games.panda.lettering import write
 from maskrl.envs.games.panda.scene import Cell, Scene
 from maskrl.envs.games.panda.shapes import Colour
 from maskrl.envs.games.panda.sprites import sprite
 from maskrl.errors import ConfigError
 
-Picture = NDArray[np.uint8]
-
-TURF = "0011122244567703"
-GRASS = ((151, 203, 108), (143, 196, 101))
-SHADE: Colour = (52, 66, 92)
-STRIP: Colour = (45, 41, 54)
-SLOT: Colour = (70, 64, 82)
-PAPER: Colour = (248, 243, 230)
-QUIET: Colour = (168, 160, 178)
 MOVES = {"up": (0, -1), "left": (-1, 0), "down": (0, 1), "right": (1, 0)}
 ENDINGS: dict[str, tuple[str, Colour]] = {
     "won": ("won!", (255, 214, 84)),
@@ -41,11 +43,6 @@ PLACES: dict[int, tuple[float, tuple[tuple[float, float], ...]]] = {
     3: (0.56, ((-0.22, -0.2), (0.22, -0.2), (0.0, 0.2))),
     4: (0.5, ((-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25))),
 }
-
-
-def strip_height(cell: int) -> int:
-    """Pixels that the status strip below the board takes."""
-    return max(18, round(cell * 0.62))
 
 
 def draw_scene(scene: Scene, cell: int = 48) -> Picture:
@@ -65,40 +62,19 @@ def draw_scene(scene: Scene, cell: int = 48) -> Picture:
         raise ConfigError(f"draw_scene: cell must be at least 8 pixels, got {cell}")
     board = meadow(scene.width, scene.height, cell).copy()
     for x, y in scene.unseen_cells:
-        _tint(board[y * cell : (y + 1) * cell, x * cell : (x + 1) * cell], SHADE, 0.3)
+        tint(board[y * cell : (y + 1) * cell, x * cell : (x + 1) * cell], SHADE, 0.3)
     _draw_footprints(board, scene, cell)
     for x, y in scene.trees:
-        _put(board, sprite("tree", cell, str((x * 7 + y * 3) % 3)), (x, y), cell)
+        put(board, sprite("tree", cell, str((x * 7 + y * 3) % 3)), (x, y), cell)
     if scene.thrown_at is not None:
-        _put(board, sprite("burst", cell), scene.thrown_at, cell)
+        put(board, sprite("burst", cell), scene.thrown_at, cell)
     for place, names in _occupants(scene).items():
         _draw_cell(board, scene, place, names, cell)
     if scene.thrown_at is not None:
         _draw_flight(board, scene.panda, scene.thrown_at, cell)
     if scene.outcome is not None:
-        _frame(board, ENDINGS[scene.outcome][1], max(2, cell // 14))
+        frame(board, ENDINGS[scene.outcome][1], max(2, cell // 14))
     return np.concatenate((board, _strip(scene, cell)))
-
-
-@lru_cache(maxsize=32)
-def meadow(width: int, height: int, cell: int) -> Picture:
-    """The empty board: tiles of grass in two greens, with blades and flowers here and there."""
-    board = np.empty((height * cell, width * cell, 3), dtype=np.uint8)
-    for y in range(height):
-        for x in range(width):
-            tile = board[y * cell : (y + 1) * cell, x * cell : (x + 1) * cell]
-            chance = _scatter(x, y)
-            tile[:] = np.asarray(GRASS[(x + y) % 2]) + (chance % 5 - 2)
-            _put(board, sprite("turf", cell, TURF[chance // 8 % len(TURF)]), (x, y), cell)
-    board.setflags(write=False)
-    return board
-
-
-def _scatter(x: int, y: int) -> int:
-    """A number that looks random and is always the same for a cell."""
-    mixed = (x * 374761393 + y * 668265263 + 88675123) & 0xFFFFFFFF
-    mixed = ((mixed ^ (mixed >> 13)) * 1274126177) & 0xFFFFFFFF
-    return mixed ^ (mixed >> 16)
 
 
 def _occupants(scene: Scene) -> dict[Cell, list[str]]:
@@ -128,15 +104,15 @@ def _draw_cell(board: Picture, scene: Scene, place: Cell, names: list[str], cell
         mood = "dizzy" if stunned else "calm"
         if name == "panda":
             mood = {"won": "happy", "caught": "dizzy"}.get(scene.outcome or "", "calm")
-        _put(board, sprite(name.split()[0], size, mood, ghost), at, cell)
+        put(board, sprite(name.split()[0], size, mood, ghost), at, cell)
         if stunned:
-            _put(board, sprite("stars", size), (at[0], at[1] - share * 0.1), cell)
+            put(board, sprite("stars", size), (at[0], at[1] - share * 0.1), cell)
         if ghost and cell >= 32:
             badge = sprite("unseen", round(size * 0.34))
-            _put(board, badge, (at[0] + share * 0.32, at[1] - share * 0.32), cell)
+            put(board, badge, (at[0] + share * 0.32, at[1] - share * 0.32), cell)
         if name in facing:
             turned = np.rot90(sprite("gaze", size), list(MOVES).index(facing[name]))
-            _put(board, turned, at, cell)
+            put(board, turned, at, cell)
         if name == "panda":
             _draw_belongings(board, scene, at, size, cell)
 
@@ -148,10 +124,10 @@ def _draw_belongings(
     share = size / cell
     if scene.carrying:
         held = sprite("held_banana", round(size * 0.56))
-        _put(board, held, (at[0] + share * 0.27, at[1] + share * 0.14), cell)
+        put(board, held, (at[0] + share * 0.27, at[1] + share * 0.14), cell)
     if scene.outcome == "won":
         heart = sprite("heart", round(size * 0.36))
-        _put(board, heart, (at[0] + share * 0.36, at[1] - share * 0.34), cell)
+        put(board, heart, (at[0] + share * 0.36, at[1] - share * 0.34), cell)
 
 
 def _draw_footprints(board: Picture, scene: Scene, cell: int) -> None:
@@ -162,7 +138,7 @@ def _draw_footprints(board: Picture, scene: Scene, cell: int) -> None:
     x, y = scene.panda[0] - dx, scene.panda[1] - dy
     if 0 <= x < scene.width and 0 <= y < scene.height and (x, y) not in scene.trees:
         print_up = sprite("paw", round(cell * 0.8))
-        _put(board, np.rot90(print_up, list(MOVES).index(scene.last_action)), (x, y), cell)
+        put(board, np.rot90(print_up, list(MOVES).index(scene.last_action)), (x, y), cell)
 
 
 def _draw_flight(board: Picture, start: Cell, end: Cell, cell: int) -> None:
@@ -182,8 +158,8 @@ def _draw_flight(board: Picture, start: Cell, end: Cell, cell: int) -> None:
         share = number / spots
         if not 0.45 < share * length < length - 0.45:
             continue  # leave the faces of both alone
-        _put(board, sprite("dot", max(3, round(cell * 0.13))), along(share), cell)
-    _put(board, sprite("held_banana", round(cell * 0.6)), along(0.66), cell)
+        put(board, sprite("dot", max(3, round(cell * 0.13))), along(share), cell)
+    put(board, sprite("held_banana", round(cell * 0.6)), along(0.66), cell)
 
 
 def _strip(scene: Scene, cell: int) -> Picture:
@@ -204,59 +180,17 @@ def _strip(scene: Scene, cell: int) -> Picture:
     for text in (f"step {scene.step}{limit}", f"{scene.step}{limit}".replace(" ", "")):
         coverage = write(text, letters)
         if margin + coverage.shape[1] < left:
-            _print(strip, coverage, margin, middle, letters, PAPER)
+            print_line(strip, coverage, margin, middle, letters, PAPER)
             break
     if width >= slot:
         strip[top : top + slot, left : left + slot] = SLOT
         icon = sprite("banana", slot)
         centre = ((left + slot / 2) / cell - 0.5, (top + slot / 2) / cell - 0.5)
-        _put(strip, icon if scene.carrying else icon * np.float32(0.16), centre, cell)
+        put(strip, icon if scene.carrying else icon * np.float32(0.16), centre, cell)
     text, colour = (scene.last_action or "").replace("_", " "), QUIET
     if scene.outcome is not None:
         text, colour = ENDINGS[scene.outcome]
     coverage = write(text, letters)
     if width - margin - coverage.shape[1] > left + slot:
-        _print(strip, coverage, width - margin - coverage.shape[1], middle, letters, colour)
+        print_line(strip, coverage, width - margin - coverage.shape[1], middle, letters, colour)
     return strip
-
-
-def _print(
-    picture: Picture,
-    coverage: NDArray[np.float32],
-    left: int,
-    middle: int,
-    letters: int,
-    colour: Colour,
-) -> None:
-    """Print a line of text whose small letters are centred on row `middle`."""
-    top = middle - round(letters * 1.12)
-    first, last = max(0, -top), min(coverage.shape[0], picture.shape[0] - top)
-    target = picture[top + first : top + last, left : left + coverage.shape[1]]
-    share = coverage[first:last, :, None]
-    target[:] = np.round(target * (1 - share) + np.asarray(colour, np.float32) * share)
-
-
-def _put(picture: Picture, stamp: NDArray[np.float32], at: tuple[float, float], cell: int) -> None:
-    """Lay a sprite over the picture, its middle on the middle of cell `at`, or between cells."""
-    size = stamp.shape[0]
-    left = round((at[0] + 0.5) * cell - size / 2)
-    top = round((at[1] + 0.5) * cell - size / 2)
-    x0, y0 = max(0, left), max(0, top)
-    x1, y1 = min(picture.shape[1], left + size), min(picture.shape[0], top + size)
-    if x0 >= x1 or y0 >= y1:
-        return
-    part = stamp[y0 - top : y1 - top, x0 - left : x1 - left]
-    target = picture[y0:y1, x0:x1]
-    target[:] = np.minimum(part[..., :3] + target * (1 - part[..., 3:]) + 0.5, 255)
-
-
-def _tint(area: Picture, colour: Colour, share: float) -> None:
-    """Mix a colour into an area."""
-    area[:] = area * np.float32(1 - share) + np.asarray(colour, np.float32) * np.float32(share)
-
-
-def _frame(board: Picture, colour: Colour, width: int) -> None:
-    """Draw a border inside the edges of the board."""
-    for edge in (board[:width], board[-width:], board[width:-width, :width]):
-        _tint(edge, colour, 0.85)
-    _tint(board[width:-width, -width:], colour, 0.85)
