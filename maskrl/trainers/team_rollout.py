@@ -20,7 +20,7 @@ from maskrl.buffers.teams import TeamBuffer
 from maskrl.distributions import ConditionalCategorical, GridwiseCategorical
 from maskrl.envs.contract import final_observations
 from maskrl.envs.teams import agent_rewards
-from maskrl.errors import NoAllowedActionError, NonFiniteLogitsError
+from maskrl.errors import ConfigError, NoAllowedActionError, NonFiniteLogitsError
 from maskrl.masks.heads import Choices, choices_of, starts_of
 from maskrl.masks.packed import PackedMask
 from maskrl.masks.tree import FLAT_MASK, ActionTree
@@ -57,6 +57,14 @@ class TeamCollector(Collector[TeamBuffer]):
     ) -> None:
         super().__init__(env, buffer, policy, **settings)
         self.team = buffer.team
+        stored = {*buffer.features, *buffer.bits, "agent_mask"}
+        for key in getattr(policy, "value_reads", None) or ():
+            if key not in stored:
+                raise ConfigError(
+                    f"policy: {type(policy).__name__}.value_reads names {key!r}, which a rollout "
+                    f"does not keep for values; expected some of {sorted(stored)}. Action masks "
+                    "are kept for those who act alone: a value cannot go by them"
+                )
         self.idle_action = idle_action
         self.agent_steps = 0
         self._idle: list[np.ndarray] = []

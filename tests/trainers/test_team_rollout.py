@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import nn
 
 from maskrl.distributions import GridwiseCategorical
@@ -303,3 +305,54 @@ def test_a_rollout_that_breaks_off_is_forgotten_and_taken_up_again(shifts):
     assert trainer.buffer.acted.filled == 6 * B
     metrics, _ = trainer.step()
     assert trainer.buffer.acted.filled == T * B and metrics["illegal_actions"] == 0
+
+
+def test_a_value_cannot_go_by_action_masks(shifts):
+    env = shifts(B)
+    policy = Unmasked(env, masked=True)
+    policy.value_reads = ("observation", "alive")
+    assert PPO(env, OWN, policy=policy).step()[0]["gradient_steps"] > 0
+    policy.value_reads = ("observation", "action_mask")
+    with pytest.raises(ConfigError, match="Unmasked.value_reads names 'action_mask', which a roll"):
+        PPO(env, OWN, policy=policy)
+
+
+class OneTeam(gymnasium.Env):
+    """A single team environment, as Gymnasium's own vector environments take it."""
+
+    gives_agent_rewards = True
+
+    def __init__(self, make):
+        self.world = make(1)
+        self.observation_space = self.world.single_observation_space
+        self.action_space = self.world.single_action_space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        obs, _ = self.world.reset(seed=seed)
+        return {key: x[0] for key, x in obs.items()}, {"agent_rewards": np.zeros(3)}
+
+    def step(self, action):
+        obs, reward, terminated, truncated, infos = self.world.step(action[None])
+        last = infos.get("final_obs", obs)
+        info = {"agent_rewards": infos["agent_rewards"][0]}
+        last = {key: x[0] for key, x in last.items()}
+        return last, reward[0], bool(terminated[0]), bool(truncated[0]), info
+
+
+def test_single_environments_that_gymnasium_runs_in_parallel(shifts):
+    venv = SyncVectorEnv(
+        [lambda: OneTeam(shifts)] * B, autoreset_mode=AutoresetMode.SAME_STEP, copy=True
+    )
+    trainer = PPO(venv, CONFIG, seed=1)
+    assert trainer.config.critic == "agent"
+    metrics, _ = trainer.step()
+    assert metrics["ratio_drift"] <= 1e-5 and metrics["illegal_actions"] == 0
+    buffer = trainer.buffer
+    assert (buffer.truncated & ~buffer.terminated).any()
+    # Also in the steps that end an episode the team's reward is the sum of its agents'.
+    ended = buffer.terminated | buffer.truncated
+    assert buffer.rewards[ended].any()
+    np.testing.assert_array_equal(buffer.agent_rewards.sum(-1), buffer.rewards)
+    one = PPO(OneTeam(shifts), CONFIG, seed=1)
+    assert one.config.num_envs == 1 and one.step()[0]["illegal_actions"] == 0

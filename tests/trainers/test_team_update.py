@@ -7,7 +7,10 @@ import re
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from maskrl.distributions import GridwiseCategorical
+from maskrl.envs.teams import describe_team
 from maskrl.errors import RatioDriftError
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.trainers.ppo import PPO
@@ -171,3 +174,39 @@ def test_what_masks_do_to_the_policy_that_acted(shifts):
     assert measured["disallowed_mass"] == pytest.approx((3 / 5 + 1 / 3) / 2, rel=1e-5)
     assert measured["entropy_normalized"] == pytest.approx(1.0)
     assert re.fullmatch(r"\d(\.\d+)?(e-\d+)?", str(measured["ratio_drift"]))
+
+
+class LargeTree(nn.Module):
+    """A policy of one's own for a tree with too many prefixes for its exact entropy."""
+
+    critic = "team"
+
+    def __init__(self, env):
+        super().__init__()
+        self.team = describe_team(
+            env.single_observation_space, env.single_action_space, env.action_tree
+        )
+        self.actor, self.valuer = nn.Linear(12, 8), nn.Linear(12, 1)
+
+    def distribution(self, obs, acting=None):
+        return GridwiseCategorical.from_packed(
+            self.actor(obs["observation"][acting.row, acting.slot]),
+            acting.offsets,
+            acting.action_mask,
+            tree=self.team.action_tree,
+            max_enumeration=1,
+        )
+
+    def value(self, obs):
+        return self.valuer(obs["observation"].sum(1)).squeeze(-1)
+
+
+def test_the_entropy_of_a_large_tree_is_estimated(shifts):
+    env = shifts(B, tree=True)
+    config = SMALL.replace(network=NetworkConfig(), epochs=1, minibatch_size=T * B)
+    torch.manual_seed(0)
+    trainer = PPO(env, config, policy=LargeTree(env), seed=1)
+    metrics, _ = trainer.step()
+    # Two of five; then two of three, after about half of the choices.
+    assert 0.9 * np.log(2) < metrics["entropy"] < 2 * np.log(2)
+    assert np.isnan(metrics["entropy_normalized"]) and metrics["ratio_drift"] <= 1e-5
