@@ -18,8 +18,11 @@ import numpy as np
 from gymnasium import spaces
 
 from maskrl.envs.adapters import raw_mask
+from maskrl.envs.adapters.pettingzoo_parallel import ParallelTeam
 from maskrl.envs.adapters.still_watch import POLARITY, Watch, begin_watch, look
+from maskrl.envs.adapters.team_observation import TeamMasks
 from maskrl.envs.contract import MASKS_ENOUGH, action_tree_of, is_mask_key, mask_space
+from maskrl.envs.teams import is_team
 from maskrl.errors import ConfigError, MaskError, MaskShapeError, NoMaskError
 from maskrl.masks.arrays import as_mask_array
 from maskrl.masks.heads import choices_of
@@ -170,7 +173,8 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
             if key == FLAT_MASK and self.binary_convention == "gymnasium":
                 keep = raw_mask.gymnasium_pairs(raw, raw_mask.head_shape(self.env.action_space))
             else:
-                row = self._flat_row(raw) if key == FLAT_MASK else raw
+                flat = key == FLAT_MASK and len(shape) == 1  # of a team it has a row per agent
+                row = self._flat_row(raw) if flat else raw
                 keep = as_mask_array(row, allowed=self.allowed, name=key)
         except MaskError as error:
             hint = self._hint(raw, raw_mask.ids_hint) if key == FLAT_MASK else ""
@@ -324,7 +328,8 @@ def adapt(
     """Give an environment the Dict observation with masks, from wherever it has them.
 
     Looked for, in this order: an entry of a Dict observation, `info[mask_key]` of one
-    probing reset, a method `action_masks()`, an entity or agent mask alone.
+    probing reset, a method `action_masks()`, an entity mask alone. A team's are all in its
+    observation.
 
     Args:
         env: The environment.
@@ -341,6 +346,8 @@ def adapt(
     settings: dict[str, Any] = {"allowed": mask_allowed, "binary_convention": binary_convention}
     if is_adapted(env):
         return env
+    if is_team(env.observation_space):
+        return TeamMasks(env, name=name, allowed=mask_allowed)
     keys = _dict_keys(env)
     if FLAT_MASK in keys:
         return MaskFromObservation(env, name=name, **settings)
@@ -366,12 +373,12 @@ def adapt(
 
 
 def is_adapted(env: gymnasium.Env[Any, Any]) -> bool:
-    """Whether a `MaskWrapper` is somewhere around this environment."""
+    """Whether masks are checked and copied somewhere around this environment."""
     while isinstance(env, gymnasium.Wrapper):
-        if isinstance(env, MaskWrapper):
+        if isinstance(env, MaskWrapper | TeamMasks):
             return True
         env = env.env
-    return False
+    return isinstance(env, ParallelTeam)
 
 
 def name_of(env: gymnasium.Env[Any, Any]) -> str:
