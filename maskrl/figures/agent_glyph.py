@@ -19,7 +19,7 @@ SHADES = 5
 """Colours from sure to undecided."""
 INNER = 0.6
 """Size of the triangles inside a ring."""
-STRONG, FAINT, BARRED = 0.9, 0.45, 0.85
+STRONG, FAINT, BARRED = 0.95, 0.45, 0.85
 """How opaque what was done is, what was not, and a bar."""
 
 Heads = Sequence[tuple[str, Sequence[str]]]

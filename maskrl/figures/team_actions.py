@@ -28,13 +28,15 @@ from maskrl.figures.png import png_data_uri, with_few_colours
 from maskrl.figures.theme import PALETTE, figure_layout
 from maskrl.masks.arrays import check_mask_array
 
-ON_PICTURE = ("#163f8f", "#8b9bbd")
+ON_PICTURE = ("#123c96", "#b266cf")
 """Sure and undecided over a picture, where outlines are cased in white."""
-ON_PAGE = (PALETTE.allowed, PALETTE.neutral)
+ON_PAGE = (PALETTE.allowed, PALETTE.second)
 LISTED = 8
 """Choices of a head that hovering lists."""
 MOST_NAMED = 8
 """Actions that a legend names."""
+BENEATH = 0.6
+"""How opaque a picture is under the map."""
 SMALLEST, LARGEST = 0.05, 0.12
 """Of an agent in widths of the drawing, where no grid says how large a cell is."""
 _NAME = "action_map"
@@ -391,6 +393,7 @@ def _frame(
             sizex=1,
             sizey=bottom,
             sizing="stretch",
+            opacity=BENEATH,
             layer="below",
         )
     elif grid_shape is not None:

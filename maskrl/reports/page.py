@@ -30,6 +30,7 @@ from maskrl.reports.sections.episode import episode_section
 from maskrl.reports.sections.header import header_html
 from maskrl.reports.sections.learning import learning_section
 from maskrl.reports.sections.mask_statistics import mask_statistics_section
+from maskrl.reports.sections.team_episode import team_episode_section
 
 
 def write_report(run_dir: str | Path, *, out: str | Path | None = None) -> Path:
@@ -72,6 +73,7 @@ def render_page(run: RunData, live: LivePolicy | None = None) -> str:
     candidates = (
         learning_section(run),
         episode_section(live.episodes),
+        team_episode_section(live.team_episodes),
         action_head_section(live.episodes),
         attention_section(live.scenes),
         mask_statistics_section(run),
@@ -97,7 +99,8 @@ def render_page(run: RunData, live: LivePolicy | None = None) -> str:
 
 def _portrait(live: LivePolicy) -> np.ndarray | None:
     """A picture of the environment, where it draws pictures."""
-    return live.episodes[0].steps[0].frame if live.episodes else None
+    played = (*live.episodes, *live.team_episodes)
+    return played[0].steps[0].frame if played else None
 
 
 def embedded_json(value: Any) -> str:
@@ -135,7 +138,7 @@ def _page_data(sections: Sequence[Section]) -> str:
 def _scripts() -> str:
     """The page's own scripts, after plotly.js."""
     read = 'const page = JSON.parse(document.getElementById("page-data").textContent);'
-    names = ("figures.js", "arrows.js", "attention.js", "episode.js")
+    names = ("figures.js", "arrows.js", "attention.js", "episode.js", "actions.js", "team.js")
     return "\n".join((read, *(_asset(name) for name in names)))
 
 

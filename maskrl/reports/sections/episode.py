@@ -58,12 +58,13 @@ def episode_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
     html = (
         paragraph(_intro(episodes), kind="intro")
         + '<div class="card" id="viewer">'
-        + _choice(episodes)
+        + episode_buttons(len(episodes))
         + '<div class="viewer"><div class="panel">'
         + '<div class="stage"><img class="frame" data-part="picture" alt="" hidden>'
         + '<svg role="img" data-part="arrows"></svg></div>'
         + '<div class="screen" hidden><pre data-part="screen"></pre></div>'
-        + _transport()
+        + transport()
+        + _arrows_switch()
         + '</div><div class="panel"><dl class="facts" data-part="facts"></dl>'
         + _tables(first.action_kind)
         + "</div></div></div>"
@@ -93,7 +94,7 @@ def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
         `ratio` of a picture's height to its width, `steps` (the state after the last action among
         them), `summary`, `ending`.
     """
-    pictures, screens, places = _Store(), _Store(), _Store()
+    pictures, screens, places = Store(), Store(), Store()
 
     def spots(step: EpisodeStep) -> list[int]:
         """Where the entities of a step stand, as numbers of places; empty if nobody tells."""
@@ -187,7 +188,7 @@ def choice_names(view: HeadView) -> list[str]:
     return [wording.readable(name) for name in view.choices]
 
 
-class _Store:
+class Store:
     """Texts and places that are each kept once, however often they are asked for."""
 
     def __init__(self) -> None:
@@ -306,15 +307,15 @@ def _intro(episodes: Sequence[EpisodeRecord]) -> str:
     return sentence
 
 
-def _choice(episodes: Sequence[EpisodeRecord]) -> str:
-    """Buttons to change the episode, where there are several."""
+def episode_buttons(count: int) -> str:
+    """Buttons to change the episode, where there are several, and its summary."""
     summary = '<p class="caption" data-part="summary"></p>'
-    if len(episodes) < 2:
+    if count < 2:
         return summary
     buttons = "".join(
         f'<button type="button" data-episode="{k}" aria-pressed="{str(k == 0).lower()}">'
         f"{k + 1}</button>"
-        for k in range(len(episodes))
+        for k in range(count)
     )
     return (
         f'<div class="choice" role="group" aria-label="Episode"><span class="label">Episode</span>'
@@ -322,7 +323,7 @@ def _choice(episodes: Sequence[EpisodeRecord]) -> str:
     )
 
 
-def _transport() -> str:
+def transport() -> str:
     """Buttons, slider and the step's number."""
 
     def button(move: str, label: str, path: str) -> str:
@@ -344,7 +345,13 @@ def _transport() -> str:
         + '<output data-part="count"></output></div>'
         + '<input type="range" min="0" value="0" step="1" data-part="slider" aria-label="Step">'
         + '<p class="keys">The arrow keys step too.</p>'
-        + '<label class="toggle" data-part="toggle" hidden><input type="checkbox" checked> '
+    )
+
+
+def _arrows_switch() -> str:
+    """Whether arrows of attention lie over the picture, and what they say."""
+    return (
+        '<label class="toggle" data-part="toggle" hidden><input type="checkbox" checked> '
         + "Arrows of the agent's attention</label>"
         + '<p class="readout" data-part="readout" hidden></p>'
     )
