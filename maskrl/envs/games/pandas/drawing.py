@@ -96,7 +96,8 @@ def _draw_panda(board: Picture, scene: TeamScene, n: int, at: Cell, cell: int) -
     chews = scene.chewing[n] > 0
     happy = chews or scene.ending == "all eaten"
     middle = (at[0] - 0.05, at[1] - 0.05) if chews else at
-    put(board, sprite("panda", round(cell * 0.94), "happy" if happy else "calm"), middle, cell)
+    size = round(cell * (0.84 if chews else 0.94))
+    put(board, sprite("panda", size, "happy" if happy else "calm"), middle, cell)
     if chews:
         put(board, sprite("watermelon", round(cell * 0.46)), (at[0] + 0.26, at[1] + 0.28), cell)
     if cell < 24:
