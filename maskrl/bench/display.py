@@ -19,6 +19,7 @@ TITLES = {
     "heads": "several heads",
     "greedy": "the best allowed action",
     "grid": "agents on grids",
+    "teams": "an agent's step in a team",
     "attention": "attention between entities",
     "memory": "peak memory while learning",
     "worlds": "worlds",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from maskrl.bench.contenders.contract import CLASS, PLAIN, UNCHECKED
 from maskrl.bench.groups.attention import ARTICLE, MULTIHEAD, case_name
 from maskrl.bench.groups.grid import PACKED
+from maskrl.bench.groups.grid_maps import SLOTS_OF_MAP
 from maskrl.bench.groups.memory import GRADIENT
 from maskrl.bench.groups.rows import COPY, SHAPES
 from maskrl.bench.groups.training_names import CEILING, MASKABLE_PPO, NATIVE, NETWORK_ALONE
@@ -102,6 +103,9 @@ def _grid(cells: Sequence[CellResult]) -> list[Goal]:
         if cell.group == "grid" and cell.ours == PACKED:
             dense = fastest([cell], lambda name: name.endswith("all cells"))
             found += _least("agents on a grid, packed against all cells", dense, 8.0)
+        if cell.group == "grid" and cell.ours == SLOTS_OF_MAP:
+            dense = fastest([cell], lambda name: name.endswith("all cells"))
+            found += _least("from an action map, slots against all cells", dense, 5.0)
     return found
 
 

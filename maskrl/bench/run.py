@@ -11,6 +11,7 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numba
@@ -18,7 +19,7 @@ import torch
 
 from maskrl.bench.contenders import CONTENDERS, Contender
 from maskrl.bench.goals import goals
-from maskrl.bench.groups import attention, grid, memory, rows, worlds
+from maskrl.bench.groups import attention, grid, grid_maps, memory, rows, teams, worlds
 from maskrl.bench.groups.training import training
 from maskrl.bench.machine import describe_machine, keep_freed_memory
 from maskrl.bench.results import OURS_NAME, CellResult, Participant, Results
@@ -31,12 +32,13 @@ GROUPS = {
     "heads": "seven heads in a row, 16 to 24576 rows",
     "greedy": "the best allowed action of values",
     "grid": "agents on grids: their rows alone against all cells",
+    "teams": "an agent's step in teams of 4 to 64: policies, and training",
     "attention": "attention between entities of scenes, the whole layer",
     "memory": "peak memory while learning from 1.8 million actions",
     "worlds": "steps of the panda's world",
     "training": "whole training against MaskablePPO; on request: --only training",
 }
-BY_DEFAULT = ("rows", "heads", "greedy", "grid", "attention", "memory", "worlds")
+BY_DEFAULT = ("rows", "heads", "greedy", "grid", "teams", "attention", "memory", "worlds")
 
 REPEATS, TURN_SECONDS = 20, 5e-3
 QUICK_REPEATS, QUICK_TURN_SECONDS = 3, 2e-4
@@ -199,11 +201,15 @@ def settled_imports() -> Iterator[None]:
 def _tasks(group: str, entrants: Sequence[Entrant], *, quick: bool) -> Iterator[Task]:
     if group == "worlds":
         return worlds.worlds(quick=quick)
+    if group == "teams":
+        return teams.teams(quick=quick)
+    if group == "grid":
+        tasks = (made(entrants, quick=quick) for made in (grid.grid, grid_maps.grid_maps))
+        return chain.from_iterable(tasks)
     makers = {
         "rows": rows.one_choice,
         "heads": rows.several_heads,
         "greedy": rows.greedy,
-        "grid": grid.grid,
         "attention": attention.attention,
     }
     return makers[group](entrants, quick=quick)

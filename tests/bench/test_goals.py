@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maskrl.bench.goals import fastest, goals
+from maskrl.bench.groups.grid_maps import SLOTS_OF_MAP
 from maskrl.bench.results import CellResult, Timing
 
 
@@ -46,6 +47,13 @@ def test_heads_grid_copies_and_memory():
             {"maskrl, packed": 1, "maskrl, all cells": 7, "torch, all cells": 9},
             ours="maskrl, packed",
         ),
+        cell(
+            "grid",
+            "maps",
+            "learning",
+            {SLOTS_OF_MAP: 2, "maskrl, map": 3, "maskrl, all cells": 12, "torch, all cells": 9},
+            ours=SLOTS_OF_MAP,
+        ),
         cell("rows", "4x1837080", "acting", {"maskrl": 5, "copy of the logits": 2}, share=0.3),
         cell("rows", "4x1837080", "acting", {"maskrl": 8, "copy of the logits": 2}, share=1.0),
         cell(
@@ -57,6 +65,8 @@ def test_heads_grid_copies_and_memory():
         ),
     ]
     found = by_name(cells)
+    maps = found["from an action map, slots against all cells: times as fast"]
+    assert (maps.value, maps.target, maps.reached) == (4.5, 5, False)
     heads = found["seven heads, against sb3-contrib's MultiDiscrete class: times as fast"]
     assert (heads.value, heads.reached) == (25, True)
     grid = found["agents on a grid, packed against all cells: times as fast"]

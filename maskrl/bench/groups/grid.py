@@ -139,9 +139,9 @@ def _ours(entrant: Entrant, scene: Scene) -> list[Run]:
         return gradient.permute(0, 2, 3, 1).reshape(everywhere, -1)[scene.places]
 
     return [
-        _run(PACKED, entrant, scene, packed, agents.logits, lambda gradient: gradient),
-        _run("maskrl, slots", entrant, scene, in_slots, slot_logits, slot_rows),
-        _run("maskrl, cells", entrant, scene, in_cells, map_logits, map_rows),
+        run_on_scene(PACKED, entrant, scene, packed, agents.logits, lambda gradient: gradient),
+        run_on_scene("maskrl, slots", entrant, scene, in_slots, slot_logits, slot_rows),
+        run_on_scene("maskrl, cells", entrant, scene, in_cells, map_logits, map_rows),
     ]
 
 
@@ -165,10 +165,12 @@ def _all_cells(entrant: Entrant, way: Way, scene: Scene) -> Run:
         )
 
     name = f"{entrant.name}, all cells"
-    return _run(name, entrant, scene, learn, logits, lambda gradient: gradient[scene.places])
+    return run_on_scene(
+        name, entrant, scene, learn, logits, lambda gradient: gradient[scene.places]
+    )
 
 
-def _run(
+def run_on_scene(
     name: str,
     entrant: Entrant,
     scene: Scene,

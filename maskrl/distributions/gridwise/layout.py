@@ -157,10 +157,14 @@ class GatheredRows(Places):
         self._entry = self._position.div(places, rounding_mode="floor")
         self._place = self._position - places * self._entry
         self.shape = self._position.shape
+        self._full = len(self._position) == agent_mask.numel()
 
     def take(self, x: Tensor, fill: float | bool, *, features: bool = True) -> Tensor:
         """Index, so that nothing else is read and nothing else gets a gradient."""
         index: tuple[Any, ...] = (..., *self._index)
+        shape = x.shape[:-1] if features else x.shape
+        if self._full and self.layout is SLOTS and shape == self.agent_mask.shape:
+            return x.flatten(0, len(shape) - 1)
         if not features:
             return x[index]
         batch = len(self.batch_shape)

@@ -119,3 +119,22 @@ def test_shapes_of_each_layout():
     assert PACKED.shape((), 2) == (2,)
     assert CELLS.inward(FEATURES).shape == (2, 1, 3, 2)
     assert torch.equal(CELLS.outward(CELLS.inward(FEATURES)), FEATURES)
+
+
+def test_where_every_slot_is_taken_nothing_is_copied():
+    rows = GatheredRows(SLOTS, torch.ones(2, 3, dtype=torch.bool))
+    logits = torch.arange(12.0).reshape(2, 3, 2)
+    taken = rows.take(logits, 0.0)
+    assert taken.tolist() == logits.flatten(0, 1).tolist()
+    assert taken.data_ptr() == logits.data_ptr()
+    actions = torch.arange(6).reshape(2, 3)
+    assert rows.take(actions, 0, features=False).tolist() == [0, 1, 2, 3, 4, 5]
+    several = actions.expand(4, 2, 3)
+    assert rows.take(several, 0, features=False).shape == (4, 6)
+    team = GatheredRows(SLOTS, torch.ones(3, dtype=torch.bool))
+    draws = torch.arange(9).reshape(3, 3)
+    assert rows_equal(team.take(draws, 0, features=False), draws), "as many draws as slots"
+
+
+def rows_equal(found, wanted):
+    return found.shape == wanted.shape and torch.equal(found, wanted)
