@@ -120,8 +120,18 @@ class RunData:
 
     @property
     def planner_return(self) -> float:
-        """The planner's mean return on the layouts of the final evaluation."""
+        """The reference's mean return on the layouts of the final evaluation."""
         return self.evaluated("planner_mean")
+
+    @property
+    def reference_name(self) -> str:
+        """What the planner's return is of: "planner", unless the environment says otherwise."""
+        return str(self.evaluation.get("reference_name") or "planner")
+
+    @property
+    def is_team(self) -> bool:
+        """Whether agents of a team were trained."""
+        return "agents_acting" in self.metrics
 
     @property
     def random_return(self) -> float:

@@ -8,6 +8,7 @@ an agent's attention the entities that it sees. What is not there was disallowed
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -159,7 +160,7 @@ def _step(episode: TeamEpisode, step: TeamStep, labels: Store) -> dict[str, Any]
             name = step.entity_names[j] or f"entity {j}"
             place = None if step.entity_places is None else step.entity_places[j]
             spot = [-1, -1] if place is None else [_whole(place[0]), _whole(place[1])]
-            entities.append([labels.place(name, lambda name=name: name), *spot])
+            entities.append([labels.place(name, partial(str, name)), *spot])
     waiting_at = step.waiting_at
     return {
         "reward": round(step.reward, 4),

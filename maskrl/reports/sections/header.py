@@ -62,13 +62,14 @@ def _named(run: RunData) -> tuple[str, dict[str, Any]]:
 
 def _what_was_trained(run: RunData) -> str:
     """One sentence: algorithm, steps, time, seed, and what it was judged on."""
-    parts = ["A PPO agent under masks"]
+    parts = ["A team trained by PPO under masks" if run.is_team else "A PPO agent under masks"]
     network = (run.config.get("ppo") or {}).get("network") or {}
     memory = network.get("memory", "none")
     if memory != "none":
         parts.append(f" that remembers by {'an' if memory == 'lstm' else 'a'} {memory.upper()}")
     if run.steps:
-        parts.append(f", trained for {wording.large(run.steps)} steps")
+        trained = "" if run.is_team else "trained "
+        parts.append(f", {trained}for {wording.large(run.steps)} steps")
     if math.isfinite(run.seconds):
         parts.append(f" in {wording.duration(run.seconds)}")
     if run.seed is not None:
@@ -89,17 +90,19 @@ def _verdict(run: RunData) -> str:
     if not math.isfinite(run.score):
         return ""
     place = 100 * min(max(run.score, 0.0), 1.0)
+    who, name = "team" if run.is_team else "agent", run.reference_name
+    knows = ", which knows the whole world" if name == "planner" else ""
     sentence = (
-        f"The agent goes {wording.percent(run.score)} of the way from random valid play "
-        "to the planner, which knows the whole world."
+        f"The {who} goes {wording.percent(run.score)} of the way from random valid play "
+        f"to the {name}{knows}."
     )
     if run.score > 1:
-        sentence = "The agent's mean return lies above the planner's."
+        sentence = f"The {who}'s mean return lies above the {name}'s."
     elif run.score < 0:
-        sentence = "The agent does worse than random valid play."
+        sentence = f"The {who} does worse than random valid play."
     label = (
         f"score {wording.number(run.score)}: return {wording.number(run.mean_return)} between "
-        f"random valid play {wording.number(run.random_return)} and planner "
+        f"random valid play {wording.number(run.random_return)} and {name} "
         f"{wording.number(run.planner_return)}"
     )
     return (
@@ -112,7 +115,7 @@ def _verdict(run: RunData) -> str:
         f'<div class="score-mark" style="left:{place:.2f}%"></div></div>'
         '<div class="score-ends">'
         f"<span>random valid play<br><b>{wording.number(run.random_return)}</b></span>"
-        f"<span>planner<br><b>{wording.number(run.planner_return)}</b></span></div></div>"
+        f"<span>{escape(name)}<br><b>{wording.number(run.planner_return)}</b></span></div></div>"
         + paragraph(sentence, kind="verdict")
     )
 
@@ -138,7 +141,26 @@ def _entries(run: RunData) -> list[tuple[str, str, str]]:
     length = run.evaluated("length_mean")
     if math.isfinite(length):
         entries.append(("Episode length", wording.number(length, 1), "steps on average"))
+    entries += _team_entries(run)
     if math.isfinite(run.illegal_actions):
         remark = "executed in training and evaluation"
         entries.append(("Illegal actions", wording.count(run.illegal_actions), remark))
+    return entries
+
+
+def _team_entries(run: RunData) -> list[tuple[str, str, str]]:
+    """Tiles of games that are won or lost, and of a team."""
+    entries = []
+    if math.isfinite(won := run.evaluated("win_rate")):
+        drawn = run.evaluated("draw_rate")
+        remark = f"of the episodes, {wording.percent(drawn)} drawn" if drawn else "of the episodes"
+        entries.append(("Won", wording.percent(won), remark))
+    team = run.evaluation.get("team")
+    if isinstance(team, dict):
+        agents, acting = int(team["agents"]), float(team["agents_acting"])
+        entries.append(("Agents acting", wording.number(acting, 1), f"at a step, of {agents}"))
+        if "deaths_mean" in team:
+            alive = wording.number(float(team["alive_at_end_mean"]), 1)
+            remark = f"in an episode, {alive} alive at its end"
+            entries.append(("Deaths", wording.number(float(team["deaths_mean"]), 1), remark))
     return entries

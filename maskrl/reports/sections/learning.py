@@ -16,6 +16,7 @@ from maskrl.figures import PALETTE, ReferenceLine, learning_curve
 from maskrl.reports import wording
 from maskrl.reports.run_data import RunData
 from maskrl.reports.section import Section, figure_place
+from maskrl.reports.sections.team_curves import team_curves
 
 AVERAGED = 100
 """Episodes over which training averages its return."""
@@ -73,6 +74,10 @@ def learning_section(run: RunData) -> Section | None:
         small.append(figure_place(f"curve-{name}", figure, title=title, caption=escape(caption)))
     columns = "three" if len(large) == 3 else "two"
     html = f'<div class="grid {columns}">{"".join(large)}</div>'
+    of_team, team_figures = team_curves(run)
+    if of_team:
+        figures |= team_figures
+        html += f'<h3 class="sub">The team</h3><div class="grid two">{"".join(of_team)}</div>'
     if small:
         html += '<h3 class="sub">Losses and the optimiser</h3>'
         html += f'<div class="card grid many">{"".join(small)}</div>'
@@ -87,14 +92,15 @@ def _score(run: RunData) -> _Made | None:
     score = run.column("eval_score")
     if not np.isfinite(score).any():
         return None
-    lines = (ReferenceLine(1.0, "planner"), ReferenceLine(0.0, "random valid play", "floor"))
+    name = run.reference_name
+    lines = (ReferenceLine(1.0, name), ReferenceLine(0.0, "random valid play", "floor"))
     figure = learning_curve(run.step, score, label="score", lines=lines, markers=True, height=280)
     best = int(np.nanargmax(score))
     last = score[np.isfinite(score)][-1]
     caption = (
         "Evaluations during training, on layouts kept apart from it. The best was "
         f"{wording.number(score[best])} after {wording.large(run.step[best])} steps, "
-        f"the last {wording.number(last)}; 1 is the planner, 0 random valid play."
+        f"the last {wording.number(last)}; 1 is the {name}, 0 random valid play."
     )
     return "score", "Score", figure, caption
 
@@ -122,7 +128,7 @@ def _training_return(run: RunData) -> _Made | None:
         return None
     lines = list(_floor(run))
     if math.isfinite(run.planner_return):
-        lines.insert(0, ReferenceLine(run.planner_return, "planner"))
+        lines.insert(0, ReferenceLine(run.planner_return, run.reference_name))
     figure = learning_curve(run.step, values, label="return", lines=lines, height=280)
     finite = values[np.isfinite(values)]
     first, start = finite[0], "at the start"
@@ -147,8 +153,9 @@ def _entropy(run: RunData) -> _Made | None:
     finite = values[np.isfinite(values)]
     share = run.column("entropy_normalized")
     share = share[np.isfinite(share)]
+    whose = "an agent that acts is" if run.is_team else "the policy is"
     caption = (
-        "How undecided the policy is among the allowed actions, in nats: from "
+        f"How undecided {whose} among the allowed actions, in nats: from "
         f"{wording.number(finite[0])} to {wording.number(finite[-1])}."
     )
     if share.size:
