@@ -15,7 +15,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from maskrl.attention.entity_encoder import EntityEncoder
+from maskrl.attention.entity_encoder import EntityBlock, EntityEncoder
 from maskrl.attention.permission import Permission
 from maskrl.attention.record import record_attention
 from maskrl.attention.relative_position import check_positions, offset_index
@@ -162,12 +162,13 @@ class SceneTeam(TeamNetwork):
         # The compiled kernels round a row alike in groups of any size; others may not.
         plain = self.encoder.relative_position is None and self.encoder.pool != "attention"
         exact = plain and takes(seen.embedded)
-        parts, order = [], []
+        parts: list[Tensor] = []
+        order: list[Tensor] = []
         for views in views_of(seen.visibility[row, slot] & there, slot, by_own_size=not exact):
             which = views.which
             own = members if which is None else members.at(which)
             parts.append(self._one_group(seen, own, views))
-            order.append(which)
+            order += [] if which is None else [which]
         if not parts:
             return seen.embedded.new_zeros(0, self.encoder.out_features)
         if len(parts) == 1:
@@ -180,7 +181,7 @@ class SceneTeam(TeamNetwork):
         fours = in_fours(count, members.row.device, least=self._least_rows)
         if fours is not None:
             members, views = members.at(fours), views.at(fours)
-        row, index = members.row, views.index
+        row, index = members.row, views.entity
         present = views.present & seen.entity_mask[row, members.slot].unsqueeze(1)
         # A row is closed only where the observer is not there: its result is 0, whatever it reads.
         opened = present | ~present[:, :1]
@@ -204,6 +205,7 @@ class SceneTeam(TeamNetwork):
         """
         row, slot = members.row, members.slot
         last = self.encoder.blocks[-1]
+        assert isinstance(last, EntityBlock)
         shape = (last.attention.heads, len(row), self.entities)
         out = seen.embedded.new_zeros(shape)
         if not len(row):
@@ -219,7 +221,7 @@ class SceneTeam(TeamNetwork):
                 self._one_group(seen, members.at(which), views)
             own = torch.where(views.present, maps[0][: len(which), :, 0].transpose(0, 1), 0.0)
             # Padding repeats the observer with weight 0, so that a sum leaves its own as it is.
-            index = views.index.expand(shape[0], -1, -1)
+            index = views.entity.expand(shape[0], -1, -1)
             out[:, which] = out[:, which].scatter_add(2, index, own)
         return out
 

@@ -30,19 +30,19 @@ class Views(NamedTuple):
 
     Attributes:
         which: int64 `[R]`, which of the observers they are, ascending; None for all of them.
-        index: int64 `[R, K]`, entities of the scene: the observer, then whom it sees, then the
+        entity: int64 `[R, K]`, entities of the scene: the observer, then whom it sees, then the
             observer again where there is padding.
         present: bool `[R, K]`, False = padding; the observer itself is present.
     """
 
     which: Tensor | None
-    index: Tensor
+    entity: Tensor
     present: Tensor
 
     def at(self, rows: Tensor) -> Views:
         """Some of them: those at the places `rows`."""
         which = None if self.which is None else self.which[rows]
-        return Views(which, self.index[rows], self.present[rows])
+        return Views(which, self.entity[rows], self.present[rows])
 
 
 def views_of(
@@ -62,7 +62,7 @@ def views_of(
 
     Example:
         >>> seen = torch.tensor([[True, False, True, True], [False, False, False, False]])
-        >>> views_of(seen, torch.tensor([2, 1]))[0].index.tolist()
+        >>> views_of(seen, torch.tensor([2, 1]))[0].entity.tolist()
         [[2, 0, 3], [1, 1, 1]]
     """
     if not len(seen):
@@ -110,7 +110,9 @@ def _groups(sizes: Tensor, by_own_size: bool, worth_a_group: int) -> list[tuple[
     rows = torch.bincount(bucket, minlength=len(edges)).tolist()
     if not by_own_size:
         edges[-1] = largest
-    group_of, made, held = [], [], 0
+    group_of: list[int] = []
+    made: list[tuple[int, int]] = []
+    held = 0
     for i, (size, count) in enumerate(zip(edges, rows, strict=True)):
         group_of.append(len(made))
         held += count

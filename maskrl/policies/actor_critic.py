@@ -477,17 +477,18 @@ def trusted(policy: nn.Module) -> Iterator[None]:
     looked up once: they may be trained inside the block, and not be exchanged. Of no effect
     on other policies.
     """
-    if not isinstance(getattr(policy, "_trusted", None), bool):
+    given: Any = policy
+    if not isinstance(getattr(given, "_trusted", None), bool):
         yield
         return
+    given._trusted = True
     chained = isinstance(policy, ActorCritic) and policy.memory is None
-    policy._trusted = True  # type: ignore[assignment]
-    if chained and (policy.critic is not None or policy.runs_twice):
-        policy._actor_chain = chain_of(policy.actor, policy.policy_head)
-        policy._critic_chain = chain_of(policy.critic or policy.actor, policy.value_head)
+    if chained and (given.critic is not None or given.runs_twice):
+        given._actor_chain = chain_of(given.actor, given.policy_head)
+        given._critic_chain = chain_of(given.critic or given.actor, given.value_head)
     try:
         yield
     finally:
-        policy._trusted = False  # type: ignore[assignment]
+        given._trusted = False
         if chained:
-            policy._actor_chain = policy._critic_chain = None
+            given._actor_chain = given._critic_chain = None

@@ -10,7 +10,7 @@ def test_views_by_hand():
     seen = torch.tensor([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=torch.bool)
     (views,) = views_of(seen, torch.tensor([2, 1, 1]))
     assert views.which is None
-    assert views.index.tolist() == [[2, 0, 3], [1, 1, 1], [1, 1, 1]]
+    assert views.entity.tolist() == [[2, 0, 3], [1, 1, 1], [1, 1, 1]]
     assert views.present.tolist() == [[True] * 3, [True, False, False], [True, False, False]]
 
 
@@ -30,7 +30,7 @@ def test_groups_hold_every_observer_once_with_whom_it_sees(by_own_size, worth_a_
     found = {}
     for views in groups:
         which = range(200) if views.which is None else views.which.tolist()
-        for i, index, present in zip(which, views.index, views.present, strict=True):
+        for i, index, present in zip(which, views.entity, views.present, strict=True):
             assert i not in found
             found[i] = index[present].tolist()
     expected = {
@@ -53,7 +53,7 @@ def test_by_own_size_the_width_follows_from_an_observers_own_number():
         found = {}
         for views in views_of(seen[rows], observer[rows], by_own_size=True):
             which = torch.arange(len(rows)) if views.which is None else views.which
-            found |= {int(rows[i]): views.index.shape[1] for i in which}
+            found |= {int(rows[i]): views.entity.shape[1] for i in which}
         return found
 
     together = widths(torch.arange(300))
