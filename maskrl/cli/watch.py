@@ -3,19 +3,20 @@
 Beside the world stand the actions with their mask and probabilities, in a group for each
 head where there are several, what the agent expects, and whom it attends to. Without a
 terminal (a pipe, a log) the frames are printed one after another. The agent plays
-layouts that it was not trained on.
+layouts that it was not trained on. A team has a row for every agent.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeGuard, cast
 
 import numpy as np
 import tyro
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from maskrl.cli.step_view import StepView, render_step
@@ -24,6 +25,7 @@ from maskrl.runs.run_dir import RunDir
 
 if TYPE_CHECKING:
     from maskrl.policies.episode import EpisodeRecord, EpisodeStep
+    from maskrl.policies.team_episode import TeamEpisode
 
 NO_PICTURE = "(this environment draws nothing)"
 LAST_LOOK = 3  # frames' time that an episode's end stays in view
@@ -41,7 +43,9 @@ def watch(
     """Watch a trained agent play in the terminal, step by step.
 
     Beside the world: each action with its mask and probability, the return that the
-    agent expects, and the entities that it attends to. Ctrl-C ends it.
+    agent expects, and the entities that it attends to. Beside a team's world: a row for each
+    agent, what it does, how surely, what else it might do and how much its mask disallows.
+    Ctrl-C ends it.
 
     Examples:
       maskrl watch runs/panda-0-1
@@ -91,7 +95,7 @@ def watch(
     return 0
 
 
-def play(record: EpisodeRecord, console: Console, *, name: str, speed: float) -> None:
+def play(record: EpisodeRecord | TeamEpisode, console: Console, *, name: str, speed: float) -> None:
     """Show a recorded episode, and end with one line that sums it up.
 
     Args:
@@ -100,22 +104,48 @@ def play(record: EpisodeRecord, console: Console, *, name: str, speed: float) ->
         name: What to call the episode.
         speed: Steps per second on a terminal.
     """
-    views = step_views(record, name)
+    moments = _moments(record, name)
     if console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
-            for view in views:
-                live.update(render_step(view, *console.size), refresh=True)
-                time.sleep((LAST_LOOK if view.is_end else 1) / speed)
+            for show, is_end in moments:
+                live.update(show(*console.size), refresh=True)
+                time.sleep((LAST_LOOK if is_end else 1) / speed)
     else:
-        for view in views:
-            console.print(render_step(view, console.width, height=1000))
+        for show, _ in moments:
+            console.print(show(console.width, 1000))
             console.print()
     ending = "ended" if record.terminated else "cut off"
-    console.print(
+    line = (
         f"{name} of {record.env}, seed {record.seed}: return {record.total_reward:+.2f}, "
-        f"{ending} after {len(record.steps)} step{'s' if len(record.steps) != 1 else ''}",
-        highlight=False,
+        f"{ending} after {len(record.steps)} step{'s' if len(record.steps) != 1 else ''}"
     )
+    if _is_team(record):
+        told = {1.0: ", won", 0.0: ", drawn", -1.0: ", lost"}
+        line += told.get(record.outcome, "") if record.outcome is not None else ""
+        if record.final_alive is not None:
+            line += f", {int(record.final_alive.sum())} of {record.team.agents} agents alive"
+    console.print(line, highlight=False)
+
+
+def _moments(
+    record: EpisodeRecord | TeamEpisode, name: str
+) -> Iterator[tuple[Callable[[int, int], RenderableType], bool]]:
+    """Every moment as what draws it into columns and rows, and whether it is the end."""
+    if _is_team(record):
+        from maskrl.cli.team_view import render_team, team_views
+
+        for moment in team_views(record, name, NO_PICTURE):
+            yield partial(render_team, moment), moment.is_end
+    else:
+        for view in step_views(cast("EpisodeRecord", record), name):
+            yield partial(render_step, view), view.is_end
+
+
+def _is_team(record: EpisodeRecord | TeamEpisode) -> TypeGuard[TeamEpisode]:
+    """Whether many agents played; torch, which their record needs, is there by then."""
+    from maskrl.policies.team_episode import TeamEpisode
+
+    return isinstance(record, TeamEpisode)
 
 
 def step_views(record: EpisodeRecord, name: str) -> Iterator[StepView]:
