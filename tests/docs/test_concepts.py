@@ -33,6 +33,7 @@ def test_every_kind_of_mask_has_its_page():
         "conditional-actions",
         "feature-leaks",
         "feature-masks",
+        "teams",
         "values",
     ]
 
