@@ -68,10 +68,10 @@ def _cell(scene: Scene, at: Cell, shaded: bool, flown: bool, colour: bool, emoji
     ground = (SHADED if shaded else GRASS)[sum(at) % 2]
     if at in scene.trees:
         text = EMOJI["tree"] + " " if emoji else "###"
-        return ink(text, TREE[0], ground if emoji else TREE[1], colour)
+        return inked(text, TREE[0], ground if emoji else TREE[1], colour)
     names = _occupants(scene, at)
     if not names:
-        return ink(" ~ " if flown else "   " if colour else " . ", 229, ground, colour)
+        return inked(" ~ " if flown else "   " if colour else " . ", 229, ground, colour)
     first, count = names[0], len(names)
     kind = first.split()[0]
     hidden, stunned = first in scene.hidden, scene.is_stunned(first)
@@ -89,7 +89,7 @@ def _cell(scene: Scene, at: Cell, shaded: bool, flown: bool, colour: bool, emoji
         carried = kind == "panda" and scene.carrying
         gaze = GAZES.get(dict(scene.facing).get(first, ""), " ")
         text = f"{gaze}{LETTERS[kind]}{'b' if carried else '*' if stunned else ' '}"
-    return ink(text, QUIET if hidden else INKS[kind], ground, colour, bold=not hidden)
+    return inked(text, QUIET if hidden else INKS[kind], ground, colour, bold=not hidden)
 
 
 def _occupants(scene: Scene, at: Cell) -> list[str]:
@@ -120,7 +120,7 @@ def _status(scene: Scene, colour: bool) -> str:
         parts.append(f"last: {scene.last_action.replace('_', ' ')}")
     if scene.outcome is not None:
         ink, text = ENDINGS[scene.outcome]
-        parts.append(ink(text, ink, None, colour, bold=True))
+        parts.append(inked(text, ink, None, colour, bold=True))
     return " | ".join(parts)
 
 
@@ -146,13 +146,13 @@ def _legend(scene: Scene, colour: bool, emoji: bool) -> str:
         if used and used + 2 + length > LEGEND_WIDTH:
             lines.append("")
             used = 0
-        lines[-1] += ("  " if used else "") + ink(sign, ink, None, colour, bold=True)
+        lines[-1] += ("  " if used else "") + inked(sign, ink, None, colour, bold=True)
         lines[-1] += f" {meaning}"
         used += (2 if used else 0) + length
     return "\n".join(lines)
 
 
-def ink(text: str, ink: int, ground: int | None, colour: bool, *, bold: bool = False) -> str:
+def inked(text: str, ink: int, ground: int | None, colour: bool, *, bold: bool = False) -> str:
     """Wrap text in colour codes, if colours are wanted."""
     if not colour:
         return text

@@ -7,7 +7,7 @@ number, which is its entity slot plus one.
 
 from __future__ import annotations
 
-from maskrl.envs.games.panda.ansi import GRASS, INKS, TREE, ink
+from maskrl.envs.games.panda.ansi import GRASS, INKS, TREE, inked
 from maskrl.envs.games.pandas.scene import Cell, TeamScene
 
 _ENDINGS = {"all eaten": 227, "died out": 203, "out of time": 153}
@@ -64,12 +64,12 @@ def _signs(scene: TeamScene) -> dict[Cell, tuple[str, int]]:
 def _cell(scene: TeamScene, at: Cell, signs: dict[Cell, tuple[str, int]], colour: bool) -> str:
     """The three columns of one cell."""
     if at in scene.trees:
-        return ink("###", TREE[0], TREE[1], colour)
+        return inked("###", TREE[0], TREE[1], colour)
     ground = GRASS[sum(at) % 2]
     if at not in signs:
-        return ink("   " if colour else " . ", INKS["banana"], ground, colour)
+        return inked("   " if colour else " . ", INKS["banana"], ground, colour)
     text, own = signs[at]
-    return ink(text, own, ground, colour, bold=True)
+    return inked(text, own, ground, colour, bold=True)
 
 
 def _status(scene: TeamScene, colour: bool) -> str:
@@ -82,7 +82,7 @@ def _status(scene: TeamScene, colour: bool) -> str:
         f"got {scene.reward:+g}",
     ]
     if scene.ending is not None:
-        parts.append(ink(scene.ending, _ENDINGS[scene.ending], None, colour, bold=True))
+        parts.append(inked(scene.ending, _ENDINGS[scene.ending], None, colour, bold=True))
     return " | ".join(parts)
 
 
@@ -100,5 +100,5 @@ def _legend(scene: TeamScene, colour: bool) -> str:
     if scene.fallen:
         entries.append(("x", _ENDINGS["died out"], "caught"))
     return "  ".join(
-        f"{ink(sign, own, None, colour, bold=True)} {meaning}" for sign, own, meaning in entries
+        f"{inked(sign, own, None, colour, bold=True)} {meaning}" for sign, own, meaning in entries
     )

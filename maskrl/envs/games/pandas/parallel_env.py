@@ -39,7 +39,7 @@ except ImportError as error:
 AgentObservation = dict[str, npt.NDArray[Any]]
 
 
-class PandasParallelEnv(ParallelEnv[str, AgentObservation, int]):  # type: ignore[misc]
+class PandasParallelEnv(ParallelEnv[str, AgentObservation, int]):
     """One team of pandas; agent `panda_1` is panda 1 of the picture, and so on.
 
     Args:

@@ -171,8 +171,9 @@ class PandasEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         for n, before in enumerate(stood):
             after = world.pandas[0, n]
             lives = alive[n] and world.rest[0, n] >= 0
-            found = np.flatnonzero(grid.ahead[before] == after) if lives else []
-            actions.append(ACTION_NAMES[1 + int(found[0])] if len(found) else None)
+            beside: list[int] = grid.ahead[before].tolist()
+            moved = lives and int(after) in beside
+            actions.append(ACTION_NAMES[1 + beside.index(int(after))] if moved else None)
         self._last_actions = tuple(actions)
 
     def scene(self) -> TeamScene:

@@ -55,7 +55,7 @@ def pandas_spaces(settings: PandasSettings) -> tuple[spaces.Dict, spaces.MultiDi
     alive = mask_space(pandas)
     if settings.form == "grid":
         planes = (len(PLANES), height, width)
-        grid = {
+        grid: dict[str, spaces.Space[Any]] = {
             "grid": spaces.Box(0.0, 1.0, planes, dtype=np.float32),
             "action_mask": mask_space(ACTIONS, height, width),
             "agent_mask": mask_space(height, width),
@@ -64,7 +64,7 @@ def pandas_spaces(settings: PandasSettings) -> tuple[spaces.Dict, spaces.MultiDi
         }
         return spaces.Dict(grid), spaces.MultiDiscrete(np.full((height, width), ACTIONS))
     corner = np.tile(np.array([width - 1, height - 1], np.int32), (slots, 1))
-    scene = {
+    scene: dict[str, spaces.Space[Any]] = {
         "entities": spaces.Box(-1.0, 1.0, (slots, len(FEATURES)), dtype=np.float32),
         "entity_mask": mask_space(slots),
         "visibility": mask_space(slots, slots),
@@ -141,7 +141,7 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         self._scratch = make_scratch(settings, self._world.trees.shape[1])
         # What callers read: with copies an array of the same kind is taken for each step.
         self._told = room_to_tell(settings, self.num_envs)
-        self._final = Told(*(np.zeros_like(array) for array in self._told))
+        self._final = room_to_tell(settings, self.num_envs)
 
     def _to_fill(self, told: Told) -> Told:
         """Arrays that a step may fill: those given, or with copies such that nobody holds."""
@@ -264,7 +264,7 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
     def _read_actions(self, actions: Any) -> npt.NDArray[np.int64]:
         """Actions as int64 [num_envs, places]."""
         array = np.asarray(actions)
-        shape = (self.num_envs, *self.single_action_space.shape)
+        shape = self.action_space.shape or ()
         if array.shape != shape or not np.issubdtype(array.dtype, np.integer):
             raise ConfigError(
                 f"pandas: actions must be integers of shape {shape}; got {array.dtype} of shape "
