@@ -15,6 +15,8 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
 from maskrl.envs.adapters.gymnasium_info import adapt
+from maskrl.envs.adapters.pettingzoo_ids import as_parallel, is_pettingzoo
+from maskrl.envs.adapters.pettingzoo_parallel import ParallelTeam
 from maskrl.envs.contract import (
     EnvDescription,
     describe_env,
@@ -74,7 +76,8 @@ def open_training_env(
     """Make the environments to train on.
 
     Args:
-        env: An id; a `VectorEnv`; or one `gymnasium.Env`, which is then the only one.
+        env: An id; a `VectorEnv`; or one `gymnasium.Env` or one of PettingZoo's, which is then
+            the only one.
         num_envs: How many, where an id is given.
         seed: Of a vector environment made here.
         kwargs: Arguments of the environment, where an id is given.
@@ -99,6 +102,9 @@ def open_training_env(
         )
     elif isinstance(env, VectorEnv):
         venv = env
+    elif is_pettingzoo(env):
+        team = ParallelTeam(as_parallel(env, str(env)))
+        venv = GymnasiumVectorEnv([lambda: team], seed=seed)
     elif isinstance(env, gymnasium.Env):
         adapted = adapt(env)
         venv = GymnasiumVectorEnv([lambda: adapted], seed=seed)

@@ -97,3 +97,13 @@ def test_several_heads_for_each_of_several_agents_are_refused(corridor):
 def test_what_training_chooses_is_no_argument_of_the_environment(name):
     with pytest.raises(ConfigError, match=f"{name} was given among the environment's own"):
         open_training_env("panda", 2, seed=0, kwargs={name: 1})
+
+
+def test_an_environment_of_pettingzoos_is_taken_as_it_is():
+    import pettingzoo
+
+    name = "butterfly/knights_archers_zombies-v11"
+    for env in (pettingzoo.make("parallel", name), pettingzoo.make("aec", name)):
+        opened = open_training_env(env, 5, seed=0)
+        assert opened.venv.num_envs == 1 and opened.gives_agent_rewards
+        assert opened.description.team.agents == 4 and opened.id is None

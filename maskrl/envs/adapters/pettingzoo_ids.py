@@ -112,6 +112,13 @@ def as_parallel(env: Any, name: str) -> Any:
     return aec_to_parallel(env)
 
 
+def is_pettingzoo(env: Any) -> bool:
+    """Whether an object is an environment of PettingZoo's; asked without importing it."""
+    package = sys.modules.get("pettingzoo")
+    kinds = (getattr(package, "ParallelEnv", None), getattr(package, "AECEnv", None))
+    return any(kind is not None and isinstance(env, kind) for kind in kinds)
+
+
 def _pettingzoo() -> Any:
     """The package with its registries."""
     try:
