@@ -58,7 +58,7 @@ def masked_attention(
 
     Raises:
         MaskDtypeError: `permission` is not boolean.
-        MaskShapeError: `permission` or the tensors do not broadcast.
+        MaskShapeError: `permission` or the tensors do not broadcast, or D is 0.
 
     Empty rows:
         Output and gradient are exactly 0.
@@ -92,7 +92,7 @@ def masked_attention_with_maps(
 
     Raises:
         MaskDtypeError: `permission` is not boolean.
-        MaskShapeError: `permission` or the tensors do not broadcast.
+        MaskShapeError: `permission` or the tensors do not broadcast, or D is 0.
 
     Empty rows:
         Output, weights and gradient are exactly 0.
@@ -342,6 +342,11 @@ def _check(
         raise MaskShapeError(
             f"{operation}: expected query [..., Q, D], key [..., E, D], value [..., E, V]; "
             f"got {shapes}."
+        )
+    if query.shape[-1] == 0:
+        raise MaskShapeError(
+            f"{operation}: queries and keys have no features, so nothing says who is attended to; "
+            f"expected D of at least 1, got {shapes}."
         )
     try:
         lead = _broadcast([query, key, value])

@@ -247,6 +247,9 @@ def test_messages_name_the_shapes():
         masked_attention(query[..., :3], key, value, permission)
     with pytest.raises(MaskShapeError, match="do not broadcast"):
         masked_attention_with_maps(query[:, :2], key, value, permission)
+    for function in (masked_attention, masked_attention_with_maps):
+        with pytest.raises(MaskShapeError, match=r"D of at least 1, got query \(2, 3, 5, 0\)"):
+            function(query[..., :0], key[..., :0], value, permission)
 
 
 @pytest.mark.parametrize("kind", ["pair", "key", "none"])
