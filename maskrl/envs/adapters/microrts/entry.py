@@ -39,6 +39,9 @@ MICRORTS_PPO: dict[str, Any] = {
 }
 """Masked PPO on a map, every idle unit an agent: many games, few epochs, one network."""
 
+WINS_ALONE = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+"""Weights under which a return is 1 for a game won, -1 for one lost, and nothing else counts."""
+
 _make = LazyCallable(f"{FOLDER}.single_env:MicrortsEnv")
 _make_vec = LazyCallable(f"{FOLDER}.vector_env:MicrortsVectorEnv")
 
@@ -62,6 +65,8 @@ def microrts_entry(map_name: str) -> EnvEntry:
         make=partial(_make_single, map_name),
         make_vec=partial(_make_many, map_name),
         presets={"ppo": MICRORTS_PPO},
+        # The best checkpoint is the one that wins most: shaped rewards also pay for playing on.
+        validation_kwargs={"reward_weights": WINS_ALONE},
         settings=LazyCallable(f"{FOLDER}.settings:MicrortsSettings"),
     )
 

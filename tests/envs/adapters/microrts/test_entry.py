@@ -62,6 +62,16 @@ def test_without_the_engine_the_entry_is_there_and_making_says_what_to_install(m
     assert found.id == EXAMPLE
 
 
+def test_checkpoints_are_chosen_by_games_won():
+    found = find_entry(EXAMPLE)
+    assert found.kwargs_for("validation")["reward_weights"] == (1, 0, 0, 0, 0, 0)
+    assert "reward_weights" not in found.kwargs_for("evaluation")
+    own = find_entry(f"{EXAMPLE}?reward_weights=[5,1,0,0,0,0]")
+    assert own.kwargs_for("validation")["reward_weights"] == [5, 1, 0, 0, 0, 0]
+    venv = maskrl.make_vec(EXAMPLE, 1, **found.kwargs_for("validation"))
+    assert venv.settings.weights == (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
 def test_the_preset_is_one_that_a_team_without_identity_needs():
     assert entry.MICRORTS_PPO["death"] == "posthumous"
     venv = maskrl.make_vec(EXAMPLE, 1)

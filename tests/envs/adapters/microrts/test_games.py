@@ -158,7 +158,7 @@ def test_the_same_seed_plays_the_same_games_whoever_plays_between():
     assert any((a[0] != b[0]).any() for a, b in zip(alone, elsewhere, strict=True))
 
 
-@pytest.mark.parametrize("opponent", ["worker-rush", "light-rush"])
+@pytest.mark.parametrize("opponent", ["worker-rush", "light-rush", "heavy-rush", "ranged-rush"])
 def test_scripted_opponents_play_the_same_for_the_same_seed(opponent):
     first, second = (
         play(make_games(1, opponent=opponent, seed=1), 250, np.random.default_rng(0))
