@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import runpy
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -312,3 +314,9 @@ def run_folder(tmp_path: Path) -> Path:
     (folder / "timings.csv").write_text("step,elapsed\n1200000,291.5\n")
     (folder / "evaluation.json").write_text(json.dumps(made_up_evaluation()))
     return folder
+
+
+@pytest.fixture(scope="session")
+def team_records() -> SimpleNamespace:
+    """Makers of made-up episodes of teams: `scene_episode` and `units_episode`."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("team_records.py"))))
