@@ -88,3 +88,26 @@ def test_bad_input_is_named():
         network.logits_at(cells, torch.zeros(1, 4, 4))
     with pytest.raises(MaskShapeError, match="agent_mask"):
         network.logits_at(cells, torch.zeros(1, 4, 5, dtype=torch.bool))
+
+
+def test_a_network_that_ends_in_features_gives_no_logits():
+    network = GridNet(3, None, channels=(4, 6))
+    features = network(torch.rand(2, 3, 5, 4))
+    assert features.cells.shape == (2, 4, 5, 4) and features.whole.shape == (2, 12)
+    with pytest.raises(ConfigError, match="ends in features; build it with n_logits"):
+        network.logits(features.cells)
+
+
+def test_without_a_decoder_the_summary_is_the_same():
+    whole = GridNet(3, None, channels=(4, 6, 8))
+    summary = GridNet(3, None, channels=(4, 6, 8), decoder=False)
+    shared = {k: v for k, v in whole.state_dict().items() if not k.startswith("up.")}
+    summary.load_state_dict(shared)
+    grid = torch.rand(2, 3, 9, 7)
+    assert torch.equal(summary(grid).whole, whole(grid).whole)
+
+
+def test_bytes_that_are_flags_are_taken_as_they_are():
+    network = GridNet(2, 3, dtype=np.uint8, largest=1)
+    grid = torch.randint(0, 2, (1, 2, 4, 4), dtype=torch.uint8)
+    assert torch.equal(network(grid).cells, network(grid.float()).cells)
