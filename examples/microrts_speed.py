@@ -57,19 +57,18 @@ def measure(map_name: str, opponent: str, games: int, seconds: float) -> dict[st
 
     inner._client = Timed()
     obs, _ = venv.reset()
-    steps = acting = 0
+    count = acting = 0
+    for _ in range(WARM_UP):
+        obs, *_ = venv.step(random_orders(obs, venv.action_space.shape, rng))
+    spent.update(dict.fromkeys(spent, 0.0))
     begin = time.perf_counter()
-    while steps < WARM_UP or time.perf_counter() - begin < seconds:
+    while not count or time.perf_counter() - begin < seconds:
         actions = random_orders(obs, venv.action_space.shape, rng)
-        if steps == WARM_UP:
-            spent = dict.fromkeys(spent, 0.0)
-            acting, begin = 0, time.perf_counter()
         start = time.perf_counter()
         obs, *_ = venv.step(actions)
         spent["step"] += time.perf_counter() - start
         acting += int(obs["agent_mask"].sum())
-        steps += 1
-    count = steps - WARM_UP
+        count += 1
     figures = {name: 1e6 * value / count for name, value in spent.items()}
     figures["per second"] = games * count / spent["step"]
     figures["acting"] = acting / count / games

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -338,3 +342,17 @@ def test_opponents_play(opponent):
     for _ in range(30):
         obs, *_ = venv.step(act_at_random(obs, rng))
     assert venv.illegal_actions == 0
+
+
+def test_the_example_tells_how_fast_it_is():
+    program = Path(__file__).parents[4] / "examples" / "microrts_speed.py"
+    command = [sys.executable, str(program), "--games", "1", "3", "--seconds", "0.1"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    rows = [line.split() for line in run.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["1", "3"]
+    for games, per_second, cycle, masks, python, acting in rows:
+        whole = sum(float(part.replace(",", "")) for part in (cycle, masks, python))
+        told = float(per_second.replace(",", ""))
+        assert told == pytest.approx(1e6 * int(games) / whole, rel=0.1)
+        assert 0.3 < float(acting) < 6
