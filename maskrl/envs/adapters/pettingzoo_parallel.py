@@ -38,6 +38,8 @@ TEAM_OPTIONS = {
 }
 """Settings that every PettingZoo environment takes, beside its own."""
 
+_SAVED = ("illegal_actions", "_alive", "_agent_mask", "_over", "_warned", "_step", "_episode")
+
 
 class ParallelTeam(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     """One `ParallelEnv` with N possible agents, all alike, as the contract's slots.
@@ -220,6 +222,42 @@ class ParallelTeam(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def close(self) -> None:
         """Close the environment."""
         self.parallel_env.close()
+
+    def get_state(self) -> dict[str, Any]:
+        """All that decides what comes next, as plain data, where the environment tells its own.
+
+        Raises:
+            ConfigError: The environment has no `get_state` and `set_state`.
+        """
+        inner = self._stateful()
+        return {
+            "environment": inner.get_state(),
+            "generator": self.np_random,
+            "masks": self._handed_out,
+            "watch": self._watch,
+            "infos": self.agent_infos,
+            **{name: getattr(self, name) for name in _SAVED},
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from `get_state` of an environment made in the same way."""
+        self._stateful().set_state(state["environment"])
+        self.np_random = state["generator"]
+        self._handed_out = state["masks"]
+        self._watch = state["watch"]
+        self.agent_infos = state["infos"]
+        for name in _SAVED:
+            setattr(self, name, state[name])
+
+    def _stateful(self) -> Any:
+        """The environment that has `get_state` and `set_state`, wrapped or not."""
+        for env in (self.parallel_env, getattr(self.parallel_env, "unwrapped", None)):
+            if all(callable(getattr(env, name, None)) for name in ("get_state", "set_state")):
+                return env
+        raise ConfigError(
+            f"the state of environment {self.name!r} cannot be saved: it has no get_state() and "
+            "set_state(state). Give the ParallelEnv both, with plain data, and it can."
+        )
 
     # --- what goes in ---------------------------------------------------------------------
 

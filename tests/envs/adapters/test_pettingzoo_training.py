@@ -61,7 +61,7 @@ class Doors(ParallelEnv):
         return seen, rewards, died, cut, {a: {} for a in right}
 
 
-@pytest.mark.parametrize("death", ["terminal", "posthumous"])
+@pytest.mark.parametrize("death", ["terminal", pytest.param("posthumous", marks=pytest.mark.slow)])
 def test_agents_that_die_and_wait_under_action_masks_learn(death):
     """Of the 30 that a team can get, one that chooses at random gets about 1.5."""
     config = PPOConfig.from_json(
@@ -93,13 +93,13 @@ def test_agents_that_die_and_wait_under_action_masks_learn(death):
 
 
 def test_knights_and_archers_train_a_little():
-    """A real environment, dying agents included: a few hundred steps of every part."""
+    """A real environment, dying agents included: two updates."""
     config = PPOConfig.from_json({**SMALL, "death": "terminal", "epochs": 2, "evaluate_every": 0})
     trainer = PPO(
         KNIGHTS, config, seed=0, env_kwargs={"spawn_delay": 3, "max_zombies": 20, "max_cycles": 90}
     )
     before = [p.detach().clone() for p in trainer.policy.parameters()]
-    trainer.learn(512)
+    trainer.learn(256)
     moved = [
         not np.array_equal(a, b.detach())
         for a, b in zip(before, trainer.policy.parameters(), strict=True)
