@@ -57,3 +57,21 @@ MEASURING = ["panda_speed", "attention_paths", "taxi_all_starts", "profile_ppo"]
 @pytest.mark.parametrize("name", MEASURING)
 def test_the_introduction_gives_the_command(name: str) -> None:
     assert f"python examples/{name}.py" in (EXAMPLES / f"{name}.py").read_text()
+
+
+def test_pandas_speed_prints_both_forms(monkeypatch, capsys) -> None:
+    arguments = ["pandas_speed.py", "--num-envs", "2", "--rounds", "1", "--pandas", "3"]
+    monkeypatch.setattr("sys.argv", arguments)
+    _main("pandas_speed").main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["scene", "grid"]
+    assert all("thousand environment steps a second" in line for line in lines)
+
+
+def test_the_worth_of_the_script_is_a_share_of_the_best(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["pandas_script_worth.py", "--layouts", "1"])
+    _main("pandas_script_worth").main()
+    first, second = capsys.readouterr().out.splitlines()
+    best, script, chance = (float(part.split()[-1]) for part in first.split(","))
+    assert best >= script > chance
+    assert float(second.split()[6]) == pytest.approx((script - chance) / (best - chance), abs=2e-3)
