@@ -2,7 +2,7 @@
 
 Two policies: attention from every panda's own view of the scene (`pandas`), and an
 encoder-decoder over the whole grid (`pandas-grid`), both as the environments' presets build
-them. *Policy* is forward and backward of one minibatch: distribution, log-probability, entropy,
+them. *Policy* is forward and backward of a minibatch: distribution, log-probability, entropy,
 values, and the gradient of a weighted sum of them. *PPO* is a rollout and the learning from it, the
 world's steps included. Larger teams get fewer worlds, so that about as many agents act in all.
 """
@@ -45,9 +45,9 @@ def teams(*, quick: bool) -> Iterator[Task]:
     """The policy alone and whole training, for each size of a team."""
     agents = QUICK_AGENTS if quick else AGENTS
     for pandas in QUICK_TEAMS if quick else TEAMS:
-        runs = [_policy_run(name, pandas, agents) for name in WORLDS]
-        case = f"{pandas} pandas"
-        yield Task("teams", case, "policy", None, runs, steps=agents, ours=OWN_VIEWS)
+        case, minibatch = f"{pandas} pandas", agents * STEPS // MINIBATCHES
+        runs = [_policy_run(name, pandas, minibatch) for name in WORLDS]
+        yield Task("teams", case, "policy", None, runs, steps=minibatch, ours=OWN_VIEWS)
         runs = [Run(name, _training(name, pandas, agents)) for name in WORLDS]
         yield Task("teams", case, "PPO", None, runs, steps=agents * STEPS, ours=OWN_VIEWS)
 

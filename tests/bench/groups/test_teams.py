@@ -15,7 +15,7 @@ def tasks():
 
 def test_policies_are_right_and_everything_runs(tasks):
     assert [(t.case, t.workload, t.steps) for t in tasks] == [
-        ("2 pandas", "policy", 8),
+        ("2 pandas", "policy", 8 * group.STEPS // group.MINIBATCHES),
         ("2 pandas", "PPO", 8 * group.STEPS),
     ]
     for task in tasks:
