@@ -111,7 +111,7 @@ def action_map(
     done = None if actions is None else np.asarray(actions, np.int64).reshape(count, -1)
     if done is not None and done.shape != (count, len(heads)):
         raise ValueError(
-            f"{_NAME}: actions have shape {list(np.shape(actions))}, expected a choice for each of "
+            f"{_NAME}: actions have shape {list(done.shape)}, expected a choice for each of "
             f"{len(heads)} heads of {count} agents"
         )
     counts = np.ones((count, len(heads)), np.bool_)
@@ -340,7 +340,7 @@ def head_lines(
         lines.append(f"{mark}{escape(choices[k].replace('_', ' '))} {probs[k]:.1%}")
     if len(order) > len(shown):
         lines.append(f"{len(order) - len(shown)} more")
-    closed = [escape(choices[k].replace("_", " ")) for k in np.flatnonzero(~allowed)]
+    closed = [escape(choices[k].replace("_", " ")) for k in np.flatnonzero(~allowed).tolist()]
     if closed:
         told = ", ".join(closed) if len(closed) <= LISTED else f"{len(closed)} of {len(choices)}"
         lines.append(f"masked, exactly 0: {told}")

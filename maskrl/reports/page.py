@@ -20,8 +20,6 @@ from plotly.offline import get_plotlyjs
 
 from maskrl.errors import RunFolderError
 from maskrl.figures import DARK, LIGHT, figure_template
-from maskrl.policies.episode import EpisodeStep
-from maskrl.policies.team_episode import TeamStep
 from maskrl.reports.live_policy import LivePolicy
 from maskrl.reports.run_data import RunData
 from maskrl.reports.section import Section
@@ -101,10 +99,9 @@ def render_page(run: RunData, live: LivePolicy | None = None) -> str:
 
 def _portrait(live: LivePolicy) -> np.ndarray | None:
     """A picture of the environment, where it draws pictures."""
-    for episode in (*live.episodes[:1], *live.team_episodes[:1]):
-        first: EpisodeStep | TeamStep = episode.steps[0]
-        return first.frame
-    return None
+    if live.episodes:
+        return live.episodes[0].steps[0].frame
+    return live.team_episodes[0].steps[0].frame if live.team_episodes else None
 
 
 def embedded_json(value: Any) -> str:

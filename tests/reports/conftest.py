@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
+import os
 import runpy
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -320,3 +323,46 @@ def run_folder(tmp_path: Path) -> Path:
 def team_records() -> SimpleNamespace:
     """Makers of made-up episodes of teams: `scene_episode` and `units_episode`."""
     return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("team_records.py"))))
+
+
+MISSING = (
+    "the report is not opened in a browser: {} or selenium is missing. "
+    "apt-get install chromium chromium-driver; pip install -e '.[dev]'"
+)
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def find_program(*names: str) -> str:
+    found = next((path for path in map(shutil.which, names) if path), None)
+    if found is not None and importlib.util.find_spec("selenium") is not None:
+        return found
+    if os.environ.get("MASKRL_BROWSER") == "required":
+        pytest.fail(MISSING.format(names[0]))
+    pytest.skip(MISSING.format(names[0]))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Any]:
+    binary = find_program("chromium", "chromium-browser", "google-chrome")
+    driver = find_program("chromedriver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    yield chrome
+    chrome.quit()

@@ -79,7 +79,7 @@
     svg.setAttribute("viewBox", `0 0 ${SCALE} ${(SCALE * episode.ratio).toFixed(1)}`);
     svg.style.setProperty("--casing", pictured ? "2.5" : "0");
     part.stage.classList.toggle("pictured", pictured);
-    part.stage.classList.toggle("mapped", pictured && layers.map.checked);
+    part.stage.classList.toggle("mapped", pictured && layers.map.checked && step.agents.length > 0);
     const { cell } = episode, groups = [];
     if (!pictured && grid) {
       const lines = [];
@@ -331,7 +331,8 @@
     part.slider.setAttribute("aria-valuetext", `step ${state.step} of ${last}`);
     part.count.textContent = `step ${state.step} of ${last}`;
     part.summary.textContent = episode.summary;
-    const facts = [fact("Act", `${step.agents.length} of ${step.alive ?? (grid ? "those on the map" : places)}`, "Agents that decide at this step, and agents alive")];
+    const whole = step.alive ?? (episode.names.length ? places : null);
+    const facts = [fact("Act", whole === null ? String(step.agents.length) : `${step.agents.length} of ${whole}`, "Agents that decide at this step, of those alive")];
     if (step.reward === null) facts.unshift(fact("The end", episode.ending));
     else facts.push(fact("Reward", fixed(step.reward, 2), "Of the team"));
     if (step.value !== null && critic === "team") facts.push(fact("Value", fixed(step.value, 2), "What the value network predicts for the team"));
@@ -341,7 +342,8 @@
     drawMatrix(episode, step);
     drawGridMask(step);
     drawLife(episode);
-    part.readout.textContent = part.map.getAttribute("aria-label") ? `${part.map.getAttribute("aria-label")}; point at one to read its decision.` : "";
+    const one = step.agents.length === 1;
+    part.readout.textContent = step.agents.length ? `${one ? "1 agent acts" : `${step.agents.length} agents act`}; point at ${one ? "it" : "one"} to read its decision.` : "Nobody acts at this step.";
   }
 
   function go(step) {
