@@ -175,7 +175,8 @@ class GatheredRows(Places):
                 maps = x.view(-1, x.shape[-3], self.places.numel())
                 return rows_at(maps, self._entry, self._place)
             if batch:
-                return x[(*self._index[:batch], slice(None), *self._index[batch:])]
+                index = (*self._index[:batch], slice(None), *self._index[batch:])
+                return x[index]
         return self.layout.inward(x)[(*index, slice(None))]
 
     def put(self, rows: Tensor, fill: float | bool, *, features: bool = False) -> Tensor:
