@@ -1,12 +1,10 @@
 """What each observer sees of a scene, gathered: small scenes in place of masked large ones.
 
-Under an `observer_view` an observer's row depends on the entities that it sees and on no
-others, and among those everybody may attend to everybody. So the encoder may as well run on
-them alone: the numbers are the same, and the work goes with what is seen and not with what
-is there. The observer comes first, the others follow in the order of their slots. Observers
-who see about as much are put together, so that little is padding. How much others see must
-not show in the digits of an observer's row either, so arithmetic that rounds by the size of
-its group gets groups that follow from the observer's own number alone.
+Under an `observer_view` an observer's row depends on what it sees and on nothing else, and there
+everybody may attend to everybody. So the encoder runs on that alone: the numbers are the same, and
+the work goes with what is seen. Observers who see about as much are put together, so that little
+is padding. How much others see must not show in an observer's digits, so arithmetic that rounds by
+the size of its group gets groups that follow from the observer's own number.
 """
 
 from __future__ import annotations
