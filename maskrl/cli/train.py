@@ -53,14 +53,17 @@ class TrainOptions:
       maskrl train panda --env sight=full         a setting of the environment
       maskrl train gymnasium:Taxi-v4 --ppo.learning-rate 1e-3
       maskrl train mypackage.envs:MyEnv --total-steps 200_000 --out runs/mine
+      maskrl train pandas                         a team: one policy for all its agents
+      maskrl train microrts:maps/8x8/basesWorkers8x8.xml
+      maskrl train pettingzoo:knights_archers_zombies_v11
       maskrl train --resume runs/panda-0-1        go on with a stopped run
     """
 
     env_id: Annotated[
         tyro.conf.Positional[str | None], tyro.conf.arg(metavar="ENV", help_behavior_hint="")
     ] = None
-    """What to train on: an id from `maskrl envs`, gymnasium:ID, or package.module:Class. Settings
-    may follow as in panda?sight=full."""
+    """What to train on: an id from `maskrl envs`, gymnasium:ID, pettingzoo:ID, microrts:MAP, or
+    package.module:Class. Settings may follow as in panda?sight=full."""
     env: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]],
         tyro.conf.arg(metavar="KEY=VALUE", help_behavior_hint="(repeatable)"),

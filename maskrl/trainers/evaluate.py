@@ -1,12 +1,10 @@
 """How good a policy is: whole episodes, each counted once, none preferred for being short.
 
-Every sub-environment plays a quota of episodes fixed beforehand; taking the first
-episodes to finish would favour short ones. Where an environment has a reference, every
-layout of a fixed list is played exactly once and the score puts the agent between
-random valid play (0) and the reference (1). Actions against the mask are counted. Actions
-may have any shape: one number, several heads, bits, the parts of a tree, those of all agents
-of a team. A policy with memory remembers the episode that it plays, and nothing of the one
-before.
+Every sub-environment plays a quota of episodes fixed beforehand; taking the first to finish
+would favour short ones. Where an environment has a reference, every layout of a fixed list
+is played exactly once and the score puts the agent between random valid play (0) and the
+reference (1). Actions against the mask are counted, of whatever shape, and of all agents of
+a team. A policy with memory remembers the episode that it plays, and nothing before it.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def test_the_report_is_written_and_named(here, trained, capsys):
     ("words", "complaint"),
     [
         (["train"], "which environment? As in: maskrl train panda"),
-        (["train", "pnda"], "unknown environment 'pnda'. Did you mean panda?"),
+        (["train", "pnda"], "unknown environment 'pnda'. Did you mean panda"),
         (["train", "--seed", "1", "pnda"], "unknown environment 'pnda'"),
         (["train", "ownenvs:Stepps"], "Steps"),
         (["train", "nowhere:Env"], "no module 'nowhere'"),
