@@ -122,7 +122,7 @@ def predict_and_remember(
         ConfigError: `state` or `episode_start` does not fit policy and observation, beside what
             `predict_action` raises.
     """
-    entries, single = _batched(observation_space, obs, action_mask)
+    entries, single = batched_entries(observation_space, obs, action_mask)
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
     tensors = obs_to_tensors(entries, device)
     if not has_memory(policy):
@@ -176,8 +176,20 @@ def env_actions(actions: np.ndarray, action_space: spaces.Space[Any] | None) -> 
     return actions.copy()
 
 
-def _batched(space: spaces.Dict, obs: Any, action_mask: Any) -> tuple[dict[str, Any], bool]:
-    """The observation with a batch dimension, checked; and whether it had none."""
+def batched_entries(space: spaces.Dict, obs: Any, action_mask: Any) -> tuple[dict[str, Any], bool]:
+    """An observation with a batch dimension, checked; and whether it had none.
+
+    Args:
+        space: Of one environment.
+        obs: One Dict observation or a batch; the bare array where the space has one feature.
+        action_mask: Boolean mask that takes the place of the observation's own.
+
+    Returns:
+        Per key `[B, ...]`, arrays and tensors as they came, and True for a single observation.
+
+    Raises:
+        NoMaskError, MaskDtypeError, MaskShapeError, ConfigError: As of `predict_action`.
+    """
     features = [key for key in space.spaces if not is_mask_key(key)]
     if not isinstance(obs, Mapping):
         if len(features) != 1:

@@ -19,7 +19,7 @@ from maskrl.envs.entries import mask_space
 from maskrl.envs.teams import TeamDescription
 from maskrl.masks.tree import FLAT_MASK
 from maskrl.policies.acting import Acting
-from maskrl.policies.predict import _batched, env_actions, obs_to_tensors
+from maskrl.policies.predict import batched_entries, env_actions, obs_to_tensors
 
 
 @torch.no_grad()
@@ -64,7 +64,7 @@ def predict_team(
         shape = (*team.places, team.n_actions) if slots else (team.n_actions, *team.places)
         observation_space = spaces.Dict({**observation_space.spaces, FLAT_MASK: mask_space(*shape)})
         team = dataclasses.replace(team, has_action_mask=True)
-    entries, single = _batched(observation_space, obs, action_mask)
+    entries, single = batched_entries(observation_space, obs, action_mask)
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
     tensors = obs_to_tensors(entries, device)
     acting = Acting.read(tensors, team)
