@@ -59,11 +59,13 @@ def scores_of(room, lanes, nk, width, keys, queries):  # type: ignore[no-untyped
 
 
 @njit(**INNER)
-def mix(room, lanes, count, nk, masked, mask, values, largest, inverse):  # type: ignore[no-untyped-def]
+def mix(  # type: ignore[no-untyped-def]
+    room, lanes, count, nk, masked, permitted, values, largest, inverse
+):
     """From the scores of a block to its mixture of values, before the division by the sums."""
     for lane in range(0, lanes, 16):
         scores, most, share = shift(room.scores, lane), shift(largest, lane), shift(inverse, lane)
-        flags = shift(mask, lane)
+        flags = shift(permitted, lane)
         if lanes - lane >= 16:
             if masked:
                 masked_exponentials_of_16(scores, flags, lanes, nk, most, share)
@@ -115,8 +117,8 @@ def attention(plan):  # type: ignore[no-untyped-def]
                     place = (scene * heads + head) * 2 * slots + block
                     largest = as_float32(numbers[STATISTICS] + 4 * place)
                     inverse = shift(largest, slots)
-                mask = shift(room.permitted, block * nk)
-                mix(room, lanes, count, nk, masked, mask, room.values, largest, inverse)
+                permitted = shift(room.permitted, block * nk)
+                mix(room, lanes, count, nk, masked, permitted, room.values, largest, inverse)
                 for i in range(count):
                     row = shift(out, places[i] * numbers[OUT + 2])
                     copy_row(row, shift(room.rows, i * packed), inverse[i], width)

@@ -71,8 +71,8 @@ def _retreat(room, lanes, nk, masked, mask, largest, inverse):  # type: ignore[n
 
 @njit(**INNER)
 def walk_back(  # type: ignore[no-untyped-def]
-    room, lanes, count, nk, width, masked, mask, keys, values, queries, upstream, largest, inverse,
-    of_queries, of_keys, of_values,
+    room, lanes, count, nk, width, masked, permitted, keys, values, queries, upstream, largest,
+    inverse, of_queries, of_keys, of_values,
 ):  # fmt: skip
     """From a block's packed upstream gradient to that of its queries, and more of keys and values.
 
@@ -85,7 +85,7 @@ def walk_back(  # type: ignore[no-untyped-def]
     multiply(
         room.of_scores, lanes, rows, lanes, values, packed, 1, room.upstream_across, lanes, width
     )
-    _retreat(room, lanes, nk, masked, mask, largest, inverse)
+    _retreat(room, lanes, nk, masked, permitted, largest, inverse)
     few = (count + GROUP - 1) // GROUP * GROUP
     multiply(of_queries, packed, few, packed, room.of_scores, 1, lanes, keys, packed, nk)
     add_product(of_keys, packed, rows, packed, room.of_scores, lanes, 1, queries, packed, count)

@@ -232,7 +232,7 @@ def lanes_of(room, left):  # type: ignore[no-untyped-def]
 
 
 @njit(**INNER)
-def turn_mask(room, mask, stride, nq, nk):  # type: ignore[no-untyped-def]
+def turn_mask(room, permission, stride, nq, nk):  # type: ignore[no-untyped-def]
     """Write the mask of those who look and are there, block by block, keys first."""
     if nk == 0:
         return
@@ -242,7 +242,7 @@ def turn_mask(room, mask, stride, nq, nk):  # type: ignore[no-untyped-def]
         for lane in range(lanes):
             column = shift(block, lane)
             if begin + lane < nq:
-                row = shift(mask, room.looking[begin + lane] * stride)
+                row = shift(permission, room.looking[begin + lane] * stride)
                 if room.there[nk - 1] == nk - 1:
                     for j in range(nk):
                         column[j * lanes] = row[j]
