@@ -8,6 +8,7 @@ do nothing but `stay`. This module needs PettingZoo, and nothing else in maskrl 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -201,8 +202,8 @@ class PandasParallelEnv(ParallelEnv[str, AgentObservation, int]):
     def state(self) -> npt.NDArray[np.float32]:
         """The whole grid, float32 [planes, H, W], as `pandas-grid` tells it."""
         worlds = self._env._worlds
-        fields = {name: getattr(self.settings, name) for name in self.settings.__dataclass_fields__}
-        told = room_to_tell(PandasSettings(**fields | {"form": "grid"}), 1)
+        grid = replace(self.settings, form="grid", sight="full", view_radius=None)
+        told = room_to_tell(grid, 1)
         write_grid(0, worlds._world, worlds._facts, told)
         return told.grid[0]
 

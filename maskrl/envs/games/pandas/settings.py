@@ -39,6 +39,7 @@ FEWEST_PANDAS: Final = 2
 MOST_PANDAS: Final = 64
 SMALLEST_SIDE: Final = 4
 LONGEST: Final = 10_000
+VIEW_RADIUS: Final = 4
 FOLLOWS: Final[Any] = None
 """Default of a size that follows from the number of pandas."""
 
@@ -87,9 +88,10 @@ class PandasSettings:
     """What an agent gets: `individual`: what it got itself, `team`: what all got together."""
     form: Form = "scene"
     """What is observed: `scene`: entities and slots of agents, `grid`: planes of the grid."""
-    sight: Sight = "trees"
-    """`trees`: a panda sees as far as `view_radius` and not behind trees. `full`: everything."""
-    view_radius: int | tuple[int, ...] | None = 4
+    sight: Sight = FOLLOWS
+    """`trees`: a panda sees as far as `view_radius` and not behind trees. `full`: everything.
+    By default `trees`, and `full` for the grid, whose planes hide nothing."""
+    view_radius: int | tuple[int, ...] | None = VIEW_RADIUS
     """Steps as far as which a panda sees: one number, one for each panda, or None: however far."""
     tells_time: bool = True
     """Whether `time_left` is told."""
@@ -97,6 +99,7 @@ class PandasSettings:
     """Which layouts: those of training, validation or test share none."""
 
     def __post_init__(self) -> None:
+        self._default("sight", "full" if self.form == "grid" else "trees")
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
@@ -143,7 +146,7 @@ class PandasSettings:
         self._default("min_trees", self.max_trees // 2)
         self._default("step_limit", 3 * max(self.width, self.height))
 
-    def _default(self, name: str, value: int) -> None:
+    def _default(self, name: str, value: int | str) -> None:
         if getattr(self, name) is None:
             object.__setattr__(self, name, value)
 
@@ -166,6 +169,12 @@ class PandasSettings:
                     f"{self.pandas} pandas, or a single number"
                 )
             object.__setattr__(self, "view_radius", tuple(radius))
+        if self.form == "grid" and (self.sight == "trees" or radius not in (VIEW_RADIUS, None)):
+            told = "sight='trees'" if self.sight == "trees" else f"view_radius={radius!r}"
+            raise ConfigError(
+                f"pandas: {told} would hide things, and the planes of the grid hide nothing; leave "
+                "it out, or use form='scene' (the world 'pandas')"
+            )
         each = radius if isinstance(radius, list | tuple) else (radius,)
         for value in each:
             whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1

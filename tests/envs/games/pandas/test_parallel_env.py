@@ -97,7 +97,7 @@ def test_a_saved_state_continues_exactly() -> None:
 
 
 def test_the_state_is_the_grid() -> None:
-    env = parallel_env(pandas=4)
+    env = parallel_env(pandas=4, view_radius=2)
     env.reset(seed=1)
     grid = PandasEnv(pandas=4, form="grid")
     told, _ = grid.reset(seed=1)

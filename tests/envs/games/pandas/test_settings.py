@@ -43,6 +43,12 @@ def test_every_panda_may_have_a_radius_of_its_own() -> None:
     assert PandasSettings(pandas=2, view_radius=None).radii == (25, 25)
 
 
+def test_the_grid_hides_nothing_and_a_scene_does() -> None:
+    assert (PandasSettings().sight, PandasSettings().view_radius) == ("trees", 4)
+    assert PandasSettings(form="grid").sight == "full"
+    assert PandasSettings(form="grid", sight="full", view_radius=None).sight == "full"
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -72,6 +78,9 @@ def test_every_panda_may_have_a_radius_of_its_own() -> None:
             {"pandas": 64, "width": 10},
             "64 pandas, 50 watermelons|watermelons must be a whole number from 1 to 50; got 96",
         ),
+        ({"form": "grid", "sight": "trees"}, "sight='trees' would hide things, and the planes of"),
+        ({"form": "grid", "view_radius": 2}, "view_radius=2 would hide things.*use form='scene'"),
+        ({"form": "grid", "view_radius": (3,) * 8}, r"view_radius=\(3, 3, .* would hide things"),
         ({"pandas": 30, "width": 8, "watermelons": 20}, "fill more than three quarters of the 8 x"),
     ],
 )

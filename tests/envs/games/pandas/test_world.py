@@ -44,7 +44,9 @@ def test_the_state_is_named_before_what_follows_from_it() -> None:
 
 
 def test_facts_are_those_of_the_settings() -> None:
-    facts = make_facts(PandasSettings(pandas=2, view_radius=(2, 7), respawn_steps=4, form="grid"))
-    assert facts.radii.tolist() == [2, 7] and facts.respawn_steps == 4 and facts.by_cell
+    facts = make_facts(PandasSettings(pandas=2, view_radius=(2, 7), respawn_steps=4))
+    assert facts.radii.tolist() == [2, 7] and facts.respawn_steps == 4 and not facts.sees_all
+    facts = make_facts(PandasSettings(form="grid"))
+    assert facts.by_cell and facts.sees_all
     facts = make_facts(PandasSettings(reward="team", sight="full"))
     assert facts.respawn_steps == 0 and facts.shares and facts.sees_all and not facts.by_cell
