@@ -19,7 +19,8 @@ from torch import Tensor
 
 from maskrl.buffers.agent_rows import AgentRows
 from maskrl.buffers.steps import StepBuffer
-from maskrl.envs.entries import AGENT_CELLS, is_mask_key
+from maskrl.envs.acting_rows import alive_agents
+from maskrl.envs.entries import is_mask_key
 from maskrl.envs.teams import TeamDescription
 from maskrl.masks.tree import FLAT_MASK
 
@@ -132,17 +133,13 @@ class TeamBuffer(StepBuffer):
         """Who existed at each step: bool `[T, B, N]`; without `alive` those who acted."""
         if self.team.has_alive:
             return self.unpacked("alive", self.bits["alive"])
-        if self.team.form == "grid":
-            return np.asarray(self.features[AGENT_CELLS][: self.steps] >= 0)
         return self.acting()
 
     def alive_in(self, obs: Mapping[str, Any]) -> np.ndarray:
-        """Who exists in observations of any batch: bool `[..., N]`."""
-        if self.team.has_alive:
-            return np.asarray(obs["alive"], np.bool_)
-        if self.team.form == "grid":
-            return np.asarray(obs[AGENT_CELLS]) >= 0
-        return np.asarray(obs[AGENTS], np.bool_)
+        """Who exists in a batch of observations, as the policy sees it: bool `[m, N]`."""
+        alive = alive_agents(obs, self.team)
+        assert alive is not None
+        return alive
 
     def note_next_alive(self, index: np.ndarray, alive: np.ndarray) -> None:
         """Fill in who existed after each step, once the rollout is over.

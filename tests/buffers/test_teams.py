@@ -31,6 +31,8 @@ def make(form, **settings):
     entries = SLOTS if form == "slots" else GRID
     if form == "no alive":
         entries = {key: x for key, x in SLOTS.items() if key != "alive"}
+    if form == "grid, alive":
+        entries = {**GRID, "alive": mask_space(N)}
     space = spaces.Dict(entries)
     places = space["agent_mask"].shape
     team = describe_team(space, spaces.MultiDiscrete(np.full(places, A)))
@@ -59,6 +61,7 @@ def fill(buffer, seed=0):
                 "agent_cells": np.where(alive, place, -1),
                 "agent_mask": mask.reshape(B, 2, 3),
                 "action_mask": rng.random((B, A, 2, 3)) < 0.5,
+                "alive": alive,
             }
         obs = {key: obs[key] for key in (*buffer.features, *buffer.masks)}
         buffer.write_observation(t, obs)
@@ -85,12 +88,13 @@ def fill(buffer, seed=0):
     return written
 
 
-@pytest.mark.parametrize("form", ["slots", "grid", "no alive"])
+@pytest.mark.parametrize("form", ["slots", "grid", "no alive", "grid, alive"])
 def test_who_was_there(form):
+    """Without `alive` those who act, also where an agent has a cell: a policy sees it so too."""
     buffer = make(form)
     written = fill(buffer)
     acts = np.stack([one["acts"] for one in written])
-    alive = acts if form == "no alive" else np.stack([one["alive"] for one in written])
+    alive = np.stack([one["alive"] for one in written]) if buffer.team.has_alive else acts
     np.testing.assert_array_equal(buffer.acting(), acts[:T])
     np.testing.assert_array_equal(buffer.alive(), alive[:T])
     cut_off = ~alive[2, 1]
