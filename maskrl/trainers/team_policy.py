@@ -74,6 +74,12 @@ def team_settings(
             "all: critic='team'. With critic='agent' every agent has its own: ratio='agent', or "
             "'head'"
         )
+    if config.ratio == "joint" and config.death == "terminal":
+        raise ConfigError(
+            "death: 'terminal' is not possible with ratio='joint': what all agents do together has "
+            "one advantage, the team's, which does not end with one agent's death; use "
+            f"death='posthumous' ({POSTHUMOUS}), or ratio='agent' or 'head'"
+        )
     if not team.has_identity:
         advice = "its observation has no agent_cells, so nobody knows which agent is which"
         if critic == "agent":
@@ -83,6 +89,12 @@ def team_settings(
                 f"death: 'terminal' is not possible in {name}: {advice} from step to step, and a "
                 "death cannot be seen; use 'posthumous', which goes by the value of the team"
             )
+    if not config.waiting_discount and (config.ratio == "joint" or not team.has_identity):
+        why = "with ratio='joint'" if team.has_identity else f"in {name}, without agent_cells"
+        raise ConfigError(
+            f"waiting_discount: False has no effect {why}: advantages are the team's, step by "
+            "step, and no agent's waiting is told apart; leave it at True"
+        )
     ratio = "agent" if config.ratio == "auto" else config.ratio
     return config.replace(critic=critic, ratio=ratio)
 

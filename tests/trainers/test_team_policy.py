@@ -53,12 +53,21 @@ REFUSED = {
         "critic": "agent",
         "ratio": "joint",
     },
+    "death: 'terminal' is not possible with ratio='joint'": {
+        "death": "terminal",
+        "critic": "team",
+        "ratio": "joint",
+    },
+    "waiting_discount: False has no effect with ratio='joint'": {
+        "death": "posthumous",
+        "ratio": "joint",
+        "waiting_discount": False,
+    },
     "network.memory": {"death": "terminal", "network": NetworkConfig(memory="gru")},
-    "normalize_observations: no real-valued entry": None,
 }
 
 
-@pytest.mark.parametrize("message", list(REFUSED)[:3])
+@pytest.mark.parametrize("message", REFUSED)
 def test_contradictions(shifts, message):
     with pytest.raises(ConfigError, match=message):
         PPO(shifts(2), SMALL.replace(**REFUSED[message]))
@@ -68,8 +77,8 @@ def test_a_joint_ratio_with_auto_critic_and_own_rewards_needs_the_team(shifts):
     config = SMALL.replace(death="terminal", ratio="joint")
     with pytest.raises(ConfigError, match="critic='team'"):
         PPO(shifts(2), config)
-    trainer = PPO(shifts(2), config.replace(critic="team"))
-    assert trainer.buffer.joint
+    trainer = PPO(shifts(2), config.replace(death="posthumous"))
+    assert trainer.buffer.joint and trainer.config.critic == "team"
 
 
 def test_agents_without_identity(shifts):
@@ -78,6 +87,8 @@ def test_agents_without_identity(shifts):
         PPO(env, SMALL.replace(death="terminal"))
     with pytest.raises(ConfigError, match="critic: 'agent' is not possible .* use 'team'"):
         PPO(env, SMALL.replace(death="terminal", critic="agent"))
+    with pytest.raises(ConfigError, match="waiting_discount: False has no effect in .* without"):
+        PPO(env, SMALL.replace(death="posthumous", waiting_discount=False))
     trainer = PPO(env, SMALL.replace(death="posthumous"))
     assert trainer.config.critic == "team" and not trainer.buffer.team.has_identity
 

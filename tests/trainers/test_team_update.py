@@ -145,7 +145,7 @@ def test_joint_advantages_are_normalised_over_steps_in_which_somebody_decided(sh
 
 @pytest.mark.parametrize("ratio", ["joint", "agent", "head"])
 def test_the_ratio_that_is_set_is_the_one_that_is_clipped(shifts, ratio):
-    config = SMALL.replace(ratio=ratio, critic="team", clip=0.02, learning_rate=1e-2)
+    config = SMALL.replace(ratio=ratio, death="posthumous", clip=0.02, learning_rate=1e-2)
     trainer = collected(shifts(B, heads=(5, 3)), config)
     with trainer.parts.trusted():
         learned = trainer.update.run(trainer.buffer, learning_rate=1e-2, entropy_coef=0.0)
