@@ -162,10 +162,10 @@ def team_line(team: TeamFigures) -> str:
         parts.append(f"nobody acted at {team.idle_share:.0%} of the steps")
     line = ", ".join(parts)
     if team.deaths is not None and team.alive_at_end is not None:
-        line += (
-            f"; {team.deaths.mean():.2f} deaths in an episode, {team.alive_at_end.mean():.2f} "
-            "alive at its end"
-        )
+        line += f"; {team.deaths.mean():.2f} deaths in an episode"
+        if team.last_deaths is not None and team.last_deaths.any():
+            line += f" ({team.last_deaths.mean():.2f} of them as it ended)"
+        line += f", {team.alive_at_end.mean():.2f} alive at its end"
     if team.agent_returns is not None:
         means = team.agent_returns.mean(axis=0)
         line += f". An agent's own return: {means.mean():.3f}"

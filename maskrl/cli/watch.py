@@ -123,7 +123,10 @@ def play(record: EpisodeRecord | TeamEpisode, console: Console, *, name: str, sp
         told = {1.0: ", won", 0.0: ", drawn", -1.0: ", lost"}
         line += told.get(record.outcome, "") if record.outcome is not None else ""
         if record.final_alive is not None:
-            line += f", {int(record.final_alive.sum())} of {record.team.agents} agents alive"
+            alive = int(record.final_alive.sum())
+            line += f", {alive} of {record.team.agents} agents alive"
+            if record.last_deaths:
+                line += f" ({alive + record.last_deaths} before the last step)"
     console.print(line, highlight=False)
 
 

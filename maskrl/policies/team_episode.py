@@ -164,6 +164,17 @@ class TeamEpisode:
         return sum(int(step.illegal.sum()) for step in self.steps if step.illegal is not None)
 
     @property
+    def last_deaths(self) -> int:
+        """Agents that were alive before the last actions and not after them.
+
+        An environment whose game is over may take everybody out.
+        """
+        before = self.steps[-1].alive if self.steps else None
+        if before is None or self.final_alive is None:
+            return 0
+        return int((before & ~self.final_alive).sum())
+
+    @property
     def agent_steps(self) -> int:
         """Decisions of agents."""
         return sum(len(step) for step in self.steps)

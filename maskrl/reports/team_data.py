@@ -179,8 +179,8 @@ def _agent(episode: TeamEpisode, step: TeamStep, m: int, used: np.ndarray) -> di
     """One agent's decision; keys are short, because there are thousands of them."""
     slot = int(step.slot[m])
     entry: dict[str, Any] = {"n": slot, "p": int(step.place[m])}
-    if step.at is not None and np.isfinite(step.at[m]).all():
-        entry["at"] = _spot(step.at[m])
+    if step.at is not None and (spot := _spot(step.at[m])):
+        entry["at"] = spot
     entry["c"] = step.actions[m].tolist()
     if step.relevant is not None:
         entry["r"] = [int(flag) for flag in step.relevant[m]]
@@ -220,7 +220,8 @@ def _whole(share: float) -> int:
 
 
 def _spot(place: np.ndarray) -> list[float]:
-    return [round(float(value), 4) for value in place]
+    """x and y; nothing of one that stands nowhere."""
+    return [round(float(value), 4) for value in place] if np.isfinite(place).all() else []
 
 
 def _rounded(value: float, digits: int) -> float | None:
@@ -247,7 +248,8 @@ def _summary(episode: TeamEpisode, number: int) -> str:
         parts.append(told[float(episode.outcome)])
     if episode.final_alive is not None:
         alive = int(episode.final_alive.sum())
-        parts.append(f"{alive} of {episode.team.agents} agents were alive at the end.")
+        before = f", {alive + last} before the last step" if (last := episode.last_deaths) else ""
+        parts.append(f"{alive} of {episode.team.agents} agents were alive at the end{before}.")
     nobody = sum(not len(step) for step in episode.steps)
     if nobody:
         parts.append(f"In {wording.plural(nobody, 'step')} nobody acted.")

@@ -146,10 +146,12 @@ class TeamFollower:
         self._own = own_rewards
         self._alive: np.ndarray | None = None
         self._deaths: np.ndarray | None = None
+        self._died: np.ndarray | None = None
         self._got: np.ndarray | None = None
         self._alive_sum = 0
         self._steps = 0
         self.deaths = np.zeros(episodes, np.int64)
+        self.last_deaths = np.zeros(episodes, np.int64)
         self.alive_at_end = np.zeros(episodes, np.int64)
         self.agent_returns = np.zeros((episodes, team.agents), np.float64)
 
@@ -198,7 +200,8 @@ class TeamFollower:
         if ended.size:
             last = alive_agents(final_observations(infos, ended), self.team)
             after[ended] = False if last is None else last
-        self._deaths += (self._alive & ~after).sum(axis=1)
+        self._died = (self._alive & ~after).sum(axis=1)
+        self._deaths += self._died
         self._alive = after
 
     def end(self, rows: np.ndarray, numbers: np.ndarray) -> None:
@@ -212,6 +215,7 @@ class TeamFollower:
             self.agent_returns[numbers] = self._got[rows]
         if self._alive is not None and self._deaths is not None:
             self.deaths[numbers] = self._deaths[rows]
+            self.last_deaths[numbers] = 0 if self._died is None else self._died[rows]
             self.alive_at_end[numbers] = self._alive[rows].sum(axis=1)
 
     def figures(self, count: AgentCount) -> TeamFigures:
@@ -224,6 +228,7 @@ class TeamFollower:
             idle_share=count.idle_steps / max(count.steps, 1),
             agents_alive=self._alive_sum / max(self._steps, 1) if told else None,
             deaths=self.deaths if told else None,
+            last_deaths=self.last_deaths if told else None,
             alive_at_end=self.alive_at_end if told else None,
             agent_returns=self.agent_returns if self._own else None,
         )

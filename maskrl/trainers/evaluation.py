@@ -48,6 +48,8 @@ class TeamFigures:
         idle_share: Share of steps at which no agent acted.
         agents_alive: Mean number of agents alive at a step; None where nobody tells who lives.
         deaths: Per episode, how often an agent died: int64 `[episodes]`, or None.
+        last_deaths: Those of them in its last step: int64 `[episodes]`, or None. Where a game
+            that is over takes everybody out, as PettingZoo's do, that is no fate of an agent's.
         alive_at_end: Per episode, how many were alive after its last step: int64 `[episodes]`,
             or None.
         agent_returns: What each agent got: float64 `[episodes, N]`; None where agents have no
@@ -60,6 +62,7 @@ class TeamFigures:
     idle_share: float
     agents_alive: float | None = None
     deaths: np.ndarray | None = None
+    last_deaths: np.ndarray | None = None
     alive_at_end: np.ndarray | None = None
     agent_returns: np.ndarray | None = None
 
@@ -67,6 +70,7 @@ class TeamFigures:
         """The figures, ready for JSON; absent ones are left out."""
         means = {
             "deaths_mean": self.deaths,
+            "last_deaths_mean": self.last_deaths,
             "alive_at_end_mean": self.alive_at_end,
         }
         figures: dict[str, Any] = {
@@ -213,6 +217,7 @@ class Evaluation:
         }
         if self.team is not None:
             arrays["deaths"] = self.team.deaths
+            arrays["last_deaths"] = self.team.last_deaths
             arrays["alive_at_end"] = self.team.alive_at_end
             arrays["agent_returns"] = self.team.agent_returns
         lists = {k: v.tolist() for k, v in arrays.items() if v is not None}

@@ -102,6 +102,7 @@ def test_a_team_has_wins_its_reference_by_name_and_what_its_agents_did(capsys):
         idle_share=0.1,
         agents_alive=2.5,
         deaths=np.array([0, 1, 2, 2]),
+        last_deaths=np.array([0, 1, 0, 2]),
         alive_at_end=np.array([3, 2, 1, 1]),
         agent_returns=np.tile([1.0, 2.0, 6.0], (4, 1)),
     )
@@ -119,6 +120,6 @@ def test_a_team_has_wins_its_reference_by_name_and_what_its_agents_did(capsys):
     assert table["script"][:2] == ["1.000", "1.000"]
     said = " ".join(out.split())
     assert "2.2 of 3 agents acted at a step, 2.5 were alive, nobody acted at 10%" in said
-    assert "1.25 deaths in an episode, 1.75 alive at its end" in said
+    assert "1.25 deaths in an episode (0.75 of them as it ended), 1.75 alive at its end" in said
     assert "An agent's own return: 3.000 on average, from 1.000 to 6.000 by slot" in said
     assert "planner" not in out

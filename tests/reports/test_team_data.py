@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -32,8 +33,22 @@ def test_who_acts_waits_and_is_dead(team_records):
     assert [step["alive"] for step in data["steps"]] == [4, 3, 0, 0]
     assert data["steps"][1]["waiting"][0][0] == 2
     assert "In 1 step nobody acted." in data["summary"]
-    assert "0 of 4 agents were alive at the end" in data["summary"]
+    assert "0 of 4 agents were alive at the end." in data["summary"]
     assert "6 decisions of agents" in data["summary"]
+
+
+def test_those_whom_the_last_step_took_out_are_told(team_records):
+    data = team_episode_data(team_records.scene_episode(counts=((3, 1), (2, 1))))
+    assert "0 of 4 agents were alive at the end, 3 before the last step." in data["summary"]
+
+
+def test_who_waits_and_stands_nowhere_has_no_place(team_records):
+    episode = team_records.scene_episode()
+    waiting_at = np.full((1, 2), np.nan, np.float32)
+    steps = (episode.steps[0], dataclasses.replace(episode.steps[1], waiting_at=waiting_at))
+    data = team_episode_data(dataclasses.replace(episode, steps=steps))
+    assert data["steps"][1]["waiting"] == [[2]]
+    json.dumps(data, allow_nan=False)
 
 
 def test_units_have_cells_for_names_and_heads_that_count(team_records):

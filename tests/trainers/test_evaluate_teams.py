@@ -125,6 +125,7 @@ def test_decisions_deaths_and_returns_are_those_worked_out_by_hand():
     assert team.idle_share == 0
     assert team.agents_alive == (3 + 3 + 2 + 3) / 4
     assert team.deaths.tolist() == [1] * 6
+    assert team.last_deaths.tolist() == [0] * 6
     assert team.alive_at_end.tolist() == [3] * 6  # it is back after the last step
     np.testing.assert_array_equal(team.agent_returns, [[4, 2, 3]] * 6)
     assert result.returns.tolist() == [9.0] * 6 and result.lengths.tolist() == [4] * 6
@@ -157,6 +158,23 @@ def test_who_does_not_come_back_is_dead_at_the_end():
     assert result.team.deaths.tolist() == [1, 1]
     assert result.team.alive_at_end.tolist() == [2, 2]
     assert result.team.agent_returns[:, 2].tolist() == [2.0, 2.0]
+    assert result.team.last_deaths.tolist() == [0, 0]
+
+
+def test_who_is_taken_out_as_the_episode_ends_is_told_apart(monkeypatch):
+    step = Lanterns.step
+
+    def nobody_is_left(self, action):
+        obs, reward, terminated, truncated, info = step(self, action)
+        if terminated or truncated:
+            obs["alive"][:] = obs["agent_mask"][:] = False
+        return obs, reward, terminated, truncated, info
+
+    monkeypatch.setattr(Lanterns, "step", nobody_is_left)
+    team = evaluate(Same(1), "lanterns", episodes=3, num_envs=2).team
+    assert team.deaths.tolist() == [1 + AGENTS] * 3  # agent 2 died, came back and was taken out
+    assert team.last_deaths.tolist() == [AGENTS] * 3
+    assert team.summary()["last_deaths_mean"] == AGENTS
 
 
 def test_wins_are_counted_from_outcomes():

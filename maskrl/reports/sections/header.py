@@ -161,6 +161,8 @@ def _team_entries(run: RunData) -> list[tuple[str, str, str]]:
         entries.append(("Agents acting", wording.number(acting, 1), f"at a step, of {agents}"))
         if "deaths_mean" in team:
             alive = wording.number(float(team["alive_at_end_mean"]), 1)
-            remark = f"in an episode, {alive} alive at its end"
+            last = float(team.get("last_deaths_mean", 0.0))
+            among = f", {wording.number(last, 1)} of them as it ended" if last else ""
+            remark = f"in an episode{among}; {alive} alive at its end"
             entries.append(("Deaths", wording.number(float(team["deaths_mean"]), 1), remark))
     return entries
