@@ -32,8 +32,11 @@ def mask_statistics_section(run: RunData) -> Section | None:
         run: what the run left behind.
 
     Returns:
-        The section, or None where none of its columns was written.
+        The section, or None where none of its columns was written, and where no mask ever
+        disallowed anything.
     """
+    if _open(run):
+        return None
     shares = {
         label: run.column(name) for name, label in _SHARES if np.isfinite(run.column(name)).any()
     }
@@ -68,6 +71,13 @@ def mask_statistics_section(run: RunData) -> Section | None:
     return Section("masks", "What the masks did", html, figures)
 
 
+def _open(run: RunData) -> bool:
+    """Whether everything was allowed at every step, as where there is no action mask."""
+    allowed, illegal = run.column("allowed_share"), run.illegal_actions
+    measured = allowed[np.isfinite(allowed)]
+    return bool(measured.size) and bool((measured == 1).all()) and not illegal > 0
+
+
 def _entries(run: RunData) -> list[tuple[str, str, str]]:
     """Tiles: the means over training, and the illegal actions executed."""
     entries = []
@@ -77,10 +87,11 @@ def _entries(run: RunData) -> list[tuple[str, str, str]]:
             "impossible while the mask is in force" if illegal == 0 else "done against the mask"
         )
         entries.append(("Illegal actions executed", wording.count(illegal), remark))
+    per, unit = ("decision of an agent", "decisions") if run.is_team else ("step", "steps")
     for name, label, remark in (
-        ("allowed_share", "Actions allowed", "mean share per step"),
-        ("forced_share", "Forced moves", "steps with a single allowed action"),
-        ("idle_share", "Idle rows", "steps that allowed nothing"),
+        ("allowed_share", "Actions allowed", f"mean share per {per}"),
+        ("forced_share", "Forced moves", f"{unit} with a single allowed action"),
+        ("idle_share", "Idle rows", f"{unit} that allowed nothing"),
     ):
         mean = run.mean(name)
         if math.isfinite(mean):
@@ -91,21 +102,28 @@ def _entries(run: RunData) -> list[tuple[str, str, str]]:
 def _share_caption(run: RunData) -> str:
     """What the shares mean in this run."""
     allowed, forced, idle = (run.mean(name) for name, _ in _SHARES)
+    step, whose = (
+        ("decision of an agent", "to an agent that acts")
+        if run.is_team
+        else (
+            "step",
+            "at a step",
+        )
+    )
     parts = []
     if math.isfinite(allowed):
-        parts.append(
-            f"On average {wording.percent(allowed)} of the actions were allowed at a step."
-        )
+        parts.append(f"On average {wording.percent(allowed)} of the actions were allowed {whose}.")
     if math.isfinite(forced):
+        of_all = "of the agents' decisions" if run.is_team else "of the steps"
         parts.append(
-            "No step left only one choice."
+            f"No {step} left only one choice."
             if forced == 0
-            else f"In {wording.percent(forced, 1)} of the steps only one was, so that the mask "
+            else f"In {wording.percent(forced, 1)} {of_all} only one was, so that the mask "
             "decided alone."
         )
     if math.isfinite(idle):
         parts.append(
-            "No step allowed nothing."
+            f"No {step} allowed nothing."
             if idle == 0
             else f"In {wording.percent(idle, 1)} nothing was: no decision was taken there."
         )

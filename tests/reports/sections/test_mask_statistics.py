@@ -26,3 +26,20 @@ def test_runs_without_action_mask_have_no_section(make_run):
     metrics = {"step": np.array([1.0]), "return_mean": np.array([0.5])}
     assert mask_statistics_section(make_run(metrics=metrics)) is None
     assert mask_statistics_section(make_run(metrics={})) is None
+
+
+def test_where_nothing_was_ever_disallowed_there_is_nothing_to_tell(make_run):
+    run = make_run()
+    run.metrics["allowed_share"][:] = 1.0
+    assert mask_statistics_section(run) is None
+    run.metrics["illegal_actions"][-1] = 7  # the mask was taken away, and the world counts
+    assert "<dd>7</dd>" in mask_statistics_section(run).html
+
+
+def test_of_a_team_the_unit_is_an_agents_decision(make_run):
+    run = make_run()
+    run.metrics["agents_acting"] = np.full(run.step.shape, 3.0)
+    html = mask_statistics_section(run).html
+    assert "mean share per decision of an agent" in html
+    assert "of the agents&#x27; decisions only one was" in html
+    assert "per step" not in html and "of the steps" not in html
