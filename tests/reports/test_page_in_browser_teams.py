@@ -5,6 +5,7 @@ Needs chromium and chromedriver, as the other tests of the page in a browser.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ def test_a_team_is_stepped_through_until_nobody_is_left(team_page, team_records)
     shown = team_page.execute_script(TEAM)
     assert (shown["groups"], shown["waits"], shown["actions"]) == (2, 1, 0)
     assert shown["agent"] == "panda 3 (waits)" and "alive and waits" in shown["silent"]
+    frames = "return document.querySelectorAll('#team .resting .target.chosen').length"
+    assert team_page.execute_script(frames) == 1
     team_page.execute_script(move)
     shown = team_page.execute_script(TEAM)
     assert (shown["groups"], shown["rows"], shown["cells"]) == (0, 4, 0)
@@ -125,3 +128,21 @@ def test_an_agents_shapes_are_those_of_python(team_page):
         ]
         for here, there in zip(drawn, wanted, strict=True):
             np.testing.assert_allclose(here["outline"], there.outline, atol=1e-12)
+
+
+def test_a_picture_in_which_nobody_has_a_place_stays_as_it_is(
+    browser, tmp_path, make_run, team_records
+):
+    episode = team_records.scene_episode()
+    steps = tuple(dataclasses.replace(step, at=None, waiting_at=None) for step in episode.steps)
+    live = LivePolicy(team_episodes=(dataclasses.replace(episode, steps=steps),))
+    path = tmp_path / "report.html"
+    path.write_text(render_page(make_run(), live), encoding="utf-8")
+    browser.get(path.as_uri())
+    shown = browser.execute_script(
+        """const of = (name) => document.querySelector(`#team [data-part="${name}"]`);
+           return [of("stage").classList.contains("mapped"), of("legend").hidden,
+                   of("stage").hidden, getComputedStyle(of("picture")).opacity]"""
+    )
+    assert shown == [False, True, False, "1"]
+    assert complaints(browser) == []

@@ -76,11 +76,18 @@ def _intro(episodes: Sequence[TeamEpisode]) -> str:
         sentence += " that it never saw in training"
     if many:
         sentence += f"; {len(episodes)} episodes, played once and not selected"
-    sentence += (
-        ". Who acts is drawn with its probabilities: the agent mask picks them, and for nobody "
-        "else is anything decided. Point at an agent to read its decision, choose it to see its "
-        "mask"
-    )
+    if any(step.at is not None for episode in episodes for step in episode.steps):
+        sentence += (
+            ". Who acts is drawn with its probabilities: the agent mask picks them, and for nobody "
+            "else is anything decided. Point at an agent to read its decision, choose it to see "
+            "its mask"
+        )
+    else:
+        sentence += (
+            ". The agent mask picks who acts, and for nobody else is anything decided. The "
+            "environment does not tell where its agents stand, so that nothing is drawn over its "
+            "picture; choose an agent to see its decision"
+        )
     if any(step.attention is not None for step in first.steps):
         sentence += " and whom it attends to, each by its own view of the scene"
     return sentence + "."

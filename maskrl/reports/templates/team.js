@@ -71,7 +71,9 @@
   function drawMap(episode, step) {
     const pictured = step.picture !== null;
     const svg = part.map;
-    const nowhere = episode.ratio === null || (!pictured && !grid && !step.agents.some(({ at }) => at));
+    const placed = grid || episode.steps.some(({ agents: all }) => all.some(({ at }) => at));
+    const nowhere = episode.ratio === null || !placed;
+    part.stage.classList.toggle("mapped", pictured && !nowhere && layers.map.checked && step.agents.length > 0);
     svg.toggleAttribute("hidden", nowhere);
     part.stage.hidden = nowhere && !pictured;
     part.legend.hidden = nowhere;
@@ -79,7 +81,6 @@
     svg.setAttribute("viewBox", `0 0 ${SCALE} ${(SCALE * episode.ratio).toFixed(1)}`);
     svg.style.setProperty("--casing", pictured ? "2.5" : "0");
     part.stage.classList.toggle("pictured", pictured);
-    part.stage.classList.toggle("mapped", pictured && layers.map.checked && step.agents.length > 0);
     const { cell } = episode, groups = [];
     if (!pictured && grid) {
       const lines = [];
@@ -88,8 +89,18 @@
       groups.push(shape("path", { class: "gridline", d: lines.join("") }));
     }
     const ends = pictured ? ON_PICTURE : ON_PAGE;
-    for (const [, x, y] of step.waiting) {
-      if (x !== undefined && layers.map.checked) groups.push(shape("circle", { class: "waits", cx: SCALE * x, cy: SCALE * y, r: 0.4 * SCALE * cell }));
+    const frame = (x, y, chosen) => {
+      const half = 0.5 * SCALE * cell;
+      return shape("rect", { class: chosen ? "target chosen" : "target", x: x - half, y: y - half, width: 2 * half, height: 2 * half, rx: 0.12 * SCALE * cell });
+    };
+    for (const [slot, x, y] of step.waiting) {
+      if (x === undefined) continue;
+      const chosen = slot === state.chosen, group = shape("g", { class: "resting", "data-slot": slot }, frame(SCALE * x, SCALE * y, chosen));
+      const title = shape("title", {});
+      title.textContent = `${episode.names[slot]} waits.`;
+      group.prepend(title);
+      if (layers.map.checked) group.append(shape("circle", { class: "waits", cx: SCALE * x, cy: SCALE * y, r: 0.4 * SCALE * cell }));
+      groups.push(group);
     }
     step.agents.forEach((agent, m) => {
       if (!agent.at) return;
@@ -100,9 +111,7 @@
       const title = shape("title", {});
       title.textContent = sentence(episode, agent, decision);
       const [x, y] = agent.at.map((value) => SCALE * value);
-      const half = 0.5 * SCALE * cell;
-      const target = shape("rect", { class: key(agent) === state.chosen ? "target chosen" : "target", x: x - half, y: y - half, width: 2 * half, height: 2 * half, rx: 0.12 * SCALE * cell });
-      group.prepend(title, target);
+      group.prepend(title, frame(x, y, key(agent) === state.chosen));
       groups.push(group);
     });
     svg.replaceChildren(...groups);
@@ -181,7 +190,7 @@
     if (!agent) {
       const waits = waiting.has(state.chosen);
       const over = state.step === episode.steps.length - 1;
-      part.silent.textContent = over ? "The episode is over." : !names.length ? "Nobody acts at this step." : waits ? "It is alive and waits: nothing is decided, and nothing is learned from this step for it." : "It is dead: nothing is decided, and what the network says of its slot changes nothing.";
+      part.silent.textContent = over ? "The episode is over." : !names.length ? "Nobody acts at this step." : waits ? "It is alive and waits: nothing is decided for it at this step." : "It is dead: nothing is decided, and what the network says of its slot changes nothing.";
       part["agent-facts"].replaceChildren();
       part.actions.replaceChildren();
       return;
@@ -332,9 +341,11 @@
     part.count.textContent = `step ${state.step} of ${last}`;
     part.summary.textContent = episode.summary;
     const whole = step.alive ?? (episode.names.length ? places : null);
-    const facts = [fact("Act", whole === null ? String(step.agents.length) : `${step.agents.length} of ${whole}`, "Agents that decide at this step, of those alive")];
-    if (step.reward === null) facts.unshift(fact("The end", episode.ending));
-    else facts.push(fact("Reward", fixed(step.reward, 2), "Of the team"));
+    let facts = [fact("Act", whole === null ? String(step.agents.length) : `${step.agents.length} of ${whole}`, "Agents that decide at this step, of those alive")];
+    if (step.reward === null) {
+      const alive = step.alive === null ? [] : [fact("Alive", `${step.alive} of ${places}`)];
+      facts = [fact("The end", episode.ending), ...alive];
+    } else facts.push(fact("Reward", fixed(step.reward, 2), "Of the team"));
     if (step.value !== null && critic === "team") facts.push(fact("Value", fixed(step.value, 2), "What the value network predicts for the team"));
     part.facts.replaceChildren(...facts);
     drawAgent(episode, step);
@@ -369,9 +380,10 @@
   }
 
   viewer.addEventListener("click", (event) => {
-    const row = event.target.closest(".matrix-row"), group = event.target.closest(".acting");
+    const row = event.target.closest(".matrix-row"), group = event.target.closest(".acting"), resting = event.target.closest(".resting");
     if (row) { choose(Number(row.dataset.key)); return; }
     if (group) { choose(key(episodes[state.episode].steps[state.step].agents[Number(group.dataset.agent)])); return; }
+    if (resting) { choose(Number(resting.dataset.slot)); return; }
     if (event.target.closest(".life")) {
       const box = part.life.getBoundingClientRect(), steps = episodes[state.episode].steps.length - 1;
       play(false);
@@ -394,7 +406,7 @@
     }
   });
   const read = (event) => {
-    const group = event.target.closest(".acting");
+    const group = event.target.closest(".acting, .resting");
     if (group) part.readout.textContent = group.querySelector("title").textContent;
   };
   part.map.addEventListener("pointerover", read);

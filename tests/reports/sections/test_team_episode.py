@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -46,3 +47,11 @@ def test_a_page_holds_it(make_run, team_records, agents):
     page = render_page(make_run(), LivePolicy(team_episodes=(episode,)))
     assert 'id="team"' in page and "const actions = " in page
     assert 'class="portrait"' in page  # its first frame
+
+
+def test_where_nobody_tells_places_nothing_is_said_to_be_drawn(team_records):
+    episode = team_records.scene_episode()
+    steps = tuple(dataclasses.replace(step, at=None, waiting_at=None) for step in episode.steps)
+    section = team_episode_section([dataclasses.replace(episode, steps=steps)])
+    assert "does not tell where its agents stand" in section.html
+    assert "Point at an agent" not in section.html
