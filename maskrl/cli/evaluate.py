@@ -20,7 +20,7 @@ def evaluate(
     *,
     episodes: Annotated[
         int | None,
-        tyro.conf.arg(metavar="N", help_behavior_hint="(default: 500 with a planner, else 200)"),
+        tyro.conf.arg(metavar="N", help_behavior_hint="(default: 500 with a reference, else 200)"),
     ] = None,
     which: Literal["best", "last"] = "best",
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
@@ -32,9 +32,10 @@ def evaluate(
     """Play test episodes with a trained agent and compare it.
 
     Beside the agent stand the same network untrained, an agent that picks uniformly among
-    what is allowed, and the planner where there is one. Where episodes have layouts, each
-    of the first N test layouts is played once; no training has seen them. The score is 0
-    for random valid play and 1 for the planner. The result of the usual test is kept in
+    what is allowed, and the environment's reference where there is one: a planner, or a
+    script for a team. Where episodes have layouts, each of the first N test layouts is
+    played once; no training has seen them. The score is 0 for random valid play and 1 for
+    the reference. The result of the usual test is kept in
     evaluation.json; with other episodes, checkpoint, seed or settings it is only printed.
 
     Examples:

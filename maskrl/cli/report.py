@@ -24,7 +24,8 @@ def report(
 ) -> int:
     """Write a run's report: one HTML file that opens offline, in any browser.
 
-    Learning curves under the planner's ceiling, the head of one step as logits, mask and
+    Learning curves under the planner's ceiling or beside another
+    reference, the head of one step as logits, mask and
     probabilities, attention with and without mask as maps and as arrows in the picture,
     episodes to step through, and what the masks did.
 
