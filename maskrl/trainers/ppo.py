@@ -28,7 +28,11 @@ from maskrl.runs.run_dir import RunDir
 from maskrl.runs.seeding import seed_everything
 from maskrl.trainers.callbacks import Callback
 from maskrl.trainers.evaluate import evaluate
-from maskrl.trainers.ppo_checkpoint import restore_training, save_training
+from maskrl.trainers.ppo_checkpoint import (
+    policy_beside_settings,
+    restore_training,
+    save_training,
+)
 from maskrl.trainers.ppo_config import PPOConfig
 from maskrl.trainers.ppo_parts import Ground, parts_for
 from maskrl.trainers.threads import ThreadChoice
@@ -289,6 +293,8 @@ class PPO:
                 f"{source}: a policy of one's own was trained, which a folder cannot build: pass "
                 "a fresh one as policy=..."
             )
+        if policy is None:
+            policy = policy_beside_settings(state, source)
         trainer = cls(
             saved_env["id"] if env is None else env,
             PPOConfig.from_json(state["config"]),

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskrl.envs.contract import can_save_state
 from maskrl.errors import RunFolderError
-from maskrl.policies.load import PREFIX, fill
+from maskrl.policies.load import PREFIX, fill, load_policy
 from maskrl.runs.checkpoint import save_checkpoint
 
 if TYPE_CHECKING:
@@ -76,7 +76,10 @@ def restore_training(
     fill(trainer.policy, tensors, prefix=PREFIX, source=source)
     _restore_optimizer(trainer.update.optimizer, tensors)
     if trainer.reward_scale is not None:
-        fill(trainer.reward_scale, tensors, prefix="reward_scale.", source=source)
+        scale = dict(tensors)
+        if state["env_state"] is None:  # new episodes, in as many environments as there are now
+            scale["reward_scale.running"] = torch.zeros_like(trainer.reward_scale.running)
+        fill(trainer.reward_scale, scale, prefix="reward_scale.", source=source)
     arrays = _under("rollout.", tensors)
     if state["env_state"] is None:
         trainer.collector.set_counters(state["rollout"])
@@ -96,6 +99,20 @@ def restore_training(
         )
     trainer.seeds.set_state(state["seeds"])
     trainer.restore_progress(state["progress"])
+
+
+def policy_beside_settings(state: Mapping[str, Any], folder: Path) -> nn.Module | None:
+    """The saved policy, where the settings of its training would build another one.
+
+    A policy that was handed over may normalise by statistics that training leaves alone, and may
+    idle though the training does not. None where the settings say all there is to know.
+    """
+    policy, config = state["policy"], state["config"]
+    names = ("normalize_observations", "empty", "idle_action")
+    if all(policy.get(name, config[name]) == config[name] for name in names):
+        return None
+    found: nn.Module = load_policy(folder).train()
+    return found
 
 
 def _env_state(trainer: PPO) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:

@@ -13,6 +13,7 @@ from torch import nn
 from maskrl.distributions import MaskedCategorical
 from maskrl.errors import ConfigError, RunFolderError
 from maskrl.networks.encoders import NetworkConfig
+from maskrl.policies.actor_critic import ActorCritic
 from maskrl.policies.load import load_policy
 from maskrl.trainers.callbacks import Callback
 from maskrl.trainers.ppo import PPO
@@ -184,3 +185,54 @@ def test_what_is_missing_or_different_is_named(corridor, tmp_path):
         PPO.load(tmp_path / "saved", env=Forgetful(4))
     with pytest.raises(RunFolderError):
         PPO.load(tmp_path / "nowhere", env=corridor(4))
+
+
+def test_new_episodes_begin_with_returns_of_zero(corridor, tmp_path):
+    """Also in another number of environments."""
+
+    class Forgetful(corridor):
+        get_state = None
+
+    trainer = PPO(Forgetful(4), SMALL.replace(normalize_rewards=True))
+    trainer.learn(2 * SMALL.batch_size)
+    trainer.reward_scale.running.fill_(7.0)
+    trainer.save(tmp_path / "saved")
+    for number in (4, 6):
+        resumed = PPO.load(tmp_path / "saved", env=Forgetful(number))
+        assert resumed.reward_scale.running.tolist() == [0.0] * number
+        assert resumed.reward_scale.moments.count == trainer.reward_scale.moments.count > 0
+
+
+class Doubled(ActorCritic):
+    def value(self, obs):
+        return 2.0 * super().value(obs)
+
+
+def test_a_class_made_from_ours_is_not_mistaken_for_it(corridor, tmp_path):
+    env = corridor(4)
+    spaces = (env.single_observation_space, env.single_action_space)
+    trainer = PPO(env, SMALL, policy=Doubled(*spaces, SMALL.network))
+    trainer.learn(2 * SMALL.batch_size)
+    trainer.save(tmp_path / "saved")
+    with pytest.raises(ConfigError, match="policy="):
+        PPO.load(tmp_path / "saved", env=corridor(4))
+    fresh = Doubled(*spaces, SMALL.network)
+    compare(PPO.load(tmp_path / "saved", env=corridor(4), policy=fresh), trainer)
+
+
+def test_a_policy_handed_over_keeps_what_the_settings_do_not_say(corridor, tmp_path):
+    first = PPO(corridor(4), SMALL.replace(normalize_observations=True))
+    first.learn(2 * SMALL.batch_size)
+    first.save(tmp_path / "first")
+    given = load_policy(tmp_path / "first")
+    given.empty, given.idle_action = "idle", 1
+    second = PPO(corridor(4), SMALL, policy=given)
+    stopped, log = Log(stop_after=3), Log()
+    second.learn(TOTAL, callbacks=[stopped])
+    second.save(tmp_path / "second")
+    resumed = PPO.load(tmp_path / "second", env=corridor(4))
+    compare(resumed, second)
+    assert (resumed.policy.empty, resumed.policy.idle_action) == ("idle", 1)
+    resumed.learn(TOTAL, callbacks=[log])
+    second.learn(TOTAL)
+    compare(resumed, second)

@@ -12,6 +12,7 @@ from maskrl.envs.teams import describe_team
 from maskrl.errors import ConfigError
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.policies.load import load_policy
+from maskrl.policies.team_actor_critic import TeamActorCritic
 from maskrl.trainers.callbacks import Callback
 from maskrl.trainers.ppo import PPO
 from maskrl.trainers.ppo_config import PPOConfig
@@ -195,6 +196,30 @@ def test_a_policy_of_ones_own_learns_and_is_filled(shifts, tmp_path):
     assert actions.shape == (B, 3) and state == "kept"
     right = np.where(obs["agent_mask"], env.cell % 5, 0)
     assert (actions == right).mean() > 0.9
+
+
+class Doubled(TeamActorCritic):
+    def value(self, obs):
+        return 2.0 * super().value(obs)
+
+
+def test_a_policy_handed_over_is_what_is_resumed(shifts, tmp_path):
+    """Its statistics, and its class, which could be mistaken for ours."""
+    env = shifts(B)
+    spaces = (env.single_observation_space, env.single_action_space, NETWORK)
+    first, _ = train(shifts(B), SMALL.replace(normalize_observations=True))
+    first.save(tmp_path / "first")
+    second, _ = train(shifts(B), policy=load_policy(tmp_path / "first"))
+    second.save(tmp_path / "second")
+    resumed = PPO.load(tmp_path / "second", env=shifts(B))
+    require_same(resumed, second)
+    assert resumed.policy.normalizer.has_learned
+    third, _ = train(shifts(B), policy=Doubled(*spaces, critic="agent"))
+    third.save(tmp_path / "third")
+    with pytest.raises(ConfigError, match="policy="):
+        PPO.load(tmp_path / "third", env=shifts(B))
+    fresh = Doubled(*spaces, critic="agent")
+    require_same(PPO.load(tmp_path / "third", env=shifts(B), policy=fresh), third)
 
 
 @pytest.mark.parametrize("form", FORMS)
