@@ -29,6 +29,8 @@ from maskrl.kernels.scenes.gradient import attention_gradient
 from maskrl.kernels.scenes.layer_kernel import layer, layer_gradient
 from maskrl.kernels.scenes.layer_plan import LayerPlan
 from maskrl.kernels.scenes.plan import ScenePlan
+from maskrl.kernels.scenes.view_kernel import table_gradient, views, views_gradient
+from maskrl.kernels.scenes.view_plan import ViewPlan
 
 WORTH_A_TEAM = 30_000
 """Scores from which threads are used: about 100 microseconds of work, there and back."""
@@ -95,6 +97,24 @@ def _layer_gradient_parts(shared):  # type: ignore[no-untyped-def]
         i = _take(numbers)
 
 
+@cfunc(_BODY, cache=True)
+def _views_parts(shared):  # type: ignore[no-untyped-def]
+    numbers = as_int64(_address(shared))
+    i = _take(numbers)
+    while i < numbers[1]:
+        views(numbers[2 + i])
+        i = _take(numbers)
+
+
+@cfunc(_BODY, cache=True)
+def _views_gradient_parts(shared):  # type: ignore[no-untyped-def]
+    numbers = as_int64(_address(shared))
+    i = _take(numbers)
+    while i < numbers[1]:
+        views_gradient(numbers[2 + i])
+        i = _take(numbers)
+
+
 def _find_parallel() -> Callable[..., Any] | None:
     """GNU OpenMP's entry, of the library that this torch has loaded; None if there is none."""
     for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
@@ -139,7 +159,22 @@ def run_layer_gradient(plan: LayerPlan) -> None:
     _run(layer_gradient, _layer_gradient_parts, plan)
 
 
-def _run(kernel: Callable[..., int], body: Any, plan: ScenePlan) -> None:
+def run_views(plan: ViewPlan) -> None:
+    """Write weights and mixtures of all views."""
+    _run(views, _views_parts, plan)
+
+
+def run_views_gradient(plan: ViewPlan) -> None:
+    """Write the gradients of queries and scores, and add to those of keys and values."""
+    _run(views_gradient, _views_gradient_parts, plan)
+
+
+def run_table_gradient(plan: ViewPlan) -> None:
+    """Add to the gradient of the table; on one thread, so that any number gives the same sums."""
+    table_gradient(plan.address)
+
+
+def _run(kernel: Callable[..., int], body: Any, plan: ScenePlan | ViewPlan) -> None:
     count = torch.get_num_threads()
     if count == 1 or plan.rows == 1 or plan.rows * plan.entries < WORTH_A_TEAM:
         kernel(plan.address)
