@@ -74,6 +74,7 @@ class MLP(nn.Module):
             for width_in, width_out in zip(widths, widths[1:], strict=False)
         )
         self.activation = find_activation(activation)
+        self.widths = tuple(widths[1:])
         self.out_features = widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,3 +87,38 @@ class MLP(nn.Module):
         for layer in self.layers:
             x = self.activation(F.linear(x, layer.weight, layer.bias))  # type: ignore[arg-type]
         return x
+
+    def alike(self, x: Tensor) -> Tensor:
+        """The same for rows `[R, m]`, each with bits that do not tell where it stands among them.
+
+        Matrix products and activations round a row by its place where widths are no multiples of
+        four, so here such layers have zeros beside them. R has to be a multiple of four.
+        """
+        out = self.out_features
+        if not any(width % 4 for width in (x.shape[-1], *self.widths)):
+            features: Tensor = self(x)
+            return features
+        weights = []
+        for layer in self.layers:
+            weights += list(_padded(layer.weight, layer.bias))  # type: ignore[arg-type]
+        x = F.pad(x, (0, -x.shape[-1] % 4))
+        compiled = COMPILED.get(self.activation)
+        if compiled is not None:
+            x = perceptron(x, weights, compiled, bare=False)
+            return x[:, :out]
+        for i in range(0, len(weights), 2):
+            x = self.activation(F.linear(x, weights[i], weights[i + 1]))  # of 0 it is 0
+        return x[:, :out]
+
+
+def linear_alike(x: Tensor, linear: nn.Linear) -> Tensor:
+    """A linear layer as `MLP.alike` computes them: `[R, m]` to `[R, n]`."""
+    weight, bias = _padded(linear.weight, linear.bias)
+    out: Tensor = F.linear(F.pad(x, (0, -x.shape[-1] % 4)), weight, bias)
+    return out[:, : linear.out_features]
+
+
+def _padded(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """A layer with zeros up to widths that are multiples of four."""
+    more = -weight.shape[0] % 4
+    return F.pad(weight, (0, -weight.shape[1] % 4, 0, more)), F.pad(bias, (0, more))

@@ -132,8 +132,7 @@ class SceneTeam(TeamNetwork):
         """
         together = seen.visibility is None
         rows = self._queried(seen, members) if together else self._viewed(seen, members)
-        out: Tensor = self.trunk(rows)
-        return out
+        return self.trunk.alike(rows)
 
     def of_team(self, seen: SceneRead) -> Tensor:
         """Features of the scenes `[B, team_features]`, pooled over all entities."""

@@ -25,6 +25,7 @@ from maskrl.errors import ConfigError
 from maskrl.masks.tree import ActionTree
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.networks.heads import PolicyHead, ValueHead
+from maskrl.networks.mlp import linear_alike
 from maskrl.networks.team import TeamNetwork
 from maskrl.networks.team_grid import GridTeam, require_grid
 from maskrl.networks.team_members import Members, in_fours, living
@@ -199,7 +200,8 @@ class TeamActorCritic(nn.Module):
         """Logits `[M, A]` of features `[M, D]`, computed in rows of fours."""
         fours = in_fours(len(features), features.device)
         rows = features if fours is None else features.index_select(0, fours)
-        logits: Tensor = self.policy_head(rows)
+        odd = rows.shape[-1] % 4
+        logits = linear_alike(rows, self.policy_head.linear) if odd else self.policy_head(rows)
         return logits[: len(features)]
 
     def _value_of(self, features: Tensor, members: Members, there: Tensor) -> Tensor:

@@ -118,6 +118,35 @@ def test_alone_and_beside_others_an_agent_has_the_same_bits():
             assert torch.equal(policy.logits(fewer)[0], together[mine][m])
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"hidden": (33,)},
+        {"hidden": (17,), "activation": "silu"},
+        {"hidden": (6, 6), "shared": True},
+        {"hidden": (), "entity_count": True},
+        {"hidden": (5, 16), "entity_count": True, "entity_pool": "mean"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_how_many_act_before_an_agent_shows_in_no_bit_whatever_the_widths(config, dtype):
+    policy = policy_of(**config).to(dtype)
+    obs = scenes(6)
+    rows = []
+    for moment in range(8):
+        waits = torch.rand(6, AGENTS, generator=torch.Generator().manual_seed(moment)) < 0.4
+        fewer = {**obs, "agent_mask": obs["agent_mask"] & ~waits}
+        acting = Acting.read(fewer, policy.team)
+        logits = torch.full((6, AGENTS, ACTIONS), torch.nan, dtype=dtype)
+        logits[acting.row, acting.slot] = policy.logits(fewer, acting).detach()
+        rows.append(logits)
+    first = rows[0]
+    for other in rows[1:]:
+        both = first.isfinite() & other.isfinite()
+        assert both.any() and torch.equal(first[both], other[both])
+
+
 @pytest.mark.parametrize("critic", ["team", "agent"])
 @pytest.mark.parametrize("sees", ["same", "everything"])
 @pytest.mark.parametrize("shared", [False, True])
