@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from maskrl.errors import ConfigError
@@ -97,7 +96,8 @@ class ConvFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of the pictures."""
-        x = x.to(torch.float32) / 255.0 if self.is_bytes else x.to(torch.float32)
+        x = x.to(next(self.parameters()).dtype)
+        x = x / 255.0 if self.is_bytes else x
         if self.last:
             x = x.permute(0, 3, 1, 2)
         for layer in self.layers:

@@ -79,7 +79,8 @@ def living(obs: Mapping[str, Tensor], team: TeamDescription) -> Tensor:
             f"{AGENT_CELLS}; expected something that is asked of the team as a whole."
         )
     if team.has_alive:
-        return mask_of(obs, "alive", (team.agents,))
+        batch = len(obs["agent_mask"]) if "agent_mask" in obs else None
+        return mask_of(obs, "alive", (team.agents,), batch)
     agent_mask = mask_of(obs, "agent_mask", team.places)
     if team.form == "slots":
         return agent_mask
@@ -87,8 +88,16 @@ def living(obs: Mapping[str, Tensor], team: TeamDescription) -> Tensor:
     return (cells >= 0) & agent_mask.flatten(1).gather(1, cells.clamp(min=0))
 
 
-def mask_of(obs: Mapping[str, Tensor], key: str, shape: tuple[int, ...]) -> Tensor:
+def mask_of(
+    obs: Mapping[str, Tensor], key: str, shape: tuple[int, ...], batch: int | None = None
+) -> Tensor:
     """A mask of the observation, checked and unpacked: bool `[B, *shape]`.
+
+    Args:
+        obs: The observation.
+        key: Of the mask.
+        shape: For one observation.
+        batch: B, where it is known from another entry.
 
     Raises:
         NoMaskError: It is missing.
@@ -99,12 +108,14 @@ def mask_of(obs: Mapping[str, Tensor], key: str, shape: tuple[int, ...]) -> Tens
             f"team: the observation has no entry {key!r}, which says for whom is decided or what "
             f"is allowed; its entries are {sorted(obs)}"
         )
-    batch = tuple(obs[key].shape[:1])
-    expected = (*batch, *shape)
+    lead = tuple(obs[key].shape[:1]) if batch is None else (batch,)
+    expected = (*lead, *shape)
     mask = check_mask("team", key, obs[key], expected, data="a batch of the team")
-    if tuple(mask.shape) != expected or not batch:
+    if tuple(mask.shape) != expected or not lead:
+        size = "B" if batch is None else batch
         raise MaskShapeError(
-            f"team: {key} has shape {tuple(mask.shape)}; expected [B, {', '.join(map(str, shape))}]"
+            f"team: {key} has shape {tuple(mask.shape)}; expected "
+            f"[{size}, {', '.join(map(str, shape))}]"
         )
     return mask
 
@@ -114,13 +125,20 @@ def cells_of(obs: Mapping[str, Tensor]) -> Tensor:
 
     Raises:
         NoMaskError: `agent_cells` is missing.
+        MaskShapeError: It is of another batch than `agent_mask`.
     """
     if AGENT_CELLS not in obs:
         raise NoMaskError(
             f"team: the observation has no entry {AGENT_CELLS!r}, which says who is where; its "
             f"entries are {sorted(obs)}"
         )
-    return obs[AGENT_CELLS].long()
+    cells = obs[AGENT_CELLS].long()
+    batch = len(obs["agent_mask"]) if "agent_mask" in obs else len(cells)
+    if cells.ndim != 2 or len(cells) != batch:
+        raise MaskShapeError(
+            f"team: {AGENT_CELLS} has shape {tuple(cells.shape)}; expected [{batch}, agents]"
+        )
+    return cells
 
 
 def slots_of_cells(

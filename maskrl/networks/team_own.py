@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from torch import Tensor
 
@@ -32,18 +33,32 @@ class OwnTeam(TeamNetwork):
 
     def __init__(self, observation_space: spaces.Dict, config: NetworkConfig) -> None:
         super().__init__()
-        self.encoder = DictEncoder(space_of_one(observation_space), config)
+        one = space_of_one(observation_space)
+        self.encoder = DictEncoder(one, config)
+        self.shapes = {key: tuple(observation_space[key].shape or ()) for key in self.encoder.reads}
+        self.pictures = [key for key in self.encoder.reads if len(one[key].shape or ()) == 3]
         self.agent_features = self.encoder.out_features
         self.team_features = 0
         self.reads = self.encoder.reads
 
     def read(self, obs: Mapping[str, Tensor], *, everything: bool = False) -> dict[str, Tensor]:
         """The entries that are read; nothing is computed for the batch as a whole."""
+        for key in self.reads:
+            if obs[key].shape[1:] != self.shapes[key]:
+                raise MaskShapeError(
+                    f"team: {key} has shape {tuple(obs[key].shape)}; expected "
+                    f"[B, {', '.join(map(str, self.shapes[key]))}], a row for every agent."
+                )
         return {key: obs[key] for key in self.reads}
 
     def of_agents(self, seen: dict[str, Tensor], members: Members) -> Tensor:
         """Features of R agents `[R, agent_features]`, each from its own observation."""
-        rows = {key: x[members.row, members.slot] for key, x in seen.items()}
+        # A policy in float64 or bfloat16 reads what environments give too.
+        dtype = next((p.dtype for p in self.encoder.parameters()), torch.float32)
+        rows = {}
+        for key, x in seen.items():
+            own = x[members.row, members.slot]
+            rows[key] = own if key in self.pictures else own.to(dtype)
         out: Tensor = self.encoder(rows)
         return out
 

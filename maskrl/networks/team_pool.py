@@ -66,5 +66,5 @@ class TeamPool(nn.Module):
         keep = torch.zeros(teams * places, dtype=torch.bool, device=x.device)
         keep[at] = True
         laid = x.new_zeros(teams * places, x.shape[-1]).index_copy(0, at, x)
-        out: Tensor = self(laid.view(teams, places, -1), keep.view(teams, places))
+        out: Tensor = self(laid.view(teams, places, x.shape[-1]), keep.view(teams, places))
         return out

@@ -169,5 +169,6 @@ def _of_agents(
 ) -> Tensor:
     """The rows `[M, *shape]` of those who act of an action mask."""
     slots = team.form == "slots"
-    mask = mask_of(obs, key, (*team.places, *shape) if slots else (*shape, *team.places))
+    own = (*team.places, *shape) if slots else (*shape, *team.places)
+    mask = mask_of(obs, key, own, len(obs["agent_mask"]))
     return mask[row, place] if slots else mask.flatten(-2)[row, ..., place]

@@ -21,7 +21,7 @@ from maskrl.distributions import GridwiseCategorical
 from maskrl.envs.contract import EnvDescription
 from maskrl.envs.space_json import space_from_json, space_to_json
 from maskrl.envs.teams import TeamDescription, describe_team
-from maskrl.errors import ConfigError
+from maskrl.errors import ConfigError, MaskShapeError
 from maskrl.masks.tree import ActionTree
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.networks.heads import PolicyHead, ValueHead
@@ -152,7 +152,7 @@ class TeamActorCritic(nn.Module):
 
     def logits(self, obs: Mapping[str, Tensor], acting: Acting | None = None) -> Tensor:
         """Logits `[M, A]` of those who act, before any mask."""
-        acting = Acting.read(obs, self.team) if acting is None else acting
+        acting = self._acting(obs, acting)
         return self._logits(self.actor.read(self.normalized(obs)), acting)
 
     def value(self, obs: Mapping[str, Tensor]) -> Tensor:
@@ -183,6 +183,17 @@ class TeamActorCritic(nn.Module):
         where = (there.flatten().cumsum(0) - 1)[acting.row * self.team.agents + acting.slot]
         logits = self._headed(features.index_select(0, where))
         return logits, self._value_of(features, members, there)
+
+    def _acting(self, obs: Mapping[str, Tensor], acting: Acting | None) -> Acting:
+        """Who acts, in as many observations as there are."""
+        acting = Acting.read(obs, self.team) if acting is None else acting
+        key = self.actor.reads[0]
+        if len(obs[key]) != acting.batch:
+            raise MaskShapeError(
+                f"team: {key} has {len(obs[key])} rows, and who acts is told of {acting.batch}; "
+                "expected one batch."
+            )
+        return acting
 
     def _logits(self, seen: Any, acting: Acting) -> Tensor:
         """Logits `[M, A]` of those who act."""
@@ -243,14 +254,14 @@ class TeamActorCritic(nn.Module):
             obs: Per key `[B, ...]`.
             acting: Who acts, with the masks of what each may do; None reads it from `obs`.
         """
-        acting = Acting.read(obs, self.team) if acting is None else acting
+        acting = self._acting(obs, acting)
         return self.masked(self.logits(obs, acting), acting)
 
     def forward(
         self, obs: Mapping[str, Tensor], acting: Acting | None = None
     ) -> tuple[GridwiseCategorical, Tensor]:
         """Distribution, and value `[B]` or `[B, N]`, in one pass."""
-        acting = Acting.read(obs, self.team) if acting is None else acting
+        acting = self._acting(obs, acting)
         logits, value = self.logits_and_value(obs, acting)
         return self.masked(logits, acting), value
 

@@ -51,3 +51,4 @@ def test_packed_members_give_the_same():
     none = torch.zeros(0, dtype=torch.int64)
     nobody = made.packed(torch.zeros(0, 6), none, none, (2, 5))
     assert nobody.shape == (2, 6) and nobody.isfinite().all()
+    assert made.packed(torch.zeros(0, 6), none, none, (0, 5)).shape == (0, 6)

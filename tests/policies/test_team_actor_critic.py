@@ -10,7 +10,7 @@ from gymnasium import spaces
 from maskrl import ActionTree
 from maskrl.distributions import GridwiseCategorical
 from maskrl.envs.entries import mask_space
-from maskrl.errors import ConfigError, NoAllowedActionError, NoMaskError
+from maskrl.errors import ConfigError, MaskShapeError, NoAllowedActionError, NoMaskError
 from maskrl.masks.tree import Head
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.policies import TeamActorCritic, TeamPolicy
@@ -318,3 +318,45 @@ def test_values_of_agents_need_an_identity():
         TeamActorCritic(space, actions, critic="agent")
     with pytest.raises(ConfigError, match="idle_action: 9"):
         TeamActorCritic(space, actions, idle_action=9)
+
+
+@pytest.mark.parametrize(("source", "critic", "shared", "sees"), CASES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_in_another_precision_it_reads_what_environments_give(source, critic, shared, sees, dtype):
+    policy, obs = policy_of(source, critic, shared, sees)
+    expected, value = policy(obs)
+    policy.to(dtype)
+    with torch.no_grad():
+        other, other_value = policy(obs)
+    assert other_value.dtype == dtype
+    near = 1e-5 if dtype == torch.float64 else 0.2
+    torch.testing.assert_close(other_value.float(), value, atol=near, rtol=near)
+    torch.testing.assert_close(other.logits.float(), expected.logits, atol=near, rtol=near)
+    assert policy.predict({key: x.numpy() for key, x in obs.items()})[0].shape[0] == BATCH
+
+
+@pytest.mark.parametrize(("source", "critic", "shared", "sees"), CASES)
+def test_of_no_observation_it_says_nothing(source, critic, shared, sees):
+    policy, obs = policy_of(source, critic, shared, sees)
+    distribution, value = policy({key: x[:0] for key, x in obs.items()})
+    assert distribution.batch_shape == (0,)
+    assert value.shape == ((0,) if critic == "team" else (0, AGENTS))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_entries_of_different_batches_are_refused(source):
+    policy, obs = policy_of(source, "agent")
+    for key in obs:
+        for other in (obs[key][:1], torch.cat([obs[key], obs[key]])):
+            with pytest.raises(MaskShapeError, match="team: "):
+                policy({**obs, key: other})
+    acting = Acting.read({key: x[:2] for key, x in obs.items()}, policy.team)
+    with pytest.raises(MaskShapeError, match="who acts is told of 2; expected one batch"):
+        policy.distribution(obs, acting)
+
+
+def test_rows_of_agents_that_are_missing_are_named():
+    policy, obs = policy_of("own")
+    for other in (obs["observation"][:, 1:], torch.zeros(BATCH, AGENTS + 1, 3)):
+        with pytest.raises(MaskShapeError, match="observation has shape .*a row for every agent"):
+            policy({**obs, "observation": other})
