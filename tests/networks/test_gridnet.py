@@ -46,6 +46,38 @@ def test_logits_of_agents_are_those_of_the_map():
             torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (8, 8), (33, 9)])
+@pytest.mark.parametrize("batch", [0, 1, 3])
+def test_features_lie_cell_by_cell_and_are_those_of_any_other_order(size, batch):
+    """Against the same layers on planes after planes: equal values, equal gradients."""
+    torch.manual_seed(0)
+    network = GridNet(3, 5, channels=(4, 6, 8)).double()
+    grid = torch.randn(batch, 3, *size, dtype=torch.float64, requires_grad=True)
+
+    def plane_by_plane():
+        x, seen = grid, []
+        for layer in network.down:
+            x = torch.relu(layer(x.contiguous()))
+            seen.append(x)
+        whole = torch.cat([x.mean((2, 3)), x.amax((2, 3))], -1)
+        for layer, beside in zip(network.up, reversed(seen[:-1]), strict=True):
+            wide = torch.nn.functional.interpolate(x, size=beside.shape[2:])
+            x = torch.relu(layer(torch.cat([wide, beside], 1).contiguous()))
+        return x, whole
+
+    features = network(grid)
+    assert not batch or features.cells.is_contiguous(memory_format=torch.channels_last)
+    asked = [grid, *(p for name, p in network.named_parameters() if "head" not in name)]
+    results = []
+    for cells, whole in (features, plane_by_plane()):
+        loss = cells.sin().sum() + whole.sin().sum()
+        results.append([cells, whole, *torch.autograd.grad(loss, asked)])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+    for parameter, gradient in zip(asked[1:], results[0][3:], strict=True):
+        assert parameter.is_contiguous() and gradient.shape == parameter.shape
+
+
 def test_a_cell_knows_far_away_and_the_critic_all():
     """One changed cell reaches a cell beyond the reach of the first level, and the summary."""
     torch.manual_seed(0)
