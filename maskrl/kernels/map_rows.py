@@ -128,6 +128,7 @@ def _takes(planes: Tensor, *indices: Tensor) -> bool:
         type(planes) in _PLAIN
         and planes.is_cpu
         and planes.is_contiguous()
+        and not planes.is_neg()
         and planes.dtype in (torch.float32, torch.float64, torch.bool)
         and all(index.is_cpu and index.dtype == torch.int64 for index in indices)
         and get_backend() != "reference"

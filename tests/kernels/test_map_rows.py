@@ -90,3 +90,14 @@ def test_transforms_and_other_layouts_take_torchs_path(monkeypatch):
     assert torch.equal(several[1], wanted)
     with torch.autograd.forward_ad.dual_level():
         assert torch.equal(rows_at(planes, ENTRY, PLACE), wanted)
+
+
+def test_what_is_stored_with_the_other_sign_is_read_with_its_own():
+    planes = torch.randn(4, 7, 6)
+    assert torch.equal(rows_at(torch._neg_view(-planes), ENTRY, PLACE), by_loop(planes))
+    planes.requires_grad_()
+    rows = rows_at(planes, ENTRY, PLACE)
+    upstream = torch.randn(5, 7)
+    wanted = torch.autograd.grad(rows, planes, upstream, retain_graph=True)[0]
+    found = torch.autograd.grad(rows, planes, torch._neg_view(-upstream))[0]
+    torch.testing.assert_close(found, wanted)

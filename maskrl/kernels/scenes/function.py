@@ -28,7 +28,11 @@ def takes(*rows: Tensor) -> bool:
     """Whether kernels can read these: plain float32 on the CPU, outside of transforms and modes."""
     return (
         all(
-            type(r) in _PLAIN and r.dtype == torch.float32 and r.is_cpu and r.numel() > 0
+            type(r) in _PLAIN
+            and r.dtype == torch.float32
+            and r.is_cpu
+            and r.numel() > 0
+            and not r.is_neg()  # as imaginary parts of conjugates are: memory has the other sign
             for r in rows
         )
         and get_backend() != "reference"
@@ -216,13 +220,18 @@ def saved_of(ctx: Any) -> tuple[Any, ...]:
 
 
 def needs_torch(upstream: Tensor) -> bool:
-    """Whether a gradient is none that kernels can read: several at once, traced, or to be cast."""
+    """Whether a gradient is none that kernels can read.
+
+    Several at once, traced, to be cast, with a tangent, or stored with the other sign.
+    """
     functorch = torch._C._functorch
     return (
         is_traced(upstream)
         or functorch.is_batchedtensor(upstream)
         or functorch.is_legacy_batchedtensor(upstream)
         or torch.is_autocast_enabled("cpu")
+        or torch.autograd.forward_ad._current_level >= 0
+        or upstream.is_neg()
     )
 
 
