@@ -172,7 +172,7 @@ class GatheredRows(Places):
             # Not through a view with the features last: the gradient would be laid out like
             # that view, and be copied once more on its way into the network.
             if x.is_contiguous():
-                maps = x.view(-1, x.shape[-3], self.places.numel())
+                maps = x.view(self.batch_shape.numel(), x.shape[-3], self.places.numel())
                 return rows_at(maps, self._entry, self._place)
             if batch:
                 index = (*self._index[:batch], slice(None), *self._index[batch:])

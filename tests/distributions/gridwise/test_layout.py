@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from maskrl import set_backend
 from maskrl.distributions.gridwise.layout import (
     CELLS,
     PACKED,
@@ -138,3 +139,17 @@ def test_where_every_slot_is_taken_nothing_is_copied():
 
 def rows_equal(found, wanted):
     return found.shape == wanted.shape and torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("shape", [(2, 4, 0, 5), (0, 4, 3, 5), (4, 0, 5)])
+def test_maps_without_cells_or_entries_have_no_rows(backend, shape):
+    maps = torch.zeros(shape, requires_grad=True)
+    rows = GatheredRows(CELLS, torch.ones(*shape[:-3], *shape[-2:], dtype=torch.bool))
+    set_backend(backend)
+    try:
+        taken = rows.take(maps, 0.0)
+    finally:
+        set_backend("auto")
+    assert taken.shape == (0, 4)
+    assert torch.autograd.grad(taken.sum(), maps)[0].shape == shape
