@@ -128,8 +128,8 @@ class TeamCollector(Collector[TeamBuffer]):
         """Shares of this rollout's decisions of agents, and how many agents there were.
 
         Choices allowed, forced moves and idle rows as `maskrl.masks.heads.Choices` defines them;
-        `agents_acting` and `agents_alive` are means over the steps, `agent_steps` counts all
-        decisions so far.
+        `agents_acting` and `agents_alive` are means over the steps, the latter NaN where agents
+        have no identity and nobody tells who lives; `agent_steps` counts all decisions so far.
         """
         return {**self._seen, "agent_steps": float(self.agent_steps)}
 
@@ -276,7 +276,7 @@ class TeamCollector(Collector[TeamBuffer]):
             illegal += int(seen.illegal.sum())
         self.illegal_actions += illegal
         self.agent_steps += rows
-        alive = float(buffer.alive().sum()) / steps if team.has_identity else rows / steps
+        alive = float(buffer.alive().sum()) / steps if team.has_identity else float("nan")
         self._seen = {
             "allowed_share": allowed / max(rows, 1),
             "forced_share": forced / max(rows, 1),

@@ -181,6 +181,13 @@ def test_a_head_that_may_choose_nothing_is_named(shifts):
         PPO(env, CONFIG, seed=1).step()
 
 
+def test_nobody_tells_who_lives_where_agents_have_no_identity(shifts):
+    """A unit of a map that waits cannot be told from one that is not there."""
+    env = shifts(B, form="grid", identity=False, own_rewards=False)
+    metrics, _ = PPO(env, CONFIG.replace(death="posthumous"), seed=1).step()
+    assert np.isnan(metrics["agents_alive"]) and metrics["agents_acting"] > 0
+
+
 def test_agents_without_identity_are_named_by_their_cell(shifts):
     env = shifts(B, form="grid", identity=False, own_rewards=False, stuck=0.1)
     with pytest.raises(NoAllowedActionError, match=r"allows the agent in cell \(\d, \d\) no choi"):

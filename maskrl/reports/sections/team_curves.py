@@ -72,9 +72,10 @@ def _presence_caption(run: RunData) -> str:
             f"{wording.number(acting[-1], 1)} at the end"
         )
     alive = run.last("agents_alive")
-    if np.isfinite(alive):
-        caption += f", when {wording.number(alive, 1)} were alive"
-    return f"{caption}. Who is alive and does not act waits."
+    if not np.isfinite(alive):
+        return f"{caption}."
+    alive_text = f"when {wording.number(alive, 1)} were alive"
+    return f"{caption}, {alive_text}. Who is alive and does not act waits."
 
 
 def _clipping(run: RunData) -> str:

@@ -39,5 +39,14 @@ def test_they_show_who_is_there_and_what_is_clipped(make_run):
     assert "Trained with the ratio per agent." in words
 
 
+def test_where_nobody_tells_who_lives_nothing_is_said_of_it(make_run):
+    """On a map a unit that is busy has no mask: who acts is not who is alive."""
+    run = of_team(make_run())
+    unknown = {**run.metrics, "agents_alive": np.full(run.step.size, np.nan)}
+    places, figures = team_curves(dataclasses.replace(run, metrics=unknown))
+    assert [trace.name for trace in figures["curve-team"].data] == ["acting"]
+    assert "4.0 at the end." in places[0] and "alive" not in places[0]
+
+
 def test_one_agent_has_none(make_run):
     assert team_curves(make_run()) == ([], {})
