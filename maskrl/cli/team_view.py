@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 WIDTH = 66
 """Columns of the table of agents."""
 BAR = 8
+WORDS = ("does", "or")
+"""Columns that may be cut short."""
 FEWEST = 3
 """Agents that are shown however low the terminal is."""
 
@@ -176,7 +178,8 @@ def _table(rows: tuple[AgentRow, ...], most: int) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False, header_style="dim")
     has_values = any(row.value is not None for row in rows)
     for header in ("agent", "does", "", "", "or", "masked", *(["value"] if has_values else [])):
-        table.add_column(header, no_wrap=True, overflow="ellipsis")
+        # What is too wide is taken from words, and never from names and numbers.
+        table.add_column(header, no_wrap=header not in WORDS, overflow="ellipsis")
     shown = rows if len(rows) <= most else rows[: most - 1]
     for row in shown:
         if row.state != "acts":
@@ -185,10 +188,10 @@ def _table(rows: tuple[AgentRow, ...], most: int) -> Table:
         value = [f"{row.value:+.2f}" if row.value is not None else ""] if has_values else []
         table.add_row(
             row.name,
-            Text(row.does, style="bold green"),
+            Text(row.does, style="bold green", no_wrap=True, overflow="ellipsis"),
             Text(bar(row.share, BAR), style="green"),
             f"{row.share:4.0%}",
-            Text(row.likeliest, style="cyan"),
+            Text(row.likeliest, style="cyan", no_wrap=True, overflow="ellipsis"),
             row.masked,
             *value,
         )

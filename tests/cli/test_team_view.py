@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -113,3 +114,19 @@ def test_nobody_acts_and_a_single_agent():
     assert "0 act, 1 wait, 1 dead" in text
     record = made_up(1, acting=1)
     assert "1 act" in shown(next(team_views(record, "e", "nothing")))
+
+
+def test_beside_a_wide_world_words_are_cut_short_and_numbers_are_not():
+    record = made_up(agents=2, acting=2)
+    (view, _) = team_views(record, "x", "none")
+    rows = tuple(
+        dataclasses.replace(
+            row, name="panda 1", does="produce, worker, left", likeliest="right 12%, down 13%"
+        )
+        for row in view.rows
+    )
+    view = dataclasses.replace(view, world="W" * 40, rows=rows)
+    said = shown(view, width=110)
+    assert len(max(said.splitlines(), key=len)) <= 110
+    (first, _) = [line for line in said.splitlines() if "panda 1" in line]
+    assert "75%" in first and "+0.00" in first and "1/3" in first and "…" in first
