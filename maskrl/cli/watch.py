@@ -115,6 +115,8 @@ def play(record: EpisodeRecord | TeamEpisode, console: Console, *, name: str, sp
             console.print(show(console.width, 1000))
             console.print()
     ending = "ended" if record.terminated else "cut off"
+    if _is_team(record) and record.stopped:
+        ending = "not over"
     line = (
         f"{name} of {record.env}, seed {record.seed}: return {record.total_reward:+.2f}, "
         f"{ending} after {len(record.steps)} step{'s' if len(record.steps) != 1 else ''}"

@@ -135,6 +135,7 @@ class TeamEpisode:
         critic: Whose value is recorded: "team" or "agent".
         layout_id: Its layout, where the environment has such.
         outcome: 1 won, 0 drawn, -1 lost; None where it was not told.
+        stopped: It was not over: `max_steps` ended the record, and nothing else.
     """
 
     env: str
@@ -152,6 +153,7 @@ class TeamEpisode:
     critic: str
     layout_id: int | None = None
     outcome: float | None = None
+    stopped: bool = False
 
     @property
     def total_reward(self) -> float:
@@ -245,7 +247,7 @@ def play_team(
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
     steps: list[TeamStep] = []
     names: list[str | None] = [None] * team.agents
-    terminated = truncated = False
+    terminated = truncated = stopped = False
     obs, info = env.reset(seed=seed)
     layout_id = info.get("layout_id")
     while not (terminated or truncated):
@@ -269,7 +271,8 @@ def play_team(
                 **choice,
             )
         )
-        truncated = bool(truncated) or len(steps) >= max_steps
+        stopped = not (terminated or truncated) and len(steps) >= max_steps
+        truncated = bool(truncated) or stopped
     final_frame, final_text = picture(env, drawn)
     last = alive_agents({key: np.asarray(value)[None] for key, value in obs.items()}, team)
     outcome = info.get(OUTCOME)
@@ -289,6 +292,7 @@ def play_team(
         critic=str(getattr(policy, "critic", "team")),
         layout_id=None if layout_id is None else int(layout_id),
         outcome=float(outcome) if isinstance(outcome, float | np.floating) else None,
+        stopped=stopped,
     )
 
 

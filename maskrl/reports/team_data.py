@@ -65,7 +65,8 @@ def team_episode_data(episode: TeamEpisode, number: int = 0) -> dict[str, Any]:
         JSON-able: `pictures`, `screens` and `labels` of entities (each different one once),
         `ratio` of a drawing's height to its width, `cell`, the width of a cell in widths of
         the drawing, `names` of agents, `life` (a letter per step for each agent, or how many
-        acted), `steps`, the state after the last actions among them, `summary`, `ending`.
+        acted), `steps`, the state after the last actions among them, `summary`, `ending`, and whether the
+        record `stopped` before the episode did.
     """
     pictures, screens, labels = Store(), Store(), Store()
     steps = [
@@ -100,6 +101,7 @@ def team_episode_data(episode: TeamEpisode, number: int = 0) -> dict[str, Any]:
         "steps": steps,
         "summary": _summary(episode, number),
         "ending": _ending(episode),
+        "stopped": int(episode.stopped),
     }
 
 
@@ -220,7 +222,7 @@ def _whole(share: float) -> int:
 
 
 def _spot(place: np.ndarray) -> list[float]:
-    """x and y; nothing of one that stands nowhere."""
+    """Where someone stands; nothing of who stands nowhere."""
     return [round(float(value), 4) for value in place] if np.isfinite(place).all() else []
 
 
@@ -232,6 +234,8 @@ def _ending(episode: TeamEpisode) -> str:
     won = {1.0: "won", 0.0: "drawn", -1.0: "lost"}
     if episode.outcome in won:
         return won[float(episode.outcome)]
+    if episode.stopped:
+        return "of what is shown; the episode goes on"
     return "the environment ended the episode" if episode.terminated else "cut off"
 
 
@@ -239,17 +243,23 @@ def _summary(episode: TeamEpisode, number: int) -> str:
     """A few sentences about an episode."""
     end = "ended" if episode.terminated else "was cut off"
     told = {1.0: "It was won.", 0.0: "It was a draw.", -1.0: "It was lost."}
+    steps = wording.plural(len(episode.steps), "step")
     parts = [
-        f"Episode {number + 1} {end} after {wording.plural(len(episode.steps), 'step')} with "
-        f"return {wording.number(episode.total_reward)}, made of "
+        (
+            f"Of episode {number + 1}, which goes on, {steps} are shown with "
+            if episode.stopped
+            else f"Episode {number + 1} {end} after {steps} with "
+        )
+        + f"return {wording.number(episode.total_reward)}, made of "
         f"{wording.plural(episode.agent_steps, 'decision')} of agents."
     ]
     if episode.outcome in told:
         parts.append(told[float(episode.outcome)])
     if episode.final_alive is not None:
         alive = int(episode.final_alive.sum())
+        end = "then" if episode.stopped else "at the end"
         before = f", {alive + last} before the last step" if (last := episode.last_deaths) else ""
-        parts.append(f"{alive} of {episode.team.agents} agents were alive at the end{before}.")
+        parts.append(f"{alive} of {episode.team.agents} agents were alive {end}{before}.")
     nobody = sum(not len(step) for step in episode.steps)
     if nobody:
         parts.append(f"In {wording.plural(nobody, 'step')} nobody acted.")

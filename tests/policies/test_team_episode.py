@@ -298,3 +298,13 @@ def test_units_without_identity_and_the_heads_of_a_tree():
     assert step.action_mask[1].tolist() == [True, True, False, True, True]
     assert [view.name for view in record.head_views(step, 0)] == ["type", "way"]
     assert len(last) == 0 and last.probs.shape == (0, 5)
+
+
+def test_a_record_that_stops_early_says_so():
+    whole = record_episode(Ranked(), "ferry")
+    part = record_episode(Ranked(), "ferry", max_steps=len(whole.steps) - 1)
+    assert (whole.stopped, part.stopped) == (False, True) and part.truncated
+    # a step later it is the environment that ends the episode
+    same = record_episode(Ranked(), "ferry", max_steps=len(whole.steps))
+    assert not same.stopped and same.terminated == whole.terminated
+    assert whole.last_deaths == int(whole.steps[-1].alive.sum())

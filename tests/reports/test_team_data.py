@@ -42,6 +42,16 @@ def test_those_whom_the_last_step_took_out_are_told(team_records):
     assert "0 of 4 agents were alive at the end, 3 before the last step." in data["summary"]
 
 
+def test_a_record_that_stops_does_not_say_that_the_episode_did(team_records):
+    episode = dataclasses.replace(
+        team_records.scene_episode(), terminated=False, truncated=True, stopped=True
+    )
+    data = team_episode_data(episode)
+    assert data["summary"].startswith("Of episode 1, which goes on, 3 steps are shown with return")
+    assert "agents were alive then" in data["summary"] and "cut off" not in data["summary"]
+    assert data["stopped"] == 1 and data["ending"] == "of what is shown; the episode goes on"
+
+
 def test_who_waits_and_stands_nowhere_has_no_place(team_records):
     episode = team_records.scene_episode()
     waiting_at = np.full((1, 2), np.nan, np.float32)
