@@ -155,11 +155,13 @@ def team_line(team: TeamFigures) -> str:
     Args:
         team: Of an evaluation.
     """
-    parts = [f"{team.agents_acting:.1f} of {team.agents} agents acted at a step"]
+    of_all = "" if team.agents_alive is None else f" of {team.agents}"
+    parts = [f"{team.agents_acting:.1f}{of_all} agents acted at a step"]
     if team.agents_alive is not None:
         parts.append(f"{team.agents_alive:.1f} were alive")
     if team.idle_share:
-        parts.append(f"nobody acted at {team.idle_share:.0%} of the steps")
+        share = "under 1%" if team.idle_share < 0.01 else f"{team.idle_share:.0%}"
+        parts.append(f"nobody acted at {share} of the steps")
     line = ", ".join(parts)
     if team.deaths is not None and team.alive_at_end is not None:
         line += f"; {team.deaths.mean():.2f} deaths in an episode"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskrl.cli import outcome
-from maskrl.cli.outcome import planning, print_table
+from maskrl.cli.outcome import planning, print_table, team_line
 from maskrl.trainers.evaluation import Evaluation, TeamFigures
 from maskrl.trainers.final_evaluation import FinalEvaluation
 
@@ -123,3 +123,8 @@ def test_a_team_has_wins_its_reference_by_name_and_what_its_agents_did(capsys):
     assert "1.25 deaths in an episode (0.75 of them as it ended), 1.75 alive at its end" in said
     assert "An agent's own return: 3.000 on average, from 1.000 to 6.000 by slot" in said
     assert "planner" not in out
+
+
+def test_units_of_a_map_have_no_number_that_there_could_be():
+    team = TeamFigures(agents=47, agent_steps=100, agents_acting=1.7, idle_share=0.001)
+    assert team_line(team) == "1.7 agents acted at a step, nobody acted at under 1% of the steps"

@@ -158,7 +158,9 @@ def _team_entries(run: RunData) -> list[tuple[str, str, str]]:
     team = run.evaluation.get("team")
     if isinstance(team, dict):
         agents, acting = int(team["agents"]), float(team["agents_acting"])
-        entries.append(("Agents acting", wording.number(acting, 1), f"at a step, of {agents}"))
+        # Units of a map come and go: that there could be so many says nothing.
+        of_all = f", of {agents}" if "agents_alive" in team else ""
+        entries.append(("Agents acting", wording.number(acting, 1), f"at a step{of_all}"))
         if "deaths_mean" in team:
             alive = wording.number(float(team["alive_at_end_mean"]), 1)
             last = float(team.get("last_deaths_mean", 0.0))
