@@ -25,7 +25,7 @@ EPISODES = 4
 """Episodes on a page; beyond a few, nobody steps through them."""
 MAX_STEPS = 200
 """Steps of each: with a picture per step, more would make the page heavy."""
-MAX_PICTURE_BYTES = 100_000_000
+MAX_PICTURE_BYTES = 80_000_000
 """Once the pictures so far take this much, before compression, no further episode is played."""
 
 MAX_DECISIONS = 12_000

@@ -117,9 +117,11 @@ def _legend(episode: TeamEpisode) -> str:
         words += ", the disc is staying" if "stay" in kinds else ""
         words += ", diamonds are other actions" if "corner" in kinds else ""
         words += "; their area is the probability, and what was done is strong."
+    if any(step.waiting.size for step in episode.steps):
+        words += " A dashed ring waits."
     return (
         '<div class="legend" data-part="legend">'
-        f'<ul class="key">{items}</ul><p class="keys">{escape(words)} A dashed ring waits.</p>'
+        f'<ul class="key">{items}</ul><p class="keys">{escape(words)}</p>'
         '<div class="toggles">'
         '<label class="toggle"><input type="checkbox" data-layer="map" checked> Action map</label>'
         '<label class="toggle"><input type="checkbox" data-layer="masks" checked> Masks</label>'

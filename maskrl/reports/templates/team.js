@@ -79,7 +79,10 @@
     part.legend.hidden = nowhere;
     if (nowhere) return;
     svg.setAttribute("viewBox", `0 0 ${SCALE} ${(SCALE * episode.ratio).toFixed(1)}`);
-    svg.style.setProperty("--casing", pictured ? "2.5" : "0");
+    // Lines are as thin as the cells are small; a map of many cells takes the whole width.
+    svg.style.setProperty("--casing", pictured ? Math.min(2.5, 28 * episode.cell).toFixed(2) : "0");
+    svg.style.setProperty("--frame", Math.min(4, 50 * episode.cell).toFixed(2));
+    part.stage.closest(".viewer").classList.toggle("large", episode.cell < 1 / 16);
     part.stage.classList.toggle("pictured", pictured);
     const { cell } = episode, groups = [];
     if (!pictured && grid) {
@@ -190,7 +193,7 @@
     if (!agent) {
       const waits = waiting.has(state.chosen);
       const over = state.step === episode.steps.length - 1;
-      part.silent.textContent = over ? "The episode is over." : !names.length ? "Nobody acts at this step." : waits ? "It is alive and waits: nothing is decided for it at this step." : "It is dead: nothing is decided, and what the network says of its slot changes nothing.";
+      part.silent.textContent = over ? (episode.stopped ? "Nothing further is shown." : "The episode is over.") : !names.length ? "Nobody acts at this step." : waits ? "It is alive and waits: nothing is decided for it at this step." : "It is dead: nothing is decided, and what the network says of its slot changes nothing.";
       part["agent-facts"].replaceChildren();
       part.actions.replaceChildren();
       return;
