@@ -59,7 +59,7 @@ def episode_outcomes(infos: Mapping[str, Any], ended: np.ndarray) -> np.ndarray:
         first = int(np.flatnonzero(wrong)[0])
         raise ConfigError(
             f"infos['outcome'] is {outcomes[first]} in sub-environment {first}; expected 1 for "
-            "won, 0 for drawn, -1 for lost"
+            "won, 0 for drawn, -1 for lost; what means something else needs another name"
         )
     return outcomes
 
