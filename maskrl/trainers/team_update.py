@@ -207,7 +207,8 @@ def _measure(distribution: GridwiseCategorical, batch: TeamMinibatch) -> dict[st
     tree = isinstance(agents, ConditionalCategorical)
     normalized = float("nan")
     if not isinstance(agents, ConditionalCategorical) or agents.is_enumerable:
-        counts = batch.offsets.diff() > 0
+        decides = torch.ones_like(batch.row) if batch.keep is None else batch.keep.long()
+        counts = torch.zeros_like(batch.offsets[1:]).index_add(0, batch.row, decides) > 0
         normalized = float(mean_over(distribution.entropy_normalized(), counts))
     mask = batch.masks.get(FLAT_MASK)
     if mask is None:

@@ -161,10 +161,11 @@ def test_an_update_ends_when_the_policy_has_moved_enough(shifts):
     assert 1 <= learned["gradient_steps"] < 8 * 3
 
 
-def test_what_masks_do_to_the_policy_that_acted(shifts):
+@pytest.mark.parametrize("stuck", [0.0, 0.7], ids=["all decide", "some idle"])
+def test_what_masks_do_to_the_policy_that_acted(shifts, stuck):
     """With logits of 0 the network alone would put 3/5 and 1/3 on what masks disallow."""
-    env = shifts(B, heads=(5, 3))
-    trainer = PPO(env, SMALL, seed=4)
+    env = shifts(B, heads=(5, 3), stuck=stuck)
+    trainer = PPO(env, SMALL.replace(empty="idle"), seed=4)
     with torch.no_grad():
         for parameter in trainer.policy.policy_head.parameters():
             parameter.zero_()
