@@ -302,3 +302,17 @@ def test_what_would_be_ignored_is_refused():
     made = network()
     with pytest.raises(MaskShapeError, match=r"entities has shape \(3, 10, 4\).*\[B, 11"):
         made.read({**scenes(3), "entities": torch.zeros(3, 10, FEATURES)})
+
+
+@pytest.mark.parametrize("see", [{"visibility"}, set()], ids=["fog", "open"])
+def test_one_layer_looks_once_and_agrees_with_groups(see, monkeypatch):
+    made = network(entity_depth=1, entity_offsets=2)
+    obs, members = scenes(40), everybody(40)
+    seen = made.read(obs, everything=not see)
+    with monkeypatch.context() as patched:
+        patched.setattr("maskrl.networks.team_scene.looks_once", lambda *_: False)
+        grouped = made.of_agents(seen, members)
+        assert made.of_agents(seen, members.at(torch.arange(7))).shape == (7, 16)
+    for name in ("_viewed", "_queried"):
+        monkeypatch.delattr(SceneTeam, name)
+    torch.testing.assert_close(made.of_agents(seen, members), grouped, atol=2e-5, rtol=2e-5)

@@ -188,7 +188,9 @@ def _again(
             need and t is not None for need, t in zip(ctx.needs_input_grad, inputs, strict=False)
         ]
         wanted = [t for t, need in zip(inputs, needed, strict=True) if need]
-        out = views_by_definition(inputs[0], inputs[1], views, *ctx.settings, inputs[2])  # type: ignore[arg-type]
+        asked, known, biases = inputs
+        heads, scale = ctx.settings
+        out = views_by_definition(asked, known, views, heads, scale, biases)  # type: ignore[arg-type]
         found = iter(
             torch.autograd.grad(out, wanted, upstream, create_graph=again, allow_unused=True)  # type: ignore[arg-type]
         )
