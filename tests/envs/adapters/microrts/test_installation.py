@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import shutil
+import subprocess
 import types
 from pathlib import Path
 
@@ -54,6 +56,29 @@ def test_recipe_makefile_and_ci_agree():
     ci = (ROOT / ".ci" / "run").read_text("utf-8")
     assert "openjdk-17-jre-headless" in ci and "openjdk-17-jre-headless" in RECIPE
     assert "make setup microrts" in ci and "MASKRL_MICRORTS=required" in ci
+
+
+def test_ci_takes_the_java_that_the_machine_offers(tmp_path):
+    """Run with stand-ins for apt: one that has Java 17, and one that has newer ones only."""
+    ci = (ROOT / ".ci" / "run").read_text("utf-8")
+    begin, end = ci.index("missing=()"), ci.index("make setup microrts")
+    for name in ("dirname", "id"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    for name, body in {
+        "apt-cache": '[ "$OFFERED" = 17 ]',
+        "apt-get": 'echo "$@" >> "$LOG"',
+        "sudo": '"$@"',
+    }.items():
+        (tmp_path / name).write_text(f"#!{shutil.which('bash')}\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    for offered, package in (("17", "openjdk-17-jre-headless"), ("21", "default-jre-headless")):
+        log = tmp_path / f"log-{offered}"
+        env = {"PATH": str(tmp_path), "OFFERED": offered, "LOG": str(log)}
+        script = f"set -euo pipefail\n{ci[begin:end]}"
+        subprocess.run([shutil.which("bash"), "-c", script], env=env, check=True)
+        update, install = log.read_text().splitlines()
+        assert update == "update -qq"
+        assert install.split()[-3:] == ["chromium", "chromium-driver", package]
 
 
 def test_none_of_the_packages_python_is_imported():
