@@ -273,6 +273,14 @@ def require_scene(observation_space: spaces.Dict, config: NetworkConfig) -> None
                 "entry would be ignored. Make it features of the entities, or take it away in a "
                 "wrapper."
             )
+    for name in ("entity_dim", "entity_feed_forward"):
+        width = getattr(config, name)
+        if width % 4 and "visibility" in entries:
+            raise ConfigError(
+                f"network.{name}: expected a multiple of 4 for agents that see a part of a scene, "
+                f"got {width}: rows of other widths are rounded by where they stand, which would "
+                "tell an agent how many act before it"
+            )
     if not config.entity_offsets:
         return
     given, size = entries.get(POSITIONS), (entries["entities"].shape or (0,))[0]

@@ -301,6 +301,8 @@ def test_the_distribution_is_that_of_slots():
         ("scene", {"memory": "gru"}, "team", "network.memory='gru'"),
         ("scene", {}, "both", "critic: expected 'team' or 'agent', got 'both'"),
         ("scene", {"entity_offsets": 2}, "team", "network.entity_offsets: .*positions"),
+        ("scene", {"entity_dim": 6, "entity_heads": 2}, "team", "entity_dim: .*multiple of 4.*6"),
+        ("scene", {"entity_feed_forward": 5}, "agent", "entity_feed_forward: .*multiple of 4.*5"),
         ("own", {"entity_offsets": 2}, "team", "network.entity_offsets: .*no scene"),
         ("own", {"critic_sees": "everything"}, "team", "critic_sees='everything'.*sees all"),
         ("grid", {"critic_sees": "everything"}, "agent", "critic_sees='everything'.*sees all"),
