@@ -65,8 +65,8 @@ def team_episode_data(episode: TeamEpisode, number: int = 0) -> dict[str, Any]:
         JSON-able: `pictures`, `screens` and `labels` of entities (each different one once),
         `ratio` of a drawing's height to its width, `cell`, the width of a cell in widths of
         the drawing, `names` of agents, `life` (a letter per step for each agent, or how many
-        acted), `steps`, the state after the last actions among them, `summary`, `ending`, and whether the
-        record `stopped` before the episode did.
+        acted), `steps`, the state after the last actions among them, `summary`, `ending`, and
+        whether the record `stopped` before the episode did.
     """
     pictures, screens, labels = Store(), Store(), Store()
     steps = [

@@ -146,3 +146,30 @@ def test_a_picture_in_which_nobody_has_a_place_stays_as_it_is(
     )
     assert shown == [False, True, False, "1"]
     assert complaints(browser) == []
+
+
+def test_a_map_of_many_cells_is_larger_and_lies_on_its_picture(
+    browser, tmp_path, make_run, team_records
+):
+    places = """const of = (name) => document.querySelector(`#team [data-part="${name}"]`);
+                const at = (node) => { const b = node.getBoundingClientRect();
+                                       return [b.left, b.top, b.width, b.height]; };
+                const style = getComputedStyle(of("map"));
+                return [at(of("picture")), at(of("map")), style.getPropertyValue("--frame")]"""
+    found = {}
+    for agents, entities in ((4, 7), (64, 400)):
+        episode = team_records.scene_episode(agents, ((agents, 0),), entities)
+        path = tmp_path / f"{agents}.html"
+        live = LivePolicy(team_episodes=(episode,))
+        path.write_text(render_page(make_run(), live), encoding="utf-8")
+        for width in (1280, 400):
+            size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            browser.get(path.as_uri())
+            picture, drawn, frame = browser.execute_script(places)
+            assert picture == pytest.approx(drawn, abs=1)
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+            found[agents, width] = picture[2], float(frame)
+    assert found[64, 1280][0] > 1.2 * found[4, 1280][0]
+    assert found[64, 400][0] == pytest.approx(found[4, 400][0], abs=1)
+    assert found[64, 1280][1] < found[4, 1280][1] == 4

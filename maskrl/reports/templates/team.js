@@ -79,7 +79,7 @@
     part.legend.hidden = nowhere;
     if (nowhere) return;
     svg.setAttribute("viewBox", `0 0 ${SCALE} ${(SCALE * episode.ratio).toFixed(1)}`);
-    // Lines are as thin as the cells are small; a map of many cells takes the whole width.
+    // Lines are as thin as the cells are small; a map of many cells takes more of the width.
     svg.style.setProperty("--casing", pictured ? Math.min(2.5, 28 * episode.cell).toFixed(2) : "0");
     svg.style.setProperty("--frame", Math.min(4, 50 * episode.cell).toFixed(2));
     part.stage.closest(".viewer").classList.toggle("large", episode.cell < 1 / 16);
@@ -185,6 +185,7 @@
     const word = (id) => (acting.has(id) || step.value === undefined ? "" : waiting.has(id) ? " (waits)" : step.agents.length || waiting.size ? " (dead)" : "");
     part.agent.replaceChildren(...names.map(([id, name]) => html("option", { value: id, selected: id === state.chosen ? "" : null }, name + (episode.names.length ? word(id) : ""))));
     part.agent.value = String(state.chosen);
+    part.agent.closest(".choice").style.display = names.length ? "" : "none";
     const agent = chosenAgent(step), facts = [];
     const table = part.actions.closest("table");
     table.hidden = !agent;
