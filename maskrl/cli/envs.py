@@ -39,7 +39,7 @@ def envs(
     print("environments:")
     for env_id in env_ids():
         entry = find_entry(env_id)
-        marks = " (with planner)" if entry.reference is not None else ""
+        marks = " (with reference)" if entry.reference is not None else ""
         print(f"  {env_id:<{width}}  {entry.summary}{marks}")
     print("\nforms of an id:")
     for form in ID_FORMS:

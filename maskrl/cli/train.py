@@ -91,7 +91,7 @@ class TrainOptions:
     --max-minutes, --episodes and --report can be changed."""
     episodes: Annotated[
         int | None,
-        tyro.conf.arg(metavar="N", help_behavior_hint="(default: 500 with a planner, else 200)"),
+        tyro.conf.arg(metavar="N", help_behavior_hint="(default: 500 with a reference, else 200)"),
     ] = None
     """Test episodes after training."""
     report: bool = True
