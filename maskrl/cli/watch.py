@@ -115,7 +115,7 @@ def play(record: EpisodeRecord | TeamEpisode, console: Console, *, name: str, sp
             console.print(show(console.width, 1000))
             console.print()
     ending = "ended" if record.terminated else "cut off"
-    if _is_team(record) and record.stopped:
+    if record.stopped:
         ending = "not over"
     line = (
         f"{name} of {record.env}, seed {record.seed}: return {record.total_reward:+.2f}, "

@@ -104,6 +104,7 @@ class EpisodeRecord:
         layout_id: Its layout, where the environment has such.
         action_kind: As in `maskrl.envs.contract.EnvDescription`.
         heads: Names of all heads and their choices; empty where an action is one number.
+        stopped: It was not over: `max_steps` ended the record, and nothing else.
     """
 
     env: str
@@ -118,6 +119,7 @@ class EpisodeRecord:
     layout_id: int | None = None
     action_kind: str = "discrete"
     heads: tuple[HeadLabels, ...] = ()
+    stopped: bool = False
 
     @property
     def total_reward(self) -> float:
@@ -195,7 +197,7 @@ def record_episode(
             )
     player.require_team(None)
     steps: list[EpisodeStep] = []
-    terminated = truncated = False
+    terminated = truncated = stopped = False
     with contextlib.closing(env), in_evaluation_mode(policy):
         obs, info = env.reset(seed=seed)
         layout_id = info.get("layout_id")
@@ -220,7 +222,8 @@ def record_episode(
                     **choice,
                 )
             )
-            truncated = bool(truncated) or len(steps) >= max_steps
+            stopped = not (terminated or truncated) and len(steps) >= max_steps
+            truncated = bool(truncated) or stopped
         final_frame, final_text = picture(env, drawn)
         heads = label_heads(description, action_names(env, entry.action_names))
     return EpisodeRecord(
@@ -236,6 +239,7 @@ def record_episode(
         layout_id=None if layout_id is None else int(layout_id),
         action_kind=description.action_kind,
         heads=heads if description.action_kind != "discrete" else (),
+        stopped=stopped,
     )
 
 

@@ -20,7 +20,7 @@ from maskrl.policies.head_view import HeadLabels
 from maskrl.policies.team_episode import TeamEpisode, TeamStep
 from maskrl.reports import wording
 from maskrl.reports.ansi_html import ansi_to_html
-from maskrl.reports.sections.episode import Store
+from maskrl.reports.sections.episode import Store, ending
 
 WHOLE = 10_000
 """A probability or weight of 1; what is less than 1 of these and not 0 is 1."""
@@ -234,9 +234,7 @@ def _ending(episode: TeamEpisode) -> str:
     won = {1.0: "won", 0.0: "drawn", -1.0: "lost"}
     if episode.outcome in won:
         return won[float(episode.outcome)]
-    if episode.stopped:
-        return "of what is shown; the episode goes on"
-    return "the environment ended the episode" if episode.terminated else "cut off"
+    return ending(episode.terminated, episode.stopped)
 
 
 def _summary(episode: TeamEpisode, number: int) -> str:

@@ -141,6 +141,7 @@ def test_every_part_of_the_policy_keeps_its_mode():
 def test_long_episodes_are_cut():
     record = record_episode(Rightmost(), "doors", max_steps=2)
     assert (len(record.steps), record.terminated, record.truncated) == (2, False, True)
+    assert record.stopped and not record_episode(Rightmost(), "doors").stopped
     with pytest.raises(ConfigError, match="max_steps must be at least 1"):
         record_episode(Rightmost(), "doors", max_steps=0)
 

@@ -147,7 +147,7 @@ def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
         "ratio": None if frame is None else round(frame.shape[0] / frame.shape[1], 4),
         "steps": steps,
         "summary": _summary(episode, number),
-        "ending": "the environment ended the episode" if episode.terminated else "cut off",
+        "ending": ending(episode.terminated, episode.stopped),
     }
 
 
@@ -186,6 +186,13 @@ def choice_names(view: HeadView) -> list[str]:
     if view.name:
         return [name.replace("_", " ") for name in view.choices]
     return [wording.readable(name) for name in view.choices]
+
+
+def ending(terminated: bool, stopped: bool) -> str:
+    """What stands at the end of an episode, or where its record stops."""
+    if stopped:
+        return "of what is shown; the episode goes on"
+    return "the environment ended the episode" if terminated else "cut off"
 
 
 class Store:
@@ -273,10 +280,13 @@ def _is_forced(views: Sequence[HeadView]) -> bool:
 def _summary(episode: EpisodeRecord, number: int) -> str:
     """One sentence about an episode."""
     end = "ended" if episode.terminated else "was cut off"
+    steps = wording.plural(len(episode.steps), "step")
     sentence = (
-        f"Episode {number + 1} {end} after {wording.plural(len(episode.steps), 'step')} with "
-        f"return {wording.number(episode.total_reward)}."
+        f"Of episode {number + 1}, which goes on, {steps} are shown with "
+        if episode.stopped
+        else f"Episode {number + 1} {end} after {steps} with "
     )
+    sentence += f"return {wording.number(episode.total_reward)}."
     masked = [step for step in episode.steps if step.action_mask is not None]
     forced = sum(_is_forced(episode.head_views(step)) for step in masked)
     if forced:

@@ -73,3 +73,11 @@ def test_section(make_episode):
     assert "2 episodes" in section.html and "not selected" not in alone.html
     assert "data-episode" not in alone.html and "attention over the scene" not in alone.html
     assert episode_section([]) is None
+
+
+def test_a_record_that_stops_does_not_say_that_the_episode_did(make_episode):
+    episode = dataclasses.replace(make_episode(steps=9), terminated=False, truncated=True)
+    assert episode_data(episode)["summary"].startswith("Episode 1 was cut off after 9 steps")
+    data = episode_data(dataclasses.replace(episode, stopped=True))
+    assert data["summary"].startswith("Of episode 1, which goes on, 9 steps are shown with return")
+    assert data["ending"] == "of what is shown; the episode goes on"
