@@ -43,6 +43,7 @@ def looks_once(encoder: EntityEncoder, embedded: Tensor) -> bool:
     block = encoder.blocks[0]
     assert isinstance(block, EntityBlock)
     attention = block.attention
+    tables = () if block.position_bias is None else (block.position_bias.table,)
     # Other widths round a row by its place among the rows.
     even = not (attention.dim % 4 or attention.heads * attention.dim_head % 4)
     return (
@@ -50,7 +51,7 @@ def looks_once(encoder: EntityEncoder, embedded: Tensor) -> bool:
         and attention.map_recorder is None
         and is_plain(attention.qkv)
         and not (block._forward_hooks or block._forward_pre_hooks or block._backward_hooks)
-        and takes(embedded, attention.qkv.weight)
+        and takes(embedded, attention.qkv.weight, *tables)
     )
 
 
@@ -132,4 +133,4 @@ def _offsets(positions: Tensor | None, own: Tensor, seen: Tensor, radius: int) -
     cells = positions.reshape(-1, 2).clamp(-FARTHEST, FARTHEST)
     steps = cells.index_select(0, seen) - cells.index_select(0, own)
     steps = steps.clamp_(-radius, radius).add_(radius)
-    return steps[:, 0] * (2 * radius + 1) + steps[:, 1]
+    return (steps[:, 0] * (2 * radius + 1) + steps[:, 1]).contiguous()

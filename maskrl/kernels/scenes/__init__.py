@@ -8,6 +8,8 @@ mask excludes are selected away; their weights are 0, so values have to be finit
 
     attention(plan), attention_gradient(plan)    of queries, keys and values as they lie
     layer(plan), layer_gradient(plan)            from entities to output, projections included
+    views(plan), views_gradient(plan)            of single queries, each over a list of its own
 
-`plan` is the address of the numbers of a `plan.ScenePlan` or `layer_plan.LayerPlan`.
+`plan` is the address of the numbers of a `plan.ScenePlan`, `layer_plan.LayerPlan` or
+`view_plan.ViewPlan`.
 """

@@ -22,6 +22,8 @@ from maskrl.kernels.scenes.view_plan import ViewPlan
 class Views:
     """R views of S scenes, in their order, and who is seen in them: P pairs, view by view.
 
+    Its tensors lie together in memory, on the CPU.
+
     Attributes:
         view: int64 `[S + 1]`, the first view of each scene, and R.
         pair: int64 `[R + 1]`, the first pair of each view, and P.
