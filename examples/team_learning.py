@@ -27,6 +27,7 @@ from team_tables import Question, picture, table, verdicts
 
 from maskrl.envs import make_vec
 from maskrl.envs.registry import find_entry
+from maskrl.errors import RunFolderError
 from maskrl.policies import load_policy
 from maskrl.policies.predict import obs_to_tensors
 from maskrl.runs.checkpoint import load_checkpoint
@@ -190,6 +191,8 @@ def make_runs(jobs: Sequence[Job], names: Sequence[str], workers: int) -> None:
     for number, job in enumerate(jobs):
         if finished_evaluation(job) is None:
             train_and_test(job, partial(tell_report, partial(listen, number)), os.getppid())
+            if finished_evaluation(job) is None:  # the terminal that began it is gone
+                raise SystemExit(f"not finished: {names[number]}; the same command goes on")
 
 
 def tell_report(listen: Callable[[Report], None], state: str, message: str = "", **facts: float):
@@ -288,6 +291,7 @@ def figures_of(arm: Arm, jobs: Sequence[Job], asked: Sequence[str]) -> dict[str,
         "asked_steps": jobs[0].total_steps,
         "steps": [int(progress["steps"]) for progress in last],
         "minutes": [float(progress["elapsed"]) / 60 for progress in last],
+        "ahead": [ahead_of_steps(columns[k], job) for k, job in enumerate(jobs)],
         "random": tests[0].get("random_mean"),
         "script": tests[0].get("planner_mean"),
         "illegal_actions": [
@@ -295,6 +299,17 @@ def figures_of(arm: Arm, jobs: Sequence[Job], asked: Sequence[str]) -> dict[str,
         ],
         **measures,
     }
+
+
+def ahead_of_steps(columns: Mapping[str, np.ndarray], job: Job) -> float:
+    """How much of its run a run was annealed ahead of its steps, at most, by the clock.
+
+    The learning rate fades with the steps or with the minutes, whichever are further, so that
+    of two arms of equal steps the slower one may have learned at a lower rate.
+    """
+    before = np.concatenate(([0.0], columns["step"][:-1]))
+    faded = 1.0 - columns["learning_rate"] / job.config["learning_rate"]
+    return float(max(0.0, (faded - before / job.total_steps).max()))
 
 
 def whole_mean(columns: Mapping[str, np.ndarray], name: str) -> float:
@@ -343,7 +358,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for arm in arms:
         seeds = range(1, min(arm.seeds, options.seeds or arm.seeds) + 1)
         takes_part = [contender(arm, options.patience, options.steps)]
-        own[arm.name] = plan_jobs(takes_part, seeds, options.runs, episodes=LAYOUTS)
+        try:
+            own[arm.name] = plan_jobs(takes_part, seeds, options.runs, episodes=LAYOUTS)
+        except RunFolderError as error:  # it calls the folder as `maskrl compare` does
+            raise RunFolderError(str(error).replace("--out", "--runs")) from error
     jobs = sorted((job for each in own.values() for job in each), key=lambda job: job.seed)
     make_runs(jobs, [f"{job.folder.parent.name} {job.folder.name}" for job in jobs], options.jobs)
     wanted = {

@@ -27,6 +27,9 @@ MEASURES = {
 }
 """What may be measured, and what tables call it."""
 
+AHEAD = 0.05
+"""Share of a run by which the clock may anneal ahead of the steps and a table says nothing."""
+
 Results = Mapping[str, Mapping[str, Any]]
 """Per arm what came out of its runs."""
 
@@ -121,6 +124,11 @@ def table(question: Question, results: Results) -> str:
         if short:
             lines.append(
                 f"- {arm['arm']}: out of time before {arm['asked_steps']:,} steps: seeds {short}"
+            )
+        if (ahead := max(arm["ahead"])) > AHEAD:
+            lines.append(
+                f"- {arm['arm']}: the clock annealed its learning rate, up to {ahead:.0%} of the "
+                "run ahead of the steps; --patience gives more time"
             )
     lines += [f"- {said['words']}" for said in verdicts(question, results)]
     return "\n".join(lines)

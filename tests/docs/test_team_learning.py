@@ -145,6 +145,31 @@ def test_the_picture_has_every_seed_where_it_belongs(script, tables) -> None:
     assert "fog <&>" in "".join(root.itertext())
 
 
+def test_an_arm_that_the_clock_annealed_is_named(script, tables) -> None:
+    """A slow arm fades its learning rate by time, so equal steps are no equal training."""
+    job = script.Job("x", {}, 1, {"learning_rate": 0.01}, 400, None, 1, Path("x"))
+    steps = np.array([100.0, 200.0, 300.0, 400.0])
+    by_steps = {"step": steps, "learning_rate": 0.01 * (1 - np.array([0, 0.25, 0.5, 0.75]))}
+    assert script.ahead_of_steps(by_steps, job) == pytest.approx(0, abs=1e-12)
+    by_clock = {"step": steps, "learning_rate": 0.01 * (1 - np.array([0.01, 0.35, 0.7, 0.75]))}
+    assert script.ahead_of_steps(by_clock, job) == pytest.approx(0.2)
+
+    question = tables.Question("a", "one", ("x",), (), ("score",), ())
+    arm = results_of("x", [0.5, 0.6]) | {
+        "episodes": 4,
+        "random": 0.0,
+        "script": 1.0,
+        "illegal_actions": [0, 0],
+        "parameters": 1,
+        "steps": [400, 400],
+        "asked_steps": 400,
+        "minutes": [1.0, 1.0],
+    }
+    said = "- x: the clock annealed its learning rate, up to 20% of the run ahead of the steps"
+    assert said in tables.table(question, {"x": arm | {"ahead": [0.0, 0.2]}})
+    assert "clock" not in tables.table(question, {"x": arm | {"ahead": [0.0, 0.04]}})
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [([0.71, 0.98], (0.7, 1.0)), ([-3.0, 12.0], (-10.0, 20.0)), ([0.5, 0.5], (0.5, 0.500001))],
@@ -210,8 +235,9 @@ def test_the_command_trains_tells_and_does_not_repeat(small, monkeypatch, tmp_pa
     monkeypatch.setattr(small, "train_and_test", lambda *_: pytest.fail("a run was repeated"))
     small.main(command)
     assert capsys.readouterr().out == first.out
-    with pytest.raises(RunFolderError, match="other settings for fog: total_steps was 32"):
+    with pytest.raises(RunFolderError, match="other settings for fog: total_steps was 32") as told:
         small.main([*command[:5], "64", *command[6:]])
+    assert "choose another --runs" in str(told.value) and "--out" not in str(told.value)
 
 
 def test_ratios_are_what_the_arms_say(small, tmp_path, capsys, monkeypatch) -> None:
@@ -257,6 +283,13 @@ def test_what_was_interrupted_goes_on(small, tmp_path, capsys, monkeypatch) -> N
     assert began == [0, 64]
     told = json.loads((tmp_path / "figures.json").read_text())
     assert told["arms"][0]["steps"] == [128]
+
+
+def test_a_run_that_ends_with_its_terminal_is_named(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(small, "train_and_test", lambda *_: None)
+    with pytest.raises(SystemExit, match="not finished: fog seed-1; the same command goes on"):
+        small.main(command_in(tmp_path, "a"))
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.slow
