@@ -224,6 +224,8 @@ class PandasParallelEnv(ParallelEnv[str, AgentObservation, int]):
         Raises:
             ConfigError: The state is of another world or damaged.
         """
+        if "agents" not in state:
+            raise ConfigError("pandas: the saved state has no entry 'agents'")
         unknown = [agent for agent in state["agents"] if agent not in self.possible_agents]
         if unknown:
             raise ConfigError(f"pandas: the saved state has an agent {unknown[0]!r}")

@@ -119,6 +119,8 @@ def test_what_makes_no_sense_is_refused() -> None:
     env.reset(seed=0)
     with pytest.raises(ConfigError, match="no action for panda_2"):
         env.step({"panda_1": 0})
+    with pytest.raises(ConfigError, match="the saved state has no entry 'agents'"):
+        env.set_state(PandasEnv(pandas=2).get_state())
     for wrong in (5, -1, 0.5, "up", [0, 1]):
         with pytest.raises(ConfigError, match="action of panda_2 must be a whole number"):
             env.step({"panda_1": 0, "panda_2": wrong})  # type: ignore[dict-item]
