@@ -262,6 +262,16 @@ class TeamCollector(Collector[TeamBuffer]):
             }
         return {key: x for key, x in features.items() if key != "entities"}
 
+    def _refuse_strange_rewards(self) -> None:
+        super()._refuse_strange_rewards()
+        own = self.buffer.agent_rewards
+        if not np.isfinite(own).all():  # finite when given, and too large to be kept
+            t, env, agent = np.argwhere(~np.isfinite(own))[0].tolist()
+            raise ConfigError(
+                f"environment {env} of {self.env.num_envs} gave agent {agent} a reward at step {t} "
+                f"of this rollout that is {own[t, env, agent]} as float32; scale rewards down"
+            )
+
     def _count(self) -> None:
         """What masks said about the rollout's choices, and how many agents there were."""
         buffer, team = self.buffer, self.team

@@ -291,6 +291,20 @@ def test_what_an_environment_must_not_give(shifts):
         PPO(env, CONFIG).step()
 
 
+def test_rewards_of_agents_that_are_too_large_are_named(shifts):
+    env = shifts(2)
+    step = env.step
+
+    def large(actions):
+        given, rewards, *ends, infos = step(actions)
+        infos["agent_rewards"] = np.full((2, 3), 1e39)
+        return given, rewards, *ends, infos
+
+    env.step = large
+    with np.errstate(over="ignore"), pytest.raises(ConfigError, match="agent 0 .* as float32"):
+        PPO(env, CONFIG, seed=0).collector.collect()
+
+
 def test_a_rollout_that_breaks_off_is_forgotten_and_taken_up_again(shifts):
     env, _ = watch(shifts(B))
     trainer = PPO(env, CONFIG, seed=1)
