@@ -7,9 +7,10 @@ float32), choices become one-hot. Rows of agents that are not there are zeros.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from gymnasium import spaces
@@ -17,6 +18,8 @@ from gymnasium import spaces
 from maskrl.envs.entries import AGENT_CELLS, is_mask_key
 from maskrl.envs.teams import SCENE_ENTRIES
 from maskrl.errors import ConfigError
+
+Indicator = Literal["type", "slot", "none"]
 
 JOINER = "."
 """Between the names of nested entries: `sensors.camera`."""
@@ -143,6 +146,43 @@ def first_difference(one: Any, other: Any, where: str = "") -> str | None:
             if inner := first_difference(one[key], other[key], f"{where}[{key!r}]"):
                 return inner
     return f"{where + ' is ' if where else ''}{one} and {other}"
+
+
+def possible_agents(env: Any, name: str) -> tuple[Any, ...]:
+    """The names of all agents that can ever be there, each once.
+
+    Raises:
+        ConfigError: There are none, or one is there twice.
+    """
+    agents = tuple(getattr(env, "possible_agents", None) or ())
+    if not agents:
+        raise ConfigError(
+            f"environment {name!r} has no possible_agents. Every agent that can ever be there "
+            "gets a slot, so they must be known from the start."
+        )
+    if len(set(agents)) < len(agents):
+        raise ConfigError(f"environment {name!r}: possible_agents has one twice: {list(agents)}")
+    return agents
+
+
+def indicator_rows(kind: str, agents: Sequence[Any], name: str) -> dict[str, np.ndarray]:
+    """One-hot rows that tell agents apart, by the name of their entry; empty for none.
+
+    Raises:
+        ConfigError: There is no such kind.
+    """
+    if kind not in get_args(Indicator):
+        raise ConfigError(
+            f"environment {name!r}: agent_indicator is {kind!r}; expected one of "
+            f"{', '.join(get_args(Indicator))}."
+        )
+    if kind == "slot":
+        return {"agent_slot": np.eye(len(agents), dtype=np.float32)}
+    types = [re.sub(r"_?\d+$", "", str(agent)) for agent in agents]
+    known = list(dict.fromkeys(types))
+    if kind == "none" or len(known) == 1:
+        return {}
+    return {"agent_type": np.eye(len(known), dtype=np.float32)[[known.index(t) for t in types]]}
 
 
 def _parts(

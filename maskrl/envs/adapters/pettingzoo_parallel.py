@@ -8,25 +8,28 @@ agent's own beside it. Only agents that are alive are handed to the environment'
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from maskrl.envs.adapters import raw_mask
-from maskrl.envs.adapters.agent_entries import agent_entries, first_difference
-from maskrl.envs.adapters.still_watch import POLARITY, Watch, begin_watch, look
+from maskrl.envs.adapters.agent_entries import (
+    Indicator,
+    agent_entries,
+    first_difference,
+    indicator_rows,
+    possible_agents,
+)
+from maskrl.envs.adapters.still_watch import POLARITY, Watch, begin_watch, look, look_at_waiting
 from maskrl.envs.entries import mask_space
 from maskrl.errors import ConfigError, MaskError, MaskShapeError, NoMaskError
 from maskrl.masks.arrays import BoolArray, as_mask_array
 from maskrl.masks.heads import choices_of
 from maskrl.masks.tree import FLAT_MASK, ActionTree
-
-Indicator = Literal["type", "slot", "none"]
 
 TEAM_OPTIONS = {
     "mask_key": "Name of the action mask in agents' observations or infos; action_mask if "
@@ -38,7 +41,16 @@ TEAM_OPTIONS = {
 }
 """Settings that every PettingZoo environment takes, beside its own."""
 
-_SAVED = ("illegal_actions", "_alive", "_agent_mask", "_over", "_warned", "_step", "_episode")
+_SAVED = (
+    "illegal_actions",
+    "_alive",
+    "_agent_mask",
+    "_over",
+    "_warned",
+    "_only_waited",
+    "_step",
+    "_episode",
+)
 
 
 class ParallelTeam(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
@@ -87,7 +99,7 @@ class ParallelTeam(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.name = name or str(parallel_env)
         self.metadata = dict(getattr(parallel_env, "metadata", {}))
         self.render_mode = getattr(parallel_env, "render_mode", None)
-        self.agent_names = _possible_agents(parallel_env, self.name)
+        self.agent_names = possible_agents(parallel_env, self.name)
         self.agent_infos: dict[Any, Any] = {}
         self.illegal_actions = 0
         self._mask_key = mask_key
@@ -117,12 +129,19 @@ class ParallelTeam(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         keys = _mask_names(mask_key, tree, sum(self._nvec))
         self._in_observation = isinstance(observed, spaces.Dict) and mask_key in observed.spaces
         self._masks = keys if self._in_observation or self._has_mask_in_infos() else {}
+        if not self._masks and (mask_key != FLAT_MASK or mask_allowed != 1):
+            raise NoMaskError(
+                f"environment {self.name!r}: mask_key is {mask_key!r} and mask_allowed "
+                f"{mask_allowed!r}, and there is no such mask: agents observe {observed}, and the "
+                f"first reset told no {mask_key!r} in infos. Name the mask as it is called there, "
+                "or leave both settings out where there is none."
+            )
         left_out = [key for key, _ in keys.values()] if self._in_observation else []
         self._entries = agent_entries(observed, self.name, left_out)
         entries: dict[str, spaces.Space[Any]] = {
             entry.name: entry.stacked_space(count) for entry in self._entries
         }
-        self._indicator = _indicator(agent_indicator, self.agent_names, self.name)
+        self._indicator = indicator_rows(agent_indicator, self.agent_names, self.name)
         for key, table in self._indicator.items():
             if key in entries:
                 raise ConfigError(
@@ -142,6 +161,7 @@ class ParallelTeam(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._over = True
         self._warned = False
         self._watch: Watch | None = begin_watch()
+        self._only_waited: int | None = 0
         self._step = 0
         self._episode = 0
 
@@ -186,7 +206,12 @@ class ParallelTeam(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             ConfigError: The episode is over, an action is out of range, or the environment
                 fails or contradicts itself.
         """
+        illegal_before = self.illegal_actions
         given = self._actions(action)
+        if self._alive.any():
+            self._only_waited = look_at_waiting(
+                self._only_waited, self.name, acts=bool(self._agent_mask.any())
+            )
         try:
             told = self.parallel_env.step(given)
             observations, rewards, terminations, truncations, infos = told
@@ -208,6 +233,8 @@ class ParallelTeam(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             self._say_that_one_was_cut_off(cut_off)
         self._alive = cut_off if truncated else alive
         seen = self._observe(observations, self._alive, over=self._over)
+        if self.illegal_actions > illegal_before:
+            self._watch = None  # it is about actions that masks allow
         if self._watch is not None:
             forbids = any(not mask[self._alive].all() for mask in self._handed_out.values())
             self._watch = look(self._watch, self.name, action, seen, forbids=forbids)
@@ -305,9 +332,12 @@ class ParallelTeam(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         for n in np.flatnonzero(alive):
             agent = self.agent_names[n]
             if agent not in observations:
+                why = (
+                    "was truncated, so what would have followed is estimated from what it last saw"
+                )
                 raise ConfigError(
-                    f"{self._place()}: agent {agent!r} is among env.agents and has no observation; "
-                    f"there are some of {list(observations)}."
+                    f"{self._place()}: agent {agent!r} {why if over else 'is among env.agents'} "
+                    f"and has no observation; there are some of {list(observations)}."
                 )
             for entry in self._entries:
                 try:
@@ -448,18 +478,6 @@ class ParallelTeam(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return f"environment {self.name!r}, episode {self._episode}, step {self._step}"
 
 
-def _possible_agents(env: Any, name: str) -> tuple[Any, ...]:
-    agents = tuple(getattr(env, "possible_agents", None) or ())
-    if not agents:
-        raise ConfigError(
-            f"environment {name!r} has no possible_agents. Every agent that can ever be there "
-            "gets a slot, so they must be known from the start."
-        )
-    if len(set(agents)) < len(agents):
-        raise ConfigError(f"environment {name!r}: possible_agents has one twice: {list(agents)}")
-    return agents
-
-
 def _mask_names(mask_key: str, tree: Any, n_actions: int) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Per mask of one agent: its name in the environment, and its shape."""
     if not isinstance(tree, ActionTree):
@@ -468,19 +486,3 @@ def _mask_names(mask_key: str, tree: Any, n_actions: int) -> dict[str, tuple[str
         key: (mask_key + key.removeprefix(FLAT_MASK), shape)
         for key, shape in tree.mask_shapes.items()
     }
-
-
-def _indicator(kind: str, agents: Sequence[Any], name: str) -> dict[str, np.ndarray]:
-    """One-hot rows that tell agents apart, by the name of their entry; empty for none."""
-    if kind not in get_args(Indicator):
-        raise ConfigError(
-            f"environment {name!r}: agent_indicator is {kind!r}; expected one of "
-            f"{', '.join(get_args(Indicator))}."
-        )
-    if kind == "slot":
-        return {"agent_slot": np.eye(len(agents), dtype=np.float32)}
-    types = [re.sub(r"_?\d+$", "", str(agent)) for agent in agents]
-    known = list(dict.fromkeys(types))
-    if kind == "none" or len(known) == 1:
-        return {}
-    return {"agent_type": np.eye(len(known), dtype=np.float32)[[known.index(t) for t in types]]}

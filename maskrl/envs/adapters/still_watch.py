@@ -53,3 +53,28 @@ def look(watch: Watch, name: str, action: Any, seen: Any, *, forbids: bool) -> W
             stacklevel=3,
         )
     return None
+
+
+def look_at_waiting(waited: int | None, name: str, *, acts: bool) -> int | None:
+    """Look at one step of a team; warn if for too long none of its agents was ever to act.
+
+    Masks of wrong polarity that would allow everything make all agents wait for good.
+
+    Args:
+        waited: Steps in which all waited so far; None where the watch is over.
+        name: What the warning calls the environment.
+        acts: Whether any agent acts in this step.
+
+    Returns:
+        What to give next time; None once an agent has acted, or after the warning.
+    """
+    if waited is None or acts:
+        return None
+    if waited + 1 < STILL_STEPS:
+        return waited + 1
+    warnings.warn(
+        f"environment {name!r}: in {STILL_STEPS} steps no agent was allowed any action, so that "
+        f"all only waited. {POLARITY}",
+        stacklevel=3,
+    )
+    return None

@@ -243,6 +243,7 @@ def test_what_stands_in_slots_that_do_not_act_is_not_read(scripted):
     ("frame", "message"),
     [
         ({"agents": ALL, "unseen": ["a_1"]}, "agent 'a_1' is among env.agents and has no observ"),
+        ({"agents": [], "cut": ALL, "unseen": ["a_1"]}, "'a_1' was truncated, so .*no observation"),
         ({"agents": [*ALL, "b_9"], "unseen": ["b_9"]}, "'b_9', which is none of its possible"),
         ({"agents": ALL, "rewards": {"b_9": 1.0}}, "a reward for 'b_9'"),
         ({"agents": ALL, "rewards": {"a_0": np.nan}}, "reward of agent 'a_0' is nan"),

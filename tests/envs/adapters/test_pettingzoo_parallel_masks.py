@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -226,3 +228,43 @@ def test_a_mask_of_wrong_polarity_is_doubted(scripted):
     with pytest.warns(UserWarning, match="64 steps with several different.*mask_allowed=0"):
         for t in range(64):
             team.step(np.full(3, t % 2))
+
+
+def test_masks_under_which_nobody_ever_acts_are_doubted(scripted):
+    """Ones mark what is forbidden and nothing is: all wait, and nobody would ever learn."""
+    frames = [{"agents": ALL, "masks": dict.fromkeys(ALL, [0, 0, 0])}] * 80
+    team = ParallelTeam(scripted(frames, masks_in="info"))
+    team.reset(seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(63):
+            team.step(np.zeros(3, np.int64))
+    with pytest.warns(UserWarning, match="64 steps no agent was allowed any.*mask_allowed=0"):
+        team.step(np.zeros(3, np.int64))
+    team.step(np.zeros(3, np.int64))  # told once
+
+
+def test_waiting_between_actions_is_not_doubted(scripted):
+    waiting = {"agents": ALL, "masks": dict.fromkeys(ALL, [0, 0, 0])}
+    team = ParallelTeam(
+        scripted([{"agents": ALL, "masks": MASKS}, *[waiting] * 80], masks_in="info")
+    )
+    team.reset(seed=0)
+    for _ in range(79):
+        team.step(np.zeros(3, np.int64))
+
+
+def test_actions_against_the_mask_that_do_nothing_raise_no_doubt_about_it(scripted):
+    """As where the mask was taken away: nothing of what is done is what it allows."""
+    frames = [{"agents": ALL, "masks": dict.fromkeys(ALL, [1, 0, 0])}] * 80
+    team = ParallelTeam(scripted(frames, masks_in="info", see=lambda t, agent: np.zeros(2)))
+    team.reset(seed=0)
+    for t in range(70):
+        team.step(np.full(3, 1 + t % 2))
+    assert team.illegal_actions == 3 * 70
+
+
+@pytest.mark.parametrize("settings", [{"mask_key": "legal"}, {"mask_allowed": 0}])
+def test_settings_of_a_mask_that_is_not_there_are_refused(scripted, settings):
+    with pytest.raises(NoMaskError, match="there is no such mask"):
+        ParallelTeam(scripted([STAY]), **settings)
