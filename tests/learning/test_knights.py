@@ -19,6 +19,7 @@ KNIGHTS = "pettingzoo:knights_archers_zombies_v11"
 
 @pytest.mark.slow
 @pytest.mark.learning
+@pytest.mark.timeout(1800)  # seven minutes beside other work
 def test_knights_and_archers_learn_to_hit_zombies():
     settings = {**find_entry(KNIGHTS).presets["ppo"], "evaluate_every": 0}
     settings.pop("total_steps")
