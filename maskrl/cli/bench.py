@@ -42,8 +42,8 @@ def bench(
     with float64 first. `make bench` sets up an environment with the other libraries at
     pinned versions and runs this there; those that are not installed are listed as missing.
 
-    Groups: rows, heads, greedy, grid, attention, memory, worlds; and training, only on
-    request.
+    Groups: rows, heads, greedy, grid, teams, attention, memory, worlds; and training, only
+    on request.
 
     Examples:
       make bench

@@ -49,7 +49,7 @@ def test_a_run_that_fails_is_told_and_the_code_says_so(here, quick, capsys):
     ("words", "complaint"),
     [
         ([], "at least one environment"),
-        (["pnda"], "Did you mean panda?"),
+        (["pnda"], "Did you mean panda"),
         (["gymnasium:CartPole-v1"], "offers no mask"),
         (["ownenvs:Steps", "ownenvs:Steps"], "ownenvs:Steps is given more than once"),
         (["ownenvs:Steps", "--seeds", "0"], "--seeds: expected a positive number"),
