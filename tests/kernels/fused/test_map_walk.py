@@ -1,3 +1,9 @@
+"""The compiled walk through maps, called with addresses as `maskrl.kernels.map_rows` calls it.
+
+Rows taken and gradients written are compared with what torch's own indexing gives, for cells
+that nobody asks for, for one that is asked for twice, and for places off the map.
+"""
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +13,7 @@ from maskrl.kernels.fused.map_walk import put, take
 
 @pytest.mark.parametrize("dtype", (torch.float32, torch.float64))
 @pytest.mark.parametrize("fills", (True, False))
-def test_walks_there_and_back_as_numpy_does(dtype, fills):
+def test_walks_there_and_back_as_indexing_does(dtype, fills):
     maps = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 4, 7))).to(dtype)
     entry = torch.tensor([0, 0, 2, 2])  # nothing is asked of the second map
     place = torch.tensor([6, -1, 0, 0])
