@@ -36,6 +36,13 @@ from maskrl.objectives.q_learning import (
     n_step_rewards,
     td_targets,
 )
+from maskrl.objectives.soft_q_learning import (
+    soft_next_values,
+    soft_policy_loss,
+    soft_values,
+    target_entropies,
+    temperature_loss,
+)
 from maskrl.objectives.team_loss import TeamActed, TeamLoss, TeamLossSettings, team_loss
 from maskrl.objectives.value import explained_variance, value_loss
 
@@ -67,9 +74,14 @@ __all__ = [
     "normalize_advantages",
     "ppo_loss",
     "quantile_huber_loss",
+    "soft_next_values",
+    "soft_policy_loss",
+    "soft_values",
     "successor_values",
     "take_actions",
+    "target_entropies",
     "td_targets",
     "team_loss",
+    "temperature_loss",
     "value_loss",
 ]
