@@ -6,15 +6,12 @@ settings that contradict each other never reach training. It goes to JSON and ba
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from maskrl.errors import ConfigError
 from maskrl.networks.encoders import NetworkConfig
+from maskrl.trainers.trainer_config import TrainerConfig
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "empty": ("raise", "idle"),
@@ -27,8 +24,10 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
 
 
 @dataclass(frozen=True)
-class PPOConfig:
+class PPOConfig(TrainerConfig):
     """Proximal policy optimisation under masks."""
+
+    label = "PPO"
 
     num_envs: int = 16
     """Environments that step in parallel."""
@@ -107,8 +106,7 @@ class PPOConfig:
     only at the end."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.network, Mapping):
-            object.__setattr__(self, "network", _network(self.network, NetworkConfig()))
+        self._build_network()
         for name in ("num_envs", "rollout_steps", "minibatch_size", "epochs", "sequence_length"):
             self._whole(name, at_least=1)
         for name in ("evaluate_every", "checkpoint_every", "idle_action"):
@@ -128,12 +126,8 @@ class PPOConfig:
         if self.entropy_coef_final is not None:
             self._number("entropy_coef_final", low=0.0)
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                some = [repr(choice) for choice in choices]
-                expected = f"{', '.join(some[:-1])} or {some[-1]}"
-                raise ConfigError(f"{name}: expected {expected}, got {getattr(self, name)!r}")
-        if not isinstance(self.waiting_discount, bool):
-            raise ConfigError(f"waiting_discount: expected a bool, got {self.waiting_discount!r}")
+            self._one_of(name, choices)
+        self._yes_or_no("waiting_discount")
         if self.minibatch_size > self.batch_size:
             raise ConfigError(
                 f"minibatch_size: {self.minibatch_size} rows are more than a rollout has: "
@@ -150,64 +144,3 @@ class PPOConfig:
     def batch_size(self) -> int:
         """Rows of one rollout."""
         return self.num_envs * self.rollout_steps
-
-    def replace(self, **changes: Any) -> PPOConfig:
-        """The configuration with some fields changed, and checked again."""
-        return dataclasses.replace(self, **changes)
-
-    def to_json(self) -> dict[str, Any]:
-        """All settings as plain nested dicts."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any], *, base: PPOConfig | None = None) -> PPOConfig:
-        """A configuration from plain settings, the rest taken from `base`.
-
-        Args:
-            settings: Fields by name; `network` may be a mapping of some of its fields.
-            base: What is not named; the defaults without it.
-
-        Raises:
-            ConfigError: A name is unknown (the nearest are offered), or a value impossible.
-        """
-        base = base or cls()
-        given = dict(settings)
-        _known("PPO setting", cls, given)
-        if isinstance(given.get("network"), Mapping):
-            given["network"] = _network(given["network"], base.network)
-        return dataclasses.replace(base, **given)
-
-    def _whole(self, name: str, *, at_least: int) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-            kind = "a positive whole number" if at_least else "a whole number, 0 or more"
-            raise ConfigError(f"{name}: expected {kind}, got {value!r}")
-
-    def _number(
-        self, name: str, *, low: float, high: float = math.inf, above: bool = False
-    ) -> None:
-        value = getattr(self, name)
-        fine = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if (
-            not fine
-            or not math.isfinite(value)
-            or not low <= value <= high
-            or (above and value == low)
-        ):
-            upper = "" if high == math.inf else f" and at most {high:g}"
-            least = f"above {low:g}" if above else f"at least {low:g}"
-            raise ConfigError(f"{name}: expected a number {least}{upper}, got {value!r}")
-
-
-def _network(settings: Mapping[str, Any], base: NetworkConfig) -> NetworkConfig:
-    _known("network setting", NetworkConfig, settings)
-    return dataclasses.replace(base, **settings)
-
-
-def _known(what: str, cls: type[Any], settings: Mapping[str, Any]) -> None:
-    names = [f.name for f in dataclasses.fields(cls)]
-    for name in settings:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-            advice = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise ConfigError(f"unknown {what} {name!r}.{advice}")

@@ -24,7 +24,7 @@ from maskrl.trainers.interrupt import InterruptWatch, TrainingInterrupted
 from maskrl.trainers.threads import torch_threads
 
 if TYPE_CHECKING:
-    from maskrl.trainers.ppo import PPO
+    from maskrl.trainers.trainer import Trainer
 
 logger = logging.getLogger("maskrl")
 
@@ -36,7 +36,7 @@ class TrainingLoop:
     """One call of `learn`.
 
     Args:
-        trainer: With `step`, `save`, and counters.
+        trainer: Of any algorithm.
         run_dir: Where to write, or None.
         callbacks: Called in this order.
         evaluator: From a policy to a result, or None.
@@ -44,7 +44,7 @@ class TrainingLoop:
 
     def __init__(
         self,
-        trainer: PPO,
+        trainer: Trainer,
         run_dir: RunDir | str | Path | None,
         callbacks: Iterable[Callback],
         evaluator: Callable[[nn.Module], Any] | None,
@@ -133,7 +133,7 @@ class TrainingLoop:
         if figure is not None and (trainer.best is None or figure >= trainer.best):
             trainer.best = figure
             if self.run_dir is not None:
-                trainer.save(self.run_dir.best_checkpoint)
+                trainer.save(self.run_dir.best_checkpoint, lean=True)
         self.hooks.evaluation(trainer, result)
 
     def _save(self) -> None:
@@ -164,7 +164,7 @@ class TrainingLoop:
         run_dir.write_config(
             {
                 **earlier,
-                "algorithm": "ppo",
+                "algorithm": trainer.algorithm,
                 "env": trainer.env_id,
                 "env_name": trainer.env_name,
                 "env_kwargs": trainer.env_kwargs,
@@ -172,7 +172,7 @@ class TrainingLoop:
                 "total_steps": trainer.total_steps,
                 "max_minutes": None if trainer.max_seconds is None else trainer.max_seconds / 60,
                 "threads": trainer.config.threads,
-                "ppo": trainer.config.to_json(),
+                trainer.algorithm: trainer.config.to_json(),
             }
         )
 
@@ -185,8 +185,8 @@ class TrainingLoop:
         path = self.run_dir.path
         return (
             f"{done}; saved in {path}. Go on: maskrl train --resume {path} "
-            f"(in Python: PPO.load({str(path)!r}).learn({trainer.total_steps}, "
-            f"run_dir={str(path)!r}))"
+            f"(in Python: {type(trainer).__name__}.load({str(path)!r})"
+            f".learn({trainer.total_steps}, run_dir={str(path)!r}))"
         )
 
 
