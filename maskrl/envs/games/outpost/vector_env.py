@@ -36,15 +36,23 @@ from maskrl.envs.games.outpost.settings import (
 )
 from maskrl.envs.games.outpost.stepping import begin_episode, step_all, write_observation
 from maskrl.envs.games.panda.copies import CopyPool
-from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT, split_seeds
+from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT
 from maskrl.envs.games.panda.random_stream import stream_keys
+from maskrl.envs.games.world_arguments import (
+    count_of_worlds,
+    layout_list,
+    read_only,
+    read_saved,
+    require_known,
+    saved_state,
+    whole_seed,
+    worlds_to_reset,
+)
 from maskrl.errors import ConfigError
-from maskrl.masks.arrays import check_mask_array
 
 Observation = dict[str, npt.NDArray[Any]]
 _ENTRIES = ("observation", *OUTPOST_TREE.mask_shapes)
 _WORLD = ("state", "keys", "counters", "layout_ids", "episodes")
-_LARGEST_SEED = 2**63 - 1
 _SEED_BITS = SEEDS_PER_SPLIT.bit_length() - 1
 # What a saved state may hold, column by column: lowest and highest value.
 _LOW = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, *(ABSENT,) * WOLVES], np.int64)
@@ -103,18 +111,10 @@ class OutpostVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
         copy: bool = True,
         **settings: Any,
     ) -> None:
-        if not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
-            raise ConfigError(
-                f"outpost: num_envs must be a positive whole number; got {num_envs!r}"
-            )
-        known = OutpostSettings.__dataclass_fields__
-        unknown = sorted(set(settings) - set(known))
-        if unknown:
-            raise ConfigError(
-                f"outpost: unknown setting {unknown[0]!r}; the settings are {', '.join(known)}"
-            )
+        count = count_of_worlds("outpost", num_envs)
+        require_known("outpost", OutpostSettings.__dataclass_fields__, settings)
         self.settings = OutpostSettings(**settings)
-        self.num_envs = count = int(num_envs)
+        self.num_envs = count
         self.single_observation_space, self.single_action_space = outpost_spaces()
         self.observation_space = batch_space(self.single_observation_space, count)
         self.action_space = batch_space(self.single_action_space, count)
@@ -123,17 +123,15 @@ class OutpostVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
         self._pools = tuple(CopyPool() for _ in _ENTRIES)
         self._autoreset = True
         self._begun = False
-        if isinstance(layout_seeds, int):
-            layout_seeds = split_seeds(self.settings.split, layout_seeds)
         self._source = (
-            _layout_list([] if layout_seeds is None else layout_seeds),
+            layout_list("outpost", layout_seeds, self.settings.split),
             FIRST_SEED[self.settings.split],
             _SEED_BITS,
             np.array(limits(self.settings), np.int64),
         )
         self._world = (
             np.zeros((count, S_COLUMNS), np.int64),
-            stream_keys(_whole_seed(seed), count),
+            stream_keys(whole_seed("outpost", seed), count),
             np.zeros(count, np.uint64),
             np.zeros(count, np.int64),
             np.zeros(count, np.int64),
@@ -152,7 +150,7 @@ class OutpostVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
 
     def _as_dict(self, arrays: tuple[npt.NDArray[Any], ...]) -> Observation:
         return {
-            name: pool.copy(array) if self._copy else _read_only(array)
+            name: pool.copy(array) if self._copy else read_only(array)
             for name, array, pool in zip(_ENTRIES, arrays, self._pools, strict=True)
         }
 
@@ -171,29 +169,21 @@ class OutpostVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
         """
         _, keys, counters, layout_ids, episodes = self._world
         if seed is not None:
-            keys[:] = stream_keys(_whole_seed(seed), self.num_envs)
+            keys[:] = stream_keys(whole_seed("outpost", seed), self.num_envs)
             counters[:] = 0
             episodes[:] = 0
         if options and "layout_seeds" in options:
-            self._source = (_layout_list(options["layout_seeds"]), *self._source[1:])
+            self._source = (
+                layout_list("outpost", options["layout_seeds"], self.settings.split),
+                *self._source[1:],
+            )
             episodes[:] = 0
-        for index in self._to_reset(options):
+        for index in worlds_to_reset("outpost", options, self.num_envs, begun=self._begun):
             if not begin_episode(index, self._world, self._source):
                 raise no_layout(int(layout_ids[index]))
         self._begun = True
         self._observe()
         return self._as_dict(self._observation), {"layout_id": layout_ids.copy()}
-
-    def _to_reset(self, options: dict[str, Any] | None) -> list[int]:
-        """Indices of the outposts in which `reset` begins a new episode."""
-        if not options or "reset_mask" not in options:
-            return list(range(self.num_envs))
-        keep = check_mask_array(
-            options["reset_mask"], (self.num_envs,), name="reset_mask", operation="outpost: reset"
-        )
-        if not self._begun and not keep.all():
-            raise ConfigError("outpost: the first reset begins every outpost; leave out reset_mask")
-        return [int(index) for index in np.flatnonzero(keep)]
 
     def _observe(self) -> None:
         for index in range(self.num_envs):
@@ -278,13 +268,11 @@ class OutpostVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future depends on, as copies: continuing from it is exact."""
-        saved: dict[str, Any] = {
-            name: array.copy() for name, array in zip(_WORLD, self._world, strict=True)
-        }
-        saved["layout_list"] = self._source[0].copy()
-        saved["illegal_actions"] = self.illegal_actions
-        saved["rules_version"] = RULES_VERSION
-        return saved
+        return saved_state(self._arrays(), self._source[0], self.illegal_actions, RULES_VERSION)
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What the future depends on, by name."""
+        return dict(zip(_WORLD, self._world, strict=True))
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continue from a state that `get_state` gave.
@@ -292,25 +280,15 @@ class OutpostVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
         Raises:
             ConfigError: The state is of another world (other sizes or other rules) or damaged.
         """
-        missing = sorted(set(self.get_state()) - set(state))
-        if missing:
-            raise ConfigError(f"outpost: the saved state has no entry {missing[0]!r}")
-        if int(state["rules_version"]) != RULES_VERSION:
-            raise ConfigError(
-                f"outpost: the saved state is of rules version {state['rules_version']}, "
-                f"this is version {RULES_VERSION}: start the run anew"
-            )
-        for name, array in zip(_WORLD, self._world, strict=True):
-            if np.shape(state[name]) != array.shape:
-                raise ConfigError(
-                    f"outpost: the saved {name} has shape {np.shape(state[name])}, this world "
-                    f"needs {array.shape}: the number of environments differs"
-                )
-        self._require_sound(np.asarray(state["state"]))
-        for name, array in zip(_WORLD, self._world, strict=True):
-            array[...] = np.asarray(state[name])
+        saved = read_saved("outpost", state, self._arrays(), RULES_VERSION)
+        self._require_sound(saved["state"])
+        for name, array in self._arrays().items():
+            array[...] = saved[name]
         self._begun = True
-        self._source = (_layout_list(state["layout_list"]), *self._source[1:])
+        self._source = (
+            layout_list("outpost", state["layout_list"], self.settings.split),
+            *self._source[1:],
+        )
         self.illegal_actions = int(state["illegal_actions"])
         self._observe()
 
@@ -331,27 +309,3 @@ class OutpostVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
     def observation(self) -> Observation:
         """The current observation, as after the last `reset`, `step` or `set_state`."""
         return self._as_dict(self._observation)
-
-
-def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A view that cannot be written to: observations are updated in place, step by step."""
-    view = array.view()
-    view.setflags(write=False)
-    return view
-
-
-def _layout_list(layout_seeds: Any) -> npt.NDArray[np.int64]:
-    seeds = np.asarray(layout_seeds)
-    whole = np.issubdtype(seeds.dtype, np.integer) or seeds.size == 0
-    if seeds.ndim != 1 or not whole or (seeds < 0).any() or (seeds > _LARGEST_SEED).any():
-        raise ConfigError(
-            "outpost: layout_seeds must be a list of whole numbers from 0 to 2**63 - 1; got "
-            f"{seeds.dtype} of shape {seeds.shape}: {str(layout_seeds)[:60]}"
-        )
-    return seeds.astype(np.int64)
-
-
-def _whole_seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ConfigError(f"outpost: seed must be a whole number from 0 on; got {seed!r}")
-    return int(seed)

@@ -31,10 +31,18 @@ from maskrl.envs.games.packing.settings import (
 )
 from maskrl.envs.games.packing.stepping import begin_episode, observe_all, step_all
 from maskrl.envs.games.panda.copies import CopyPool
-from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT, split_seeds
+from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT
 from maskrl.envs.games.panda.random_stream import stream_keys
+from maskrl.envs.games.world_arguments import (
+    count_of_worlds,
+    layout_list,
+    read_saved,
+    require_known,
+    saved_state,
+    whole_seed,
+    worlds_to_reset,
+)
 from maskrl.errors import ConfigError
-from maskrl.masks.arrays import check_mask_array
 
 Observation = dict[str, npt.NDArray[Any]]
 ENTRIES = ("candidates", "observation", "action_mask")
@@ -88,18 +96,9 @@ class PackingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
         copy: bool = True,
         **settings: Any,
     ) -> None:
-        if not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
-            raise ConfigError(
-                f"packing: num_envs must be a positive whole number; got {num_envs!r}"
-            )
-        known = PackingSettings.__dataclass_fields__
-        unknown = sorted(set(settings) - set(known))
-        if unknown:
-            raise ConfigError(
-                f"packing: unknown setting {unknown[0]!r}; the settings are {', '.join(known)}"
-            )
+        require_known("packing", PackingSettings.__dataclass_fields__, settings)
         self.settings = PackingSettings(**settings)
-        self.num_envs = int(num_envs)
+        self.num_envs = count_of_worlds("packing", num_envs)
         self.single_observation_space, self.single_action_space = packing_spaces(self.settings)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -109,15 +108,13 @@ class PackingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
         self._pools = tuple(CopyPool() for _ in ENTRIES)
         self._autoreset = True
         self._begun = False
-        self._allocate(_checked_seed(seed), layout_seeds)
+        self._allocate(whole_seed("packing", seed), layout_seeds)
 
     def _allocate(
         self, seed: int, layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None
     ) -> None:
         """Make every array that a step reads or writes."""
         settings, count = self.settings, self.num_envs
-        if isinstance(layout_seeds, int):
-            layout_seeds = split_seeds(settings.split, layout_seeds)
         self._state = np.zeros((count, settings.columns), np.int64)
         self._world = (
             self._state,
@@ -126,7 +123,7 @@ class PackingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
             np.zeros(count, np.int64),
             np.zeros(count, np.int64),
         )
-        listed = _checked_layouts([] if layout_seeds is None else layout_seeds)
+        listed = layout_list("packing", layout_seeds, settings.split)
         self._source = (listed, FIRST_SEED[settings.split], _SEED_BITS)
         self._sizes = (settings.slots, settings.min_items, settings.max_items)
         self._shown = (
@@ -176,24 +173,19 @@ class PackingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
         """
         options = options or {}
         _, keys, counters, layout_ids, episodes = self._world
-        anew = np.ones(self.num_envs, np.bool_)
-        if "reset_mask" in options:
-            anew = check_mask_array(
-                options["reset_mask"], anew.shape, name="reset_mask", operation="packing: reset"
-            )
-            if not self._begun and not anew.all():
-                raise ConfigError(
-                    "packing: the first reset begins every world; leave out reset_mask"
-                )
+        anew = worlds_to_reset("packing", options, self.num_envs, begun=self._begun)
         if seed is not None:
-            keys[:] = stream_keys(_checked_seed(seed), self.num_envs)
+            keys[:] = stream_keys(whole_seed("packing", seed), self.num_envs)
             counters[:] = 0
             episodes[:] = 0
         if "layout_seeds" in options:
-            self._source = (_checked_layouts(options["layout_seeds"]), *self._source[1:])
+            self._source = (
+                layout_list("packing", options["layout_seeds"], self.settings.split),
+                *self._source[1:],
+            )
             episodes[:] = 0
-        for index in np.flatnonzero(anew):
-            begin_episode(int(index), self.num_envs, self._world, self._source, self._sizes)
+        for index in anew:
+            begin_episode(index, self.num_envs, self._world, self._source, self._sizes)
         self._begun = True
         return self.observation(), {"layout_id": layout_ids.copy()}
 
@@ -265,13 +257,11 @@ class PackingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future depends on, as copies: continuing from it is exact."""
-        saved: dict[str, Any] = {
-            name: array.copy() for name, array in zip(_WORLD, self._world, strict=True)
-        }
-        saved["layout_list"] = self._source[0].copy()
-        saved["illegal_actions"] = self.illegal_actions
-        saved["rules_version"] = RULES_VERSION
-        return saved
+        return saved_state(self._arrays(), self._source[0], self.illegal_actions, RULES_VERSION)
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What the future depends on, by name."""
+        return dict(zip(_WORLD, self._world, strict=True))
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continue from a state that `get_state` gave.
@@ -279,25 +269,11 @@ class PackingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
         Raises:
             ConfigError: The state is of another world (other sizes or other rules) or damaged.
         """
-        missing = sorted(set(self.get_state()) - set(state))
-        if missing:
-            raise ConfigError(f"packing: the saved state has no entry {missing[0]!r}")
-        if int(state["rules_version"]) != RULES_VERSION:
-            raise ConfigError(
-                f"packing: the saved state is of rules version {state['rules_version']}, "
-                f"this is version {RULES_VERSION}: start the run anew"
-            )
-        arrays = [np.asarray(state[name]) for name in _WORLD]
-        for name, saved, array in zip(_WORLD, arrays, self._world, strict=True):
-            if saved.shape != array.shape:
-                raise ConfigError(
-                    f"packing: the saved {name} has shape {saved.shape}, this world needs "
-                    f"{array.shape}: the number of environments or a setting differs"
-                )
-        _refuse_damage(arrays[0], self.settings.slots)
-        listed = _checked_layouts(state["layout_list"])
-        for saved, array in zip(arrays, self._world, strict=True):
-            array[...] = saved
+        saved = read_saved("packing", state, self._arrays(), RULES_VERSION)
+        _refuse_damage(saved["state"], self.settings.slots)
+        listed = layout_list("packing", state["layout_list"], self.settings.split)
+        for name, array in self._arrays().items():
+            array[...] = saved[name]
         self._source = (listed, *self._source[1:])
         self.illegal_actions = int(state["illegal_actions"])
         self._begun = True
@@ -326,27 +302,3 @@ def _refuse_damage(saved: npt.NDArray[Any], slots: int) -> None:
             f"taken {taken[index]:b}, room {saved[index, S_ROOM]} of "
             f"{saved[index, S_CAPACITY]}, which no play leads to"
         )
-
-
-def _checked_layouts(layout_seeds: Any) -> npt.NDArray[np.int64]:
-    """Layout seeds int64 [n] that the compiled loop can take."""
-    seeds = np.asarray(layout_seeds)
-    if seeds.size == 0:
-        return np.zeros(0, np.int64)
-    if (
-        seeds.ndim != 1
-        or seeds.dtype.kind not in "iu"
-        or seeds.min() < 0
-        or seeds.max() > np.iinfo(np.int64).max
-    ):
-        raise ConfigError(
-            "packing: layout_seeds must be a list of whole numbers from 0 to 2**63 - 1; got "
-            f"{str(layout_seeds)[:60]}"
-        )
-    return seeds.astype(np.int64)
-
-
-def _checked_seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ConfigError(f"packing: seed must be a whole number from 0 on; got {seed!r}")
-    return int(seed)

@@ -25,7 +25,6 @@ from maskrl.envs.games.panda.layouts import (
     article_layout,
     empty_rows,
     layout_limits,
-    split_seeds,
 )
 from maskrl.envs.games.panda.observation import make_view
 from maskrl.envs.games.panda.random_stream import stream_keys
@@ -45,13 +44,21 @@ from maskrl.envs.games.panda.settings import (
     PandaSettings,
 )
 from maskrl.envs.games.panda.stepping import begin_episode, observe_all, step_all
+from maskrl.envs.games.world_arguments import (
+    count_of_worlds,
+    layout_list,
+    read_only,
+    read_saved,
+    require_known,
+    saved_state,
+    whole_seed,
+    worlds_to_reset,
+)
 from maskrl.errors import ConfigError
-from maskrl.masks.arrays import check_mask_array
 
 Observation = dict[str, npt.NDArray[Any]]
 _ENTRIES = ("entities", "entity_mask", "visibility", "action_mask")
 _WORLD = ("state", "tree_at", "trees", "keys", "counters", "layout_ids", "episodes")
-_LARGEST_SEED = 2**63 - 1
 _SEED_BITS = SEEDS_PER_SPLIT.bit_length() - 1
 
 
@@ -110,16 +117,9 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         copy: bool = True,
         **settings: Any,
     ) -> None:
-        if not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
-            raise ConfigError(f"panda: num_envs must be a positive whole number; got {num_envs!r}")
-        known = PandaSettings.__dataclass_fields__
-        unknown = sorted(set(settings) - set(known))
-        if unknown:
-            raise ConfigError(
-                f"panda: unknown setting {unknown[0]!r}; the settings are {', '.join(known)}"
-            )
+        require_known("panda", PandaSettings.__dataclass_fields__, settings)
         self.settings = PandaSettings(**settings)
-        self.num_envs = int(num_envs)
+        self.num_envs = count_of_worlds("panda", num_envs)
         self.single_observation_space, self.single_action_space = panda_spaces(self.settings)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -128,20 +128,18 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         self._pools = tuple(CopyPool() for _ in _ENTRIES)
         self._autoreset = True
         self._begun = False
-        self._seed = _whole_seed(seed)
+        self._seed = whole_seed("panda", seed)
         self._allocate(layout_seeds)
 
     def _allocate(self, layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None) -> None:
         """Make every array that a step reads or writes."""
         settings, count = self.settings, self.num_envs
-        if isinstance(layout_seeds, int):
-            layout_seeds = split_seeds(settings.split, layout_seeds)
         self._state, self._tree_at, self._trees = empty_rows(settings, count)
         self._counters = np.zeros(count, np.uint64)
         self._keys = stream_keys(self._seed, count)
         self._layout_ids = np.zeros(count, np.int64)
         self._episodes = np.zeros(count, np.int64)
-        seeds = _layout_list([] if layout_seeds is None else layout_seeds)
+        seeds = layout_list("panda", layout_seeds, settings.split)
         fixed = settings.preset != "random"
         self._source = (seeds, FIRST_SEED[settings.split], _SEED_BITS, fixed)
         self._scene = (
@@ -172,7 +170,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
 
     def _as_dict(self, arrays: tuple[npt.NDArray[Any], ...]) -> Observation:
         if not self._copy:
-            arrays = tuple(_read_only(array) for array in arrays)
+            arrays = tuple(read_only(array) for array in arrays)
         return dict(zip(_ENTRIES, arrays, strict=True))
 
     def reset(
@@ -189,14 +187,17 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
             The batched observation, and infos with `layout_id` int64 [num_envs].
         """
         if seed is not None:
-            self._seed = _whole_seed(seed)
+            self._seed = whole_seed("panda", seed)
             self._keys = stream_keys(self._seed, self.num_envs)
             self._counters[:] = 0
             self._episodes[:] = 0
         if options and "layout_seeds" in options:
-            self._source = (_layout_list(options["layout_seeds"]), *self._source[1:])
+            self._source = (
+                layout_list("panda", options["layout_seeds"], self.settings.split),
+                *self._source[1:],
+            )
             self._episodes[:] = 0
-        for index in self._to_reset(options):
+        for index in worlds_to_reset("panda", options, self.num_envs, begun=self._begun):
             found = begin_episode(
                 index,
                 self._world(),
@@ -209,17 +210,6 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
             self._require_layout(-1 if found else index)
         self._begun = True
         return self.observation(), {"layout_id": self._layout_ids.copy()}
-
-    def _to_reset(self, options: dict[str, Any] | None) -> list[int]:
-        """Indices of the worlds in which `reset` begins a new episode."""
-        if not options or "reset_mask" not in options:
-            return list(range(self.num_envs))
-        keep = check_mask_array(
-            options["reset_mask"], (self.num_envs,), name="reset_mask", operation="panda: reset"
-        )
-        if not self._begun and not keep.all():
-            raise ConfigError("panda: the first reset begins every world; leave out reset_mask")
-        return [int(index) for index in np.flatnonzero(keep)]
 
     def _world(self) -> tuple[npt.NDArray[Any], ...]:
         return (
@@ -318,13 +308,11 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future depends on, as copies: continuing from it is exact."""
-        saved: dict[str, Any] = {
-            name: array.copy() for name, array in zip(_WORLD, self._world(), strict=True)
-        }
-        saved["layout_list"] = self._source[0].copy()
-        saved["illegal_actions"] = self.illegal_actions
-        saved["rules_version"] = RULES_VERSION
-        return saved
+        return saved_state(self._arrays(), self._source[0], self.illegal_actions, RULES_VERSION)
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What the future depends on, by name."""
+        return dict(zip(_WORLD, self._world(), strict=True))
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continue from a state that `get_state` gave.
@@ -332,31 +320,15 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         Raises:
             ConfigError: The state is of another world (other sizes or other rules) or damaged.
         """
-        missing = sorted(set(self.get_state()) - set(state))
-        if missing:
-            raise ConfigError(f"panda: the saved state has no entry {missing[0]!r}")
-        if int(state["rules_version"]) != RULES_VERSION:
-            raise ConfigError(
-                f"panda: the saved state is of rules version {state['rules_version']}, "
-                f"this is version {RULES_VERSION}: start the run anew"
-            )
-        for name, array in zip(_WORLD, self._world(), strict=True):
-            saved = np.asarray(state[name])
-            if saved.shape != array.shape:
-                raise ConfigError(
-                    f"panda: the saved {name} has shape {saved.shape}, this world needs "
-                    f"{array.shape}: the number of environments or a setting differs"
-                )
-            if saved.dtype.kind not in "biu":
-                raise ConfigError(
-                    f"panda: the saved {name} is damaged: it has dtype {saved.dtype}, expected "
-                    f"{array.dtype}"
-                )
-        self._require_cells(np.asarray(state["state"]))
-        for name, array in zip(_WORLD, self._world(), strict=True):
-            array[...] = np.asarray(state[name])
+        saved = read_saved("panda", state, self._arrays(), RULES_VERSION)
+        self._require_cells(saved["state"])
+        for name, array in self._arrays().items():
+            array[...] = saved[name]
         self._begun = True
-        self._source = (np.asarray(state["layout_list"], dtype=np.int64), *self._source[1:])
+        self._source = (
+            layout_list("panda", state["layout_list"], self.settings.split),
+            *self._source[1:],
+        )
         self.illegal_actions = int(state["illegal_actions"])
         self.observation()
 
@@ -396,27 +368,3 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
         observation = self._to_fill(self._observation)
         observe_all(self._world(), self._cells, self._moved, self._sight, self._view, observation)
         return self._as_dict(observation)
-
-
-def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A view that cannot be written to: observations are updated in place, step by step."""
-    view = array.view()
-    view.setflags(write=False)
-    return view
-
-
-def _layout_list(layout_seeds: Any) -> npt.NDArray[np.int64]:
-    seeds = np.asarray(layout_seeds)
-    whole = np.issubdtype(seeds.dtype, np.integer) or seeds.size == 0
-    if seeds.ndim != 1 or not whole or (seeds < 0).any() or (seeds > _LARGEST_SEED).any():
-        raise ConfigError(
-            "panda: layout_seeds must be a list of whole numbers from 0 to 2**63 - 1; got "
-            f"{seeds.dtype} of shape {seeds.shape}: {str(layout_seeds)[:60]}"
-        )
-    return seeds.astype(np.int64)
-
-
-def _whole_seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ConfigError(f"panda: seed must be a whole number from 0 on; got {seed!r}")
-    return int(seed)

@@ -19,7 +19,7 @@ from gymnasium.vector.utils import batch_space
 
 from maskrl.envs.contract import mask_space
 from maskrl.envs.games.panda.copies import CopyPool
-from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT, split_seeds
+from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT
 from maskrl.envs.games.panda.random_stream import stream_keys
 from maskrl.envs.games.pandas.layouts import no_room
 from maskrl.envs.games.pandas.scene_view import GRID, SCENE, Told, room_to_tell
@@ -40,11 +40,19 @@ from maskrl.envs.games.pandas.stepping import (
     tell_all,
 )
 from maskrl.envs.games.pandas.world import SAVED, derive_all, empty_world, make_facts
+from maskrl.envs.games.world_arguments import (
+    count_of_worlds,
+    layout_list,
+    read_only,
+    read_saved,
+    require_known,
+    saved_state,
+    whole_seed,
+    worlds_to_reset,
+)
 from maskrl.errors import ConfigError
-from maskrl.masks.arrays import check_mask_array
 
 Observation = dict[str, npt.NDArray[Any]]
-_LARGEST_SEED = 2**63 - 1
 _SEED_BITS = SEEDS_PER_SPLIT.bit_length() - 1
 
 
@@ -111,11 +119,8 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         copy: bool = True,
         **settings: Any,
     ) -> None:
-        whole = isinstance(num_envs, (int, np.integer)) and not isinstance(num_envs, bool)
-        if not whole or num_envs < 1:
-            raise ConfigError(f"pandas: num_envs must be a positive whole number; got {num_envs!r}")
         self.settings = read_settings(settings)
-        self.num_envs = int(num_envs)
+        self.num_envs = count_of_worlds("pandas", num_envs)
         self.single_observation_space, self.single_action_space = pandas_spaces(self.settings)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -125,15 +130,13 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         self._pools = {name: CopyPool() for name in Told._fields}
         self._autoreset = True
         self._begun = False
-        self._seed = _whole_seed(seed)
+        self._seed = whole_seed("pandas", seed)
         self._allocate(layout_seeds)
 
     def _allocate(self, layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None) -> None:
         """Make every array that a step reads or writes."""
         settings = self.settings
-        if isinstance(layout_seeds, (int, np.integer)):
-            layout_seeds = split_seeds(settings.split, int(layout_seeds))
-        seeds = _layout_list([] if layout_seeds is None else layout_seeds)
+        seeds = layout_list("pandas", layout_seeds, settings.split)
         self._source = (seeds, FIRST_SEED[settings.split], _SEED_BITS)
         self._world = empty_world(settings, self.num_envs)
         self._world.keys[:] = stream_keys(self._seed, self.num_envs)
@@ -153,7 +156,7 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
     def _as_dict(self, told: Told) -> Observation:
         entries = {name: getattr(told, field) for name, field in self._entries.items()}
         if not self._copy:
-            entries = {name: _read_only(array) for name, array in entries.items()}
+            entries = {name: read_only(array) for name, array in entries.items()}
         return entries
 
     def reset(
@@ -170,29 +173,21 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
             The batched observation, and infos with `layout_id` int64 [num_envs].
         """
         if seed is not None:
-            self._seed = _whole_seed(seed)
+            self._seed = whole_seed("pandas", seed)
             self._world.keys[:] = stream_keys(self._seed, self.num_envs)
             self._world.counters[:] = 0
             self._world.episodes[:] = 0
         if options and "layout_seeds" in options:
-            self._source = (_layout_list(options["layout_seeds"]), *self._source[1:])
+            self._source = (
+                layout_list("pandas", options["layout_seeds"], self.settings.split),
+                *self._source[1:],
+            )
             self._world.episodes[:] = 0
-        for index in self._to_reset(options):
+        for index in worlds_to_reset("pandas", options, self.num_envs, begun=self._begun):
             if not begin_episode(index, self._world, self._source, self._facts, self._scratch):
                 self._refuse_layout(index)
         self._begun = True
         return self.observation(), {"layout_id": self._world.layout_ids.copy()}
-
-    def _to_reset(self, options: dict[str, Any] | None) -> list[int]:
-        """Indices of the worlds in which `reset` begins a new episode."""
-        if not options or "reset_mask" not in options:
-            return list(range(self.num_envs))
-        keep = check_mask_array(
-            options["reset_mask"], (self.num_envs,), name="reset_mask", operation="pandas: reset"
-        )
-        if not self._begun and not keep.all():
-            raise ConfigError("pandas: the first reset begins every world; leave out reset_mask")
-        return [int(index) for index in np.flatnonzero(keep)]
 
     def _refuse_layout(self, index: int) -> None:
         raise ConfigError(no_room(self.settings, int(self._world.layout_ids[index])))
@@ -274,11 +269,11 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future depends on, as copies: continuing from it is exact."""
-        saved: dict[str, Any] = {name: getattr(self._world, name).copy() for name in SAVED}
-        saved["layout_list"] = self._source[0].copy()
-        saved["illegal_actions"] = self.illegal_actions
-        saved["rules_version"] = RULES_VERSION
-        return saved
+        return saved_state(self._arrays(), self._source[0], self.illegal_actions, RULES_VERSION)
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What the future depends on, by name."""
+        return {name: getattr(self._world, name) for name in SAVED}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continue from a state that `get_state` gave, in whichever form it was observed.
@@ -286,32 +281,16 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         Raises:
             ConfigError: The state is of another world (other sizes or other rules) or damaged.
         """
-        missing = sorted(set(self.get_state()) - set(state))
-        if missing:
-            raise ConfigError(f"pandas: the saved state has no entry {missing[0]!r}")
-        if int(state["rules_version"]) != RULES_VERSION:
-            raise ConfigError(
-                f"pandas: the saved state is of rules version {state['rules_version']}, "
-                f"this is version {RULES_VERSION}: start the run anew"
-            )
-        for name in SAVED:
-            array, saved = getattr(self._world, name), np.asarray(state[name])
-            if saved.shape != array.shape:
-                raise ConfigError(
-                    f"pandas: the saved {name} has shape {saved.shape}, this world needs "
-                    f"{array.shape}: the number of environments or a setting differs"
-                )
-            if saved.dtype.kind not in "iu":
-                raise ConfigError(
-                    f"pandas: the saved {name} is damaged: it has dtype {saved.dtype}, expected "
-                    f"{array.dtype}"
-                )
-        self._require_cells({name: np.asarray(state[name]) for name in SAVED})
-        for name in SAVED:
-            getattr(self._world, name)[...] = np.asarray(state[name])
+        saved = read_saved("pandas", state, self._arrays(), RULES_VERSION)
+        self._require_cells(saved)
+        for name, array in self._arrays().items():
+            array[...] = saved[name]
         derive_all(self._world)
         self._begun = True
-        self._source = (_layout_list(state["layout_list"]), *self._source[1:])
+        self._source = (
+            layout_list("pandas", state["layout_list"], self.settings.split),
+            *self._source[1:],
+        )
         self.illegal_actions = int(state["illegal_actions"])
 
     def _require_cells(self, saved: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -348,34 +327,5 @@ def read_settings(settings: Mapping[str, Any]) -> PandasSettings:
     Raises:
         ConfigError: One is unknown or out of range.
     """
-    known = PandasSettings.__dataclass_fields__
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise ConfigError(
-            f"pandas: unknown setting {unknown[0]!r}; the settings are {', '.join(known)}"
-        )
+    require_known("pandas", PandasSettings.__dataclass_fields__, settings)
     return PandasSettings(**settings)
-
-
-def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A view that cannot be written to: observations are updated in place, step by step."""
-    view = array.view()
-    view.setflags(write=False)
-    return view
-
-
-def _layout_list(layout_seeds: Any) -> npt.NDArray[np.int64]:
-    seeds = np.asarray(layout_seeds)
-    whole = np.issubdtype(seeds.dtype, np.integer) or seeds.size == 0
-    if seeds.ndim != 1 or not whole or (seeds < 0).any() or (seeds > _LARGEST_SEED).any():
-        raise ConfigError(
-            "pandas: layout_seeds must be a list of whole numbers from 0 to 2**63 - 1; got "
-            f"{seeds.dtype} of shape {seeds.shape}: {str(layout_seeds)[:60]}"
-        )
-    return seeds.astype(np.int64)
-
-
-def _whole_seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ConfigError(f"pandas: seed must be a whole number from 0 on; got {seed!r}")
-    return int(seed)

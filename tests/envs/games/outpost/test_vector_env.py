@@ -249,7 +249,7 @@ def test_a_living_wolf_needs_a_place() -> None:
 
 def test_a_reset_mask_begins_only_those_outposts_anew() -> None:
     env = OutpostVectorEnv(3, seed=1, layout_seeds=9, split="test")
-    with pytest.raises(ConfigError, match="first reset begins every outpost"):
+    with pytest.raises(ConfigError, match="first reset begins every world"):
         env.reset(options={"reset_mask": np.array([True, False, False])})
     env.reset()
     before, *_ = env.step(np.tile(WAITING, (3, 1)))
