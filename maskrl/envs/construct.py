@@ -10,9 +10,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-import os
-import sys
-import types
 import typing
 import warnings
 from collections.abc import Callable, Mapping
@@ -24,6 +21,7 @@ from gymnasium.vector import VectorEnv
 
 from maskrl.envs.adapters.gymnasium_info import adapt
 from maskrl.envs.contract import require_same_step
+from maskrl.envs.foreign_modules import import_module
 from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.errors import ConfigError, MaskrlError, UnknownEnvError
 
@@ -183,37 +181,6 @@ def make_gymnasium_vec(
 ) -> VectorEnv[Any, Any, Any]:
     """Make `num_envs` environments by their Gymnasium id, stepping in this process."""
     return GymnasiumVectorEnv([lambda: make_gymnasium(name, **kwargs)] * num_envs, seed=seed)
-
-
-def import_module(module_name: str, path: str) -> types.ModuleType:
-    """Import a module that an id names, also from the current directory.
-
-    Args:
-        module_name: Name of the module.
-        path: The whole id, for messages.
-
-    Raises:
-        UnknownEnvError: There is no such module.
-        ConfigError: Importing it fails.
-    """
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module_name + ".").startswith(error.name + "."):
-            raise ConfigError(
-                f"environment {path!r}: importing {module_name} fails, because {error}."
-            ) from error
-        raise UnknownEnvError(
-            f"environment {path!r}: there is no module {error.name!r} among the installed "
-            f"packages or in the current directory ({here}). Expected package.module:Class."
-        ) from error
-    except Exception as error:
-        raise ConfigError(
-            f"environment {path!r}: importing {module_name} fails: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _mask_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
