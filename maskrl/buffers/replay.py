@@ -9,53 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from maskrl.buffers.array_room import ArrayRoom
 from maskrl.buffers.final_rows import FinalRows
 from maskrl.buffers.steps import OPERATION, stored_dtype
+from maskrl.buffers.transitions import Transitions
 from maskrl.envs.contract import is_mask_key
-from maskrl.errors import ConfigError
+from maskrl.errors import ConfigError, RunFolderError
 from maskrl.kernels.sum_tree import SumTree
 from maskrl.masks.arrays import check_mask_array, pack_bits
 from maskrl.masks.packed import PackedMask
 from maskrl.masks.tree import FLAT_MASK
-
-
-@dataclass(frozen=True)
-class Transitions:
-    """Transitions drawn from a replay buffer.
-
-    Attributes:
-        observations: Per key `[M, ...]`. Action masks are `PackedMask` `[M, n]`, all entries in a
-            row; masks that steer a network, such as "visibility", are bool `[M, ...]`.
-        actions: `[M]` int64, or `[M, K]`.
-        rewards: `[M]` float32, the discounted sum over up to n steps.
-        next_observations: As `observations`, after these steps. Where `terminated` they are the
-            final ones if the environment gave them, otherwise zeros.
-        discounts: `[M]` float32, gamma to the number of steps: the weight of the successor.
-        terminated: `[M]` bool, the episode ended within these steps, and nothing is to come.
-        truncated: `[M]` bool, it was cut off within them.
-        index: `[M]` int64, for `update_priorities`.
-        weights: `[M]` float32, importance weights, largest 1; all 1 if drawn evenly.
-    """
-
-    observations: dict[str, Any]
-    actions: Tensor
-    rewards: Tensor
-    next_observations: dict[str, Any]
-    discounts: Tensor
-    terminated: Tensor
-    truncated: Tensor
-    index: Tensor
-    weights: Tensor
+from maskrl.runs.array_folder import load_arrays, save_arrays
 
 
 class ReplayBuffer:
@@ -106,7 +78,7 @@ class ReplayBuffer:
         self.rows = rows = -(-capacity // num_envs) + 1
         self.n_step = n_step
         self.gamma = gamma
-        self.folder = None if folder is None else Path(folder)
+        room = ArrayRoom(folder)
         self._features: dict[str, np.ndarray] = {}
         self._bits: dict[str, np.ndarray] = {}
         self.mask_shapes: dict[str, tuple[int, ...]] = {}
@@ -116,31 +88,22 @@ class ReplayBuffer:
             if is_mask_key(key):
                 self.mask_shapes[key] = shape
                 size = -(-math.prod(shape) // 8)
-                self._bits[key] = self._array(name, (rows, num_envs, size), np.dtype(np.uint8))
+                self._bits[key] = room.new(name, (rows, num_envs, size), np.dtype(np.uint8))
             else:
                 dtype = stored_dtype(key, space)
-                self._features[key] = self._array(name, (rows, num_envs, *shape), dtype)
+                self._features[key] = room.new(name, (rows, num_envs, *shape), dtype)
         wide = (rows, num_envs)
-        self._actions = self._array("actions", (*wide, *action_shape), np.dtype(np.int64))
-        self._rewards = self._array("rewards", wide, np.dtype(np.float32))
+        self._actions = room.new("actions", (*wide, *action_shape), np.dtype(np.int64))
+        self._rewards = room.new("rewards", wide, np.dtype(np.float32))
         self._terminated = np.zeros(wide, np.bool_)
         self._truncated = np.zeros(wide, np.bool_)
-        self._finals = FinalRows(wide, {**self._features, **self._bits})
+        self._finals = FinalRows(wide, {**self._features, **self._bits}, room)
         self._head = 0
         self._filled = 0
         self._begun = False
         self.priority_exponent = priority_exponent
         self._tree = SumTree(rows * num_envs) if priority_exponent > 0 else None
         self._largest = 1.0
-
-    def _array(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        if self.folder is None:
-            return np.zeros(shape, dtype)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # Whatever an entry is called, its file has a name of its own.
-        path = self.folder / f"{quote(name, safe=' ')}.bin"
-        path.unlink(missing_ok=True)  # writing into it would reach a buffer that uses it
-        return np.memmap(path, dtype, "w+", shape=shape)
 
     def __len__(self) -> int:
         """How many transitions there are."""
@@ -281,6 +244,115 @@ class ReplayBuffer:
         priorities = (size + epsilon) ** self.priority_exponent
         self._tree.write(places[alive], priorities[alive])
         self._largest = max(self._largest, float(priorities.max(initial=0.0)))
+
+    def get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Everything that is in the buffer, for `set_state` of one made in the same way.
+
+        Returns:
+            Arrays of the rows in use, which are views of the buffer wherever they can be, and
+            what else there is to know, JSON-able.
+        """
+        used = self.rows if self._filled == self.rows - 1 else self._head + 1
+        arrays = {name: array[:used] for name, array in self._arrays().items()}
+        arrays |= {f"finals.{name}": x for name, x in self._finals.get_state(used).items()}
+        if self._tree is not None:
+            arrays["priorities"] = self._tree.numbers[: used * self.num_envs]
+        return arrays, {
+            "rows": self.rows,
+            "num_envs": self.num_envs,
+            "priority_exponent": self.priority_exponent,
+            "head": self._head,
+            "filled": self._filled,
+            "begun": self._begun,
+            "largest": self._largest,
+        }
+
+    def set_state(self, arrays: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        """Hold what another buffer held when `get_state` was called on it, and nothing else.
+
+        The same generator then draws the same transitions. A buffer may lie in memory and the
+        other one in files; `n_step` and `gamma` say how transitions are read and may differ.
+
+        Raises:
+            RunFolderError: The state is damaged, or of a buffer of another size, of other
+                entries or with other priorities; nothing has changed.
+        """
+        here = {name: getattr(self, name) for name in ("rows", "num_envs", "priority_exponent")}
+        for name, value in here.items():
+            if state.get(name) != value:
+                raise RunFolderError(
+                    f"the saved replay buffer has {name} = {state.get(name)!r}, this one {value}: "
+                    "it was saved under other settings"
+                )
+        try:
+            head, filled, begun = int(state["head"]), int(state["filled"]), bool(state["begun"])
+            largest = float(state["largest"])
+            used = self.rows if filled == self.rows - 1 else head + 1
+            if not (0 <= head < used <= self.rows and filled in (head, self.rows - 1)):
+                raise ValueError(
+                    f"head {head} and {filled} rows of {self.rows} contradict each other"
+                )
+            targets = {**self._arrays(), **{f"finals.{k}": x for k, x in self._finals.like.items()}}
+            for name, target in targets.items():
+                saved = arrays[name]
+                if saved.dtype != target.dtype or saved.shape[1:] != target.shape[1:]:
+                    raise RunFolderError(
+                        f"the saved replay buffer holds {name} of dtype {saved.dtype} and shape "
+                        f"{saved.shape[1:]}, this one has {target.dtype} and {target.shape[1:]}: "
+                        "it was saved of another environment"
+                    )
+                if not name.startswith(("finals.kept", "finals.free")) and len(saved) != used:
+                    raise ValueError(f"{name} has {len(saved)} rows, expected {used}")
+            if self._tree is not None:
+                priorities = np.zeros(self._tree.size)
+                priorities[: used * self.num_envs] = arrays["priorities"]
+                if not (np.isfinite(priorities).all() and (priorities >= 0).all()):
+                    raise ValueError("priorities are not all finite and at least 0")
+            self._finals.set_state(
+                {
+                    name.removeprefix("finals."): arrays[name]
+                    for name in arrays
+                    if name.startswith("finals.")
+                }
+            )
+        except RunFolderError:
+            raise
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise RunFolderError(
+                f"the saved replay buffer is damaged: {type(error).__name__}: {error}"
+            ) from error
+        for name, target in self._arrays().items():
+            target[:used] = arrays[name]
+        if self._tree is not None:
+            self._tree.write(np.arange(self._tree.size), priorities)
+        self._head, self._filled, self._begun, self._largest = head, filled, begun, largest
+
+    def save(self, folder: Path | str) -> None:
+        """Write the buffer into a folder of its own, replaced as a whole; nothing is copied.
+
+        Raises:
+            RunFolderError: The place cannot be written.
+        """
+        save_arrays(folder, *self.get_state())
+
+    def load(self, folder: Path | str) -> None:
+        """Hold what was saved; see `set_state`.
+
+        Raises:
+            RunFolderError: There is nothing, it is damaged, or does not fit this buffer.
+        """
+        self.set_state(*load_arrays(folder))
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """All arrays with a row for each row of the ring."""
+        entries = {f"observation.{key}": x for key, x in (self._features | self._bits).items()}
+        return {
+            **entries,
+            "actions": self._actions,
+            "rewards": self._rewards,
+            "terminated": self._terminated,
+            "truncated": self._truncated,
+        }
 
     def _gather(self, step: np.ndarray, env: np.ndarray, weights: np.ndarray) -> Transitions:
         rewards, taken = self._rewards[step, env].copy(), np.zeros(len(step), np.int64)
