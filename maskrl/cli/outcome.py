@@ -110,7 +110,8 @@ def print_table(result: FinalEvaluation) -> None:
         table.add_row(name, *cells, style="bold" if bold else None)
 
     add(who, greedy, bold=True)
-    add(f"{who}, sampling actions", result.sampled)
+    if result.sampled is not None:
+        add(f"{who}, sampling actions", result.sampled)
     if result.untrained is not None:
         add(f"untrained {who}", result.untrained)
     if greedy.random_mean is None:

@@ -61,6 +61,16 @@ class RunData:
         return str(self.config.get("env", "unknown environment"))
 
     @property
+    def algorithm(self) -> str:
+        """What trained it: "ppo", "dqn" or "sac"."""
+        return str(self.config.get("algorithm", "ppo"))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of the algorithm."""
+        return self.config.get(self.algorithm) or {}
+
+    @property
     def env_kwargs(self) -> dict[str, Any]:
         """The settings of the environment."""
         return dict(self.config.get("env_kwargs") or {})

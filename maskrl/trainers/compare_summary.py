@@ -125,7 +125,7 @@ def write_summary(
                     **evaluation,
                     "env": contender.label,
                     "seed": job.seed,
-                    "sampled_mean": evaluation["sampled"]["mean"],
+                    "sampled_mean": evaluation.get("sampled", {}).get("mean"),
                     "folder": job.folder.relative_to(out),
                 }
             )
@@ -155,7 +155,7 @@ def _illegal_actions(evaluation: dict[str, Any]) -> int:
     """In training and in both tests of the agent."""
     counts = (
         evaluation["illegal_actions"],
-        evaluation["sampled"]["illegal_actions"],
+        evaluation.get("sampled", {}).get("illegal_actions", 0),
         evaluation.get("training_illegal_actions", 0),
     )
     return sum(map(int, counts))

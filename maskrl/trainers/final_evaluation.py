@@ -16,9 +16,8 @@ from torch import nn
 
 from maskrl.envs.registry import find_entry
 from maskrl.errors import ConfigError
-from maskrl.policies.actor_critic import ActorCritic
-from maskrl.policies.load import PREFIX, checkpoint_folder, fill
-from maskrl.policies.team_actor_critic import KIND, TeamActorCritic
+from maskrl.policies.load import PREFIX, build_policy, checkpoint_folder, fill
+from maskrl.policies.q_policy import QPolicy
 from maskrl.runs.checkpoint import load_checkpoint
 from maskrl.runs.metrics import read_metrics
 from maskrl.runs.run_dir import RunDir
@@ -40,8 +39,9 @@ class FinalEvaluation:
     """The trained agent and what to compare it with.
 
     Attributes:
-        greedy: The agent, most probable actions.
-        sampled: The agent, sampled actions.
+        greedy: The agent, most probable actions, or those of the largest Q-value.
+        sampled: The agent, sampled actions; None of one that acts by Q-values, whose samples are
+            nobody's policy.
         untrained: The same network before training; None for a policy of one's own.
         random: Uniform over allowed actions, played.
         checkpoint: Which one was evaluated: "best" or "last".
@@ -51,7 +51,7 @@ class FinalEvaluation:
     """
 
     greedy: Evaluation
-    sampled: Evaluation
+    sampled: Evaluation | None
     untrained: Evaluation | None
     random: Evaluation
     checkpoint: str
@@ -72,7 +72,8 @@ class FinalEvaluation:
         figures["step"] = self.step
         if self.training_illegal_actions is not None:
             figures["training_illegal_actions"] = self.training_illegal_actions
-        figures["sampled"] = self.sampled.summary()
+        if self.sampled is not None:
+            figures["sampled"] = self.sampled.summary()
         figures["random_played"] = self.random.summary()
         if self.untrained is not None:
             figures["untrained_mean"] = self.untrained.mean
@@ -136,9 +137,10 @@ def evaluate_run(
         "env_kwargs": {**trained_on, **(env_kwargs or {})},
         "seed": seed,
     }
+    samples = not isinstance(policy, QPolicy)
     return FinalEvaluation(
         greedy=evaluate(policy, env_id, **settings, tell=tell),
-        sampled=evaluate(policy, env_id, **settings, deterministic=False),
+        sampled=evaluate(policy, env_id, **settings, deterministic=False) if samples else None,
         untrained=None if untrained is None else evaluate(untrained, env_id, **settings),
         random=evaluate_random(env_id, **settings, with_reference=True),
         checkpoint=folder.name,
@@ -154,8 +156,6 @@ def _training_illegal_actions(run: RunDir) -> int | None:
 
 def _fresh(description: Mapping[str, Any], seed: int) -> nn.Module:
     """The network with random weights, without moving the global random stream."""
-    kind = TeamActorCritic if description.get("kind") == KIND else ActorCritic
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(Seeds(seed).integer("untrained"))
-        policy: nn.Module = kind.from_json(description)
-        return policy.eval()
+        return build_policy(description).eval()

@@ -41,7 +41,7 @@ def test_presets_lie_over_defaults(entry):
 def test_only_what_differs_is_shown(capsys):
     config = PPOConfig(clip=0.1, network=NetworkConfig(hidden=(128, 64)))
     assert changes(config, PPOConfig()) == {"clip": 0.1, "network.hidden": (128, 64)}
-    print_settings("panda", {"sight": "full"}, 3, 200_000, 2.5, config, Path("runs/a"))
+    print_settings("panda", {"sight": "full"}, 3, 200_000, 2.5, "ppo", config, Path("runs/a"))
     out = capsys.readouterr().out
     assert out.splitlines() == [
         "train  panda sight=full, seed 3, 200,000 steps or 2.5 minutes",

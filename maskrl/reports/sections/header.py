@@ -17,6 +17,8 @@ from maskrl.reports import wording
 from maskrl.reports.run_data import RunData
 from maskrl.reports.section import paragraph, tiles
 
+_ALGORITHMS = {"ppo": "PPO", "dqn": "DQN", "sac": "discrete SAC"}
+
 
 def header_html(run: RunData, picture: np.ndarray | None = None) -> str:
     """The page's header: title, what was trained, a verdict, the main figures.
@@ -62,8 +64,11 @@ def _named(run: RunData) -> tuple[str, dict[str, Any]]:
 
 def _what_was_trained(run: RunData) -> str:
     """One sentence: algorithm, steps, time, seed, and what it was judged on."""
-    parts = ["A team trained by PPO under masks" if run.is_team else "A PPO agent under masks"]
-    network = (run.config.get("ppo") or {}).get("network") or {}
+    name = _ALGORITHMS.get(run.algorithm, run.algorithm.upper())
+    parts = [
+        f"A team trained by {name} under masks" if run.is_team else f"A {name} agent under masks"
+    ]
+    network = run.settings.get("network") or {}
     memory = network.get("memory", "none")
     if memory != "none":
         parts.append(f" that remembers by {'an' if memory == 'lstm' else 'a'} {memory.upper()}")

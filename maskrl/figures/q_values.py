@@ -1,0 +1,152 @@
+"""What each action is worth, and which of them count: Q-values under the mask.
+
+One bar for every action, from zero. Bars of disallowed actions are hatched: their
+values were never learned from experience, are never chosen and never bootstrapped
+from, so a long one is no news about the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from maskrl.figures.theme import PALETTE, figure_layout
+from maskrl.masks.arrays import check_mask_array
+
+
+def q_values_figure(
+    action_names: Sequence[str],
+    q_values: np.ndarray,
+    action_mask: np.ndarray,
+    *,
+    action: int | None = None,
+    row_height: int = 34,
+) -> go.Figure:
+    """A bar per action beside its mask, and a line at the best allowed value.
+
+    Args:
+        action_names: A names, drawn from top to bottom.
+        q_values: [A]; what is not finite gets no bar.
+        action_mask: [A] bool, True = allowed.
+        action: the action that was taken; its name is bold.
+        row_height: pixels per action.
+
+    Returns:
+        A plotly figure with two panels that share their rows.
+
+    Raises:
+        MaskDtypeError: if the mask is not boolean.
+        MaskShapeError: if the mask has another length than the names.
+        ValueError: if the values have.
+
+    Empty rows: without an allowed action there is no line.
+    """
+    values = np.asarray(q_values, dtype=np.float64).reshape(-1)
+    n = len(action_names)
+    allowed = check_mask_array(action_mask, (n,), name="action_mask", operation="q_values_figure")
+    if values.size != n:
+        raise ValueError(
+            f"q_values_figure: q_values has {values.size} entries, expected {n}, one per action "
+            "name"
+        )
+    rows = list(range(n))
+    names = [escape(str(name)) for name in action_names]
+    labels = [f"<b>{name}</b>" if k == action else name for k, name in enumerate(names)]
+    colours = [PALETTE.allowed if a else PALETTE.disallowed for a in allowed]
+    state = ["allowed" if a else "disallowed" for a in allowed]
+    known = np.isfinite(values)
+    figure = make_subplots(
+        rows=1,
+        cols=2,
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
+        column_widths=[0.12, 0.88],
+        subplot_titles=("mask", "Q-value"),
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=[0] * n,
+            y=rows,
+            mode="markers",
+            marker={
+                "symbol": ["circle" if a else "x" for a in allowed],
+                "size": 13,
+                "color": colours,
+            },
+            hovertext=[f"<b>{name}</b><br>{s}" for name, s in zip(names, state, strict=True)],
+            hoverinfo="text",
+        ),
+        row=1,
+        col=1,
+    )
+    figure.add_trace(
+        go.Bar(
+            x=[float(v) if k else None for v, k in zip(values, known, strict=True)],
+            y=rows,
+            orientation="h",
+            marker={
+                "color": colours,
+                "pattern": {
+                    "shape": ["" if a else "/" for a in allowed],
+                    "fillmode": "replace",
+                    "size": 6,
+                    "solidity": 0.35,
+                },
+                "line": {"color": colours, "width": 1},
+            },
+            hovertext=[
+                f"<b>{name}</b><br>Q-value {value:.3f}<br>{s}"
+                for name, value, s in zip(names, values, state, strict=True)
+            ],
+            hoverinfo="text",
+        ),
+        row=1,
+        col=2,
+    )
+    low, high = min(0.0, *values[known], 0.0), max(0.0, *values[known], 0.0)
+    span = high - low or 1.0
+    # The numbers stand in a column of their own, where no bar can reach them.
+    figure.add_trace(
+        go.Scatter(
+            x=[high + 0.06 * span] * n,
+            y=rows,
+            mode="text",
+            text=[f"{v:.2f}" if k else "" for v, k in zip(values, known, strict=True)],
+            textposition="middle right",
+            textfont={"size": 12},
+            hoverinfo="skip",
+        ),
+        row=1,
+        col=2,
+    )
+    figure.update_layout(
+        **figure_layout(height=row_height * n + 72, bargap=0.42, margin={"t": 34, "r": 14})
+    )
+    figure.update_annotations(font={"size": 13})
+    figure.update_xaxes(fixedrange=True, nticks=5, zeroline=False)
+    figure.update_yaxes(
+        fixedrange=True, showgrid=False, range=[n - 0.5, -0.5], tickvals=rows, ticktext=labels
+    )
+    figure.update_xaxes(range=[-1, 1], showticklabels=False, showgrid=False, row=1, col=1)
+    figure.update_xaxes(
+        zeroline=True,
+        zerolinecolor=PALETTE.neutral,
+        zerolinewidth=1,
+        tickformat="~g",
+        range=[low - 0.04 * span, high + 0.3 * span],
+        row=1,
+        col=2,
+    )
+    choices = values[allowed & known]
+    if choices.size:
+        figure.add_vline(
+            x=float(choices.max()),
+            line={"color": PALETTE.neutral, "width": 1.5, "dash": "dash"},
+            row=1,
+            col=2,
+        )
+    return figure
