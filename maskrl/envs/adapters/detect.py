@@ -19,8 +19,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from maskrl.envs.adapters import mask_form, raw_mask
-from maskrl.envs.adapters.mask_form import Form
+from maskrl.envs.adapters import raw_mask
+from maskrl.envs.adapters.mask_form import Form, dtype_of, form_of, ids_row
 from maskrl.envs.adapters.mask_sources import (
     MaskSettings,
     Missing,
@@ -71,6 +71,11 @@ class MaskConvention:
     binary_convention: raw_mask.BinaryConvention = "pairs"
 
     @property
+    def gives_action_mask(self) -> bool:
+        """Whether it is of an action mask, and not of an entity or agent mask alone."""
+        return not (self.source == "observation" and self.name in MASKS_ENOUGH[1:])
+
+    @property
     def where(self) -> str:
         """What messages call the place: `info['action_mask']`, `legal_actions(env.s)`."""
         return Place(self.source, self.name, arguments=self.arguments).where
@@ -83,7 +88,8 @@ class MaskConvention:
             "ids": f"ids of {'allowed' if self.allowed else 'forbidden'} actions",
             "none_all": "None = all allowed",
         }[self.form]
-        parts = [f"action mask from {self.where}", self.dtype, meaning]
+        kind = "action mask" if self.gives_action_mask else "mask"
+        parts = [f"{kind} from {self.where}", self.dtype, meaning]
         if self.form == "mask" and self.binary_convention == "gymnasium":
             parts[-1] = "0 = must be 0, 1 = must be 1, 2 = free"
         if self.missing == "all" and self.form != "none_all":
@@ -173,7 +179,7 @@ def detect(env: gymnasium.Env[Any, Any], settings: MaskSettings, name: str) -> M
             + ". Hand over a function that computes it: mask_fn=lambda env: ..."
         )
     best = readable[0]
-    against = [r for r in readable[1:] if not np.array_equal(r.row, best.row)]
+    against = [r for r in readable[1:] if not _agree(r, best)]
     if against or promised:
         raise ConfigError(_disagreement(name, best, [*against, *promised]))
     others = [r.place.where for r in readable[1:]]
@@ -223,11 +229,18 @@ def _read(
             return _Reading(place, "none_all", np.ones(sum(heads), np.bool_))
         return _Reading(place, failure="it is None at the first reset")
     try:
-        form: Form = settings.form or mask_form.form_of(place.raw, action_space, place.name)
+        form: Form = settings.form or form_of(place.raw, action_space, place.name)
     except ConfigError as error:
         raise ConfigError(f"environment {name!r}: {error}") from error
     try:
-        row = read_row(place.raw, form, action_space, heads, settings)
+        row = read_row(
+            place.raw,
+            form,
+            action_space,
+            heads,
+            allowed=settings.allowed,
+            binary_convention=settings.binary_convention,
+        )
     except MaskrlError as error:
         return _Reading(place, form, failure=str(error))
     if row.shape != (sum(heads),):
@@ -240,7 +253,9 @@ def read_row(
     form: Form,
     action_space: spaces.Space[Any],
     heads: tuple[int, ...],
-    settings: MaskSettings | MaskConvention,
+    *,
+    allowed: int = 1,
+    binary_convention: raw_mask.BinaryConvention = "pairs",
 ) -> BoolArray:
     """The flags of one foreign mask: a new bool array `[A]` where it is as it should be.
 
@@ -249,26 +264,27 @@ def read_row(
         form: In which it is written.
         action_space: Of the environment.
         heads: Choices per part of an action.
-        settings: Say which value means allowed, and how bits are written.
+        allowed: The value that means allowed; of ids, 0 if they list what is forbidden.
+        binary_convention: How masks of bits are written.
 
     Raises:
         MaskDtypeError, MaskShapeError: It is something else.
     """
     if form == "ids":
-        row = mask_form.ids_row(raw, action_space)
-        return row if settings.allowed else ~row
+        row = ids_row(raw, action_space)
+        return row if allowed else ~row
     shape = raw_mask.head_shape(action_space)
-    if settings.binary_convention == "gymnasium":
+    if binary_convention == "gymnasium":
         return raw_mask.gymnasium_pairs(raw, shape)
     flat = raw_mask.flat_row(raw, heads, shape, raw_mask.first_action(action_space))
-    return as_mask_array(flat, allowed=settings.allowed, name=FLAT_MASK)
+    return as_mask_array(flat, allowed=allowed, name=FLAT_MASK)
 
 
 def _convention(place: Place, form: Form, settings: MaskSettings, note: str = "") -> MaskConvention:
     return MaskConvention(
         place.source,
         place.name,
-        mask_form.dtype_of(place.raw),
+        dtype_of(place.raw),
         settings.allowed,
         form,
         note=note,
@@ -351,7 +367,7 @@ def _disagreement(name: str, best: _Reading, others: list[_Reading]) -> str:
             said.append(f"{other.place.where} cannot be read ({other.failure})")
         else:
             said.append(f"{other.place.where} allows {_allowed(other)}")
-    turned = any(o.row is not None and np.array_equal(o.row, ~best.row) for o in others)  # type: ignore[operator]
+    turned = any(_agree(other, best, turned=True) for other in others)
     hint = " One is the other turned round: 1 means forbidden in one of them." if turned else ""
     choices = " or ".join(
         dict.fromkeys(
@@ -368,6 +384,13 @@ def _allowed(reading: _Reading) -> str:
     ids = np.flatnonzero(reading.row)  # type: ignore[arg-type]
     shown = ", ".join(map(str, ids[:8])) + (", ..." if len(ids) > 8 else "")
     return f"{len(ids)} of {len(reading.row)} actions ({shown or 'none'})"  # type: ignore[arg-type]
+
+
+def _agree(one: _Reading, other: _Reading, *, turned: bool = False) -> bool:
+    """Whether two places allow the same; turned round, whether one allows what the other not."""
+    if one.row is None or other.row is None:
+        return False
+    return bool(np.array_equal(one.row, ~other.row if turned else other.row))
 
 
 def _listed(read: list[_Reading]) -> str:

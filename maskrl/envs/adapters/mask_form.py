@@ -81,7 +81,9 @@ def form_of(raw: Any, action_space: spaces.Space[Any], name: str) -> Form:
     if not can_be_ids:
         return "mask"
     only_flags = set(values) <= {0, 1}
-    if only_flags and len(values) == n and n > 1:
+    if only_flags and len(values) == n:
+        if reading == "unsaid":
+            return "mask"  # what is called neither is a mask, and has the length of one
         raise ConfigError(
             f"{name} gave {values}, which may be a flag for each of the {n} actions or the ids of "
             f"{len(values)} allowed ones. {FORM_ADVICE}."
