@@ -106,6 +106,11 @@ class QPolicy(nn.Module):
         width: Any = self.encoder.out_features
         self.head = QHead(width, heads.n_logits, **self._settings)  # type: ignore[arg-type]
 
+    @property
+    def head_settings(self) -> dict[str, Any]:
+        """Atoms and bounds of the head, as it was made: `atoms`, `low` and `high`."""
+        return {name: self._settings[name] for name in ("atoms", "low", "high")}
+
     def predictions(self, obs: Mapping[str, Tensor]) -> Tensor:
         """What is predicted of every action, `[B, A]` or `[B, A, N]`; see `QHead.forward`."""
         seen = obs if self.normalizer is None else self.normalizer(obs)

@@ -8,8 +8,9 @@ interface alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -113,6 +114,15 @@ class Parts(Protocol):
             plain values.
         """
 
+    def training_folders(self, *, lean: bool) -> Mapping[str, Callable[[Path], None]]:
+        """What is too large for named tensors: what writes it, by name.
+
+        Each writes into a folder of that name inside the checkpoint's.
+
+        Args:
+            lean: As of `training_state`.
+        """
+
     def restore_training_state(
         self, tensors: Tensors, state: Mapping[str, Any], *, new_episodes: bool, source: str
     ) -> None:
@@ -122,7 +132,7 @@ class Parts(Protocol):
             tensors: Of the whole checkpoint.
             state: The plain values; empty in a checkpoint that has none.
             new_episodes: Whether the environments begin anew instead of going on.
-            source: The checkpoint, for messages.
+            source: The checkpoint's folder.
 
         Raises:
             RunFolderError: It is of another network or other environments.

@@ -6,8 +6,9 @@ and a policy with memory learns from sequences. Settings of teams are refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,10 @@ class SingleAgentParts:
     ) -> tuple[dict[str, Tensor | np.ndarray], dict[str, Any]]:
         """The optimiser, and what rewards are divided by; nothing of it is large."""
         return ppo_training_state(self)
+
+    def training_folders(self, *, lean: bool) -> Mapping[str, Callable[[Path], None]]:
+        """Nothing: a rollout is not kept."""
+        return {}
 
     def restore_training_state(
         self, tensors: Tensors, state: Mapping[str, Any], *, new_episodes: bool, source: str

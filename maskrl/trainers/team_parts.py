@@ -6,8 +6,9 @@ every agent has a recursion of its own, or all share the team's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,10 @@ class TeamParts:
     ) -> tuple[dict[str, Tensor | np.ndarray], dict[str, Any]]:
         """The optimiser, and what rewards are divided by; nothing of it is large."""
         return ppo_training_state(self)
+
+    def training_folders(self, *, lean: bool) -> Mapping[str, Callable[[Path], None]]:
+        """Nothing: a rollout is not kept."""
+        return {}
 
     def restore_training_state(
         self, tensors: Tensors, state: Mapping[str, Any], *, new_episodes: bool, source: str

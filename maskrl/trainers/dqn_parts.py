@@ -1,0 +1,140 @@
+"""DQN's parts: how it explores, and what a gradient step on Q-values is.
+
+The network is a `QPolicy`, the target network a copy of it that follows in steps. Both read
+observations through the same normaliser.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from maskrl.buffers.replay import Transitions
+from maskrl.errors import ConfigError
+from maskrl.masks.tree import FLAT_MASK
+from maskrl.objectives.q_loss import QLossSettings, q_loss
+from maskrl.policies.exploration import LinearSchedule, boltzmann, epsilon_greedy
+from maskrl.policies.q_policy import QPolicy
+from maskrl.trainers.clipped_adam import ClippedAdam
+from maskrl.trainers.dqn_config import DQNConfig
+from maskrl.trainers.off_policy import OffPolicyParts
+from maskrl.trainers.parts import Ground
+
+
+class DQNParts(OffPolicyParts):
+    """As `OffPolicyParts`.
+
+    Attributes:
+        target: What successors are judged by.
+    """
+
+    statistics: ClassVar[tuple[str, ...]] = (
+        "loss",
+        "q_mean",
+        "td_error",
+        "target_mean",
+        "grad_norm",
+    )
+
+    config: DQNConfig
+    policy: QPolicy
+
+    def __init__(self, config: DQNConfig, ground: Ground, policy: nn.Module | None) -> None:
+        super().__init__(config, ground, policy)
+        config = self.config
+        self.target = copy.deepcopy(self.policy).requires_grad_(False)
+        self.target.normalizer = self.policy.normalizer
+        self._trained = [p for p in self.policy.parameters() if p.requires_grad]
+        self.optimizer = ClippedAdam(self._trained, lr=config.learning_rate, eps=config.adam_eps)
+        self._pairs = list(zip(self.policy.parameters(), self.target.parameters(), strict=True))
+        self._settings = QLossSettings(
+            double=config.double, huber=config.huber, empty=config.empty,
+            idle_action=config.idle_action,
+        )  # fmt: skip
+        fraction = config.exploration_fraction
+        self._epsilon = LinearSchedule(config.epsilon, config.epsilon_final, fraction)
+        self._temperature = LinearSchedule(config.temperature, config.temperature_final, fraction)
+
+    def build_policy(self, policy: nn.Module | None) -> nn.Module:
+        """The Q-network."""
+        config = self.config
+        if policy is None:
+            return QPolicy(
+                self.observation_space,
+                self.action_space,
+                config.network,
+                returns=config.returns,
+                dueling=config.dueling,
+                atoms=config.atoms,
+                low=config.low,
+                high=config.high,
+                temperature=config.temperature_final,
+                normalize_observations=config.normalize_observations,
+                empty=config.empty,
+                idle_action=config.idle_action,
+            )
+        if not isinstance(policy, QPolicy):
+            raise ConfigError(
+                f"policy: expected a maskrl.policies.QPolicy, whose values DQN learns, got "
+                f"{type(policy).__name__}; another network goes in as QPolicy(..., encoder=...)"
+            )
+        head = policy.head
+        self.config = config.replace(
+            network=policy.config,
+            returns=head.returns,
+            dueling=head.value is not None,
+            **policy.head_settings,
+        )
+        return policy
+
+    def act(self, obs: dict[str, Tensor]) -> Tensor:
+        """Epsilon-greedy, or in proportion to the values, over what is allowed."""
+        config, mask = self.config, obs.get(FLAT_MASK)
+        values = self.policy.values(obs)
+        rest: dict[str, Any] = {"empty": config.empty, "idle_action": config.idle_action}
+        if config.exploration == "boltzmann":
+            temperature = self._temperature(self.fraction)
+            return boltzmann(values, mask, temperature, **rest).sample(generator=self.generator)
+        epsilon = self._epsilon(self.fraction)
+        return epsilon_greedy(values, mask, epsilon, generator=self.generator, **rest)
+
+    def learn(self, batch: Transitions, *, learning_rate: float) -> tuple[Tensor, Tensor]:
+        """One gradient step, and the target network's step if it is due."""
+        loss = q_loss(self.policy, self.target, batch, self._settings)
+        for parameter in self._trained:
+            parameter.grad = None
+        loss.value.backward()
+        self.optimizer.param_groups[0]["lr"] = learning_rate
+        norm = self.optimizer.clipped_step(self.config.max_grad_norm or None)
+        if (self.taken + 1) % self.config.target_every == 0:
+            self._move_target()
+        return torch.cat(
+            [loss.statistics, torch.as_tensor(norm, device=self.device).reshape(1)]
+        ), loss.errors
+
+    @torch.no_grad()
+    def _move_target(self) -> None:
+        rate = self.config.target_rate
+        for now, behind in self._pairs:
+            behind.lerp_(now, rate) if rate < 1 else behind.copy_(now)
+
+    def outputs(self, policy: nn.Module, obs: dict[str, Tensor]) -> Tensor:
+        """All values."""
+        values: Tensor = policy.values(obs)  # type: ignore[operator]
+        return values
+
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """The only one."""
+        return {"": self.optimizer}
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The target network."""
+        return {"target": self.target}
+
+    def policy_json(self) -> dict[str, Any] | None:
+        """How to build the policy again; None if only its author can."""
+        return self.policy.to_json() if type(self.policy) is QPolicy else None
