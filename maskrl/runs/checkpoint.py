@@ -10,7 +10,7 @@ mixed pair is noticed and never used.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,11 @@ STATE = "state.json"
 
 
 def save_checkpoint(
-    folder: str | Path, tensors: Mapping[str, torch.Tensor | np.ndarray], state: Mapping[str, Any]
+    folder: str | Path,
+    tensors: Mapping[str, torch.Tensor | np.ndarray],
+    state: Mapping[str, Any],
+    *,
+    folders: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> None:
     """Save named tensors and a JSON-able state as one checkpoint, atomically.
 
@@ -39,6 +43,8 @@ def save_checkpoint(
         folder: the checkpoint's folder; replaced where it exists.
         tensors: torch tensors and numpy arrays of any shape; each comes back as its own kind.
         state: numbers, text, lists and dicts; numpy numbers are made plain.
+        folders: by name, what writes a folder of that name inside the checkpoint, for what is
+            too large for tensors, such as a replay buffer's `save`.
 
     Raises:
         RunFolderError: the place cannot be written.
@@ -63,6 +69,8 @@ def save_checkpoint(
     )
     try:
         with whole_folder(folder) as beside:
+            for name, write in (folders or {}).items():
+                write(beside / name)
             write_through(beside / TENSORS, data)
             write_through(beside / STATE, text.encode())
     except OSError as error:

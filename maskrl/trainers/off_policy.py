@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maskrl.buffers.replay import ReplayBuffer
-from maskrl.buffers.replay import Transitions
+from maskrl.buffers.replay import ReplayBuffer, Transitions
 from maskrl.errors import ConfigError, RunFolderError
 from maskrl.functional.select import masked_sample
 from maskrl.masks.tree import FLAT_MASK
 from maskrl.networks.normalize import ObservationNormalizer
 from maskrl.policies.load import fill
 from maskrl.policies.predict import predict_action
+from maskrl.runs.whole_folder import standing_folder
 from maskrl.trainers.off_policy_collector import OffPolicyCollector
 from maskrl.trainers.off_policy_config import OffPolicyConfig
 from maskrl.trainers.off_policy_threads import choose_off_policy_threads
@@ -240,7 +240,7 @@ class OffPolicyParts(ABC):
                 )
             return
         try:
-            self.replay.load(Path(source) / REPLAY)
+            self.replay.load(standing_folder(Path(source)) / REPLAY)
         except RunFolderError as error:
             raise RunFolderError(f"{source}: {error}") from error
 

@@ -63,6 +63,7 @@ def save_training(trainer: Trainer, folder: str | Path, *, lean: bool = False) -
             "progress": trainer.progress_state(),
             **({"training": own_state} if own_state else {}),
         },
+        folders=trainer.parts.training_folders(lean=lean),
     )
 
 
