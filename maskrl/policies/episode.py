@@ -303,9 +303,9 @@ def _decide(
 def _q_values(policy: nn.Module, batch: dict[str, torch.Tensor]) -> np.ndarray | None:
     """What each action is worth, float32 `[A]`; None of a policy that does not know.
 
-    One of one's own tells by a method `q_values(obs)` to `[B, A]`.
+    One of one's own tells by a method `values(obs)` to `[B, A]`, as `QPolicy` does.
     """
-    tell = policy.values if isinstance(policy, QPolicy) else getattr(policy, "q_values", None)
+    tell = getattr(policy, "values", None)
     if not callable(tell):
         return None
     values: torch.Tensor = tell(batch)

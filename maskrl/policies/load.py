@@ -17,6 +17,8 @@ from torch import nn
 from maskrl.errors import RunFolderError
 from maskrl.policies.actor_critic import ActorCritic
 from maskrl.policies.q_policy import QPolicy
+from maskrl.policies.soft_actor_critic import KIND as SOFT
+from maskrl.policies.soft_actor_critic import SoftActorCritic
 from maskrl.policies.team_actor_critic import KIND, TeamActorCritic
 from maskrl.runs.checkpoint import STATE, checkpoint_exists, load_checkpoint
 from maskrl.runs.run_dir import RunDir
@@ -91,12 +93,12 @@ def build_policy(description: Mapping[str, Any]) -> nn.Module:
     """A policy with fresh weights, as its `to_json` described it.
 
     Returns:
-        An `ActorCritic`, a `TeamActorCritic` or a `QPolicy`.
+        An `ActorCritic`, a `TeamActorCritic`, a `QPolicy` or a `SoftActorCritic`.
 
     Raises:
         ConfigError: It describes a policy of its author's own.
     """
-    kinds: dict[Any, Any] = {KIND: TeamActorCritic, Q_POLICY: QPolicy}
+    kinds: dict[Any, Any] = {KIND: TeamActorCritic, Q_POLICY: QPolicy, SOFT: SoftActorCritic}
     policy: nn.Module = kinds.get(description.get("kind"), ActorCritic).from_json(description)
     return policy
 

@@ -66,6 +66,11 @@ class RunData:
         return str(self.config.get("algorithm", "ppo"))
 
     @property
+    def by_value(self) -> bool:
+        """Whether its agent takes the allowed action of the largest Q-value."""
+        return self.algorithm == "dqn"
+
+    @property
     def settings(self) -> Mapping[str, Any]:
         """The settings of the algorithm."""
         return self.config.get(self.algorithm) or {}
@@ -142,6 +147,11 @@ class RunData:
     def is_team(self) -> bool:
         """Whether agents of a team were trained."""
         return "agents_acting" in self.metrics
+
+    @property
+    def is_off_policy(self) -> bool:
+        """Whether it was learned from a memory of transitions."""
+        return "replay_size" in self.metrics
 
     @property
     def random_return(self) -> float:

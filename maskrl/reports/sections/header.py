@@ -129,10 +129,11 @@ def _entries(run: RunData) -> list[tuple[str, str, str]]:
     """The tiles that apply to this run; what the score's track says is not said again."""
     entries = []
     if math.isfinite(run.mean_return):
-        remark = "mean, likeliest action at every step"
+        which = "best" if run.by_value else "likeliest"
+        remark = f"mean, {which} action at every step"
         error = run.evaluated("standard_error")
         if math.isfinite(error):
-            remark = f"± {wording.number(error)} standard error, likeliest actions"
+            remark = f"± {wording.number(error)} standard error, {which} actions"
         entries.append(("Return", wording.number(run.mean_return), remark))
     elif math.isfinite(run.training_return):
         entries.append(
