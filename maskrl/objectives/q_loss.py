@@ -71,12 +71,15 @@ class QLossSettings:
         huber: From which error on it grows linearly; None squares all.
         empty: What a successor that allows nothing means: "raise" or "idle".
         idle_action: Whose value such a successor has.
+        masked_targets: Whether targets take the best allowed action of the successor; False takes
+            the best of all, which is wrong and there to be compared with.
     """
 
     double: bool = True
     huber: float | None = 1.0
     empty: Literal["raise", "idle"] = "raise"
     idle_action: int = 0
+    masked_targets: bool = True
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def q_loss(network: QNetwork, target: QNetwork, batch: Batch, settings: QLossSet
         chosen_by = head.means(network.predictions(following)) if settings.double else means
         best = greedy_next_actions(
             chosen_by,
-            following.get(FLAT_MASK),
+            following.get(FLAT_MASK) if settings.masked_targets else None,
             terminated,
             empty=settings.empty,
             idle_action=settings.idle_action,

@@ -44,6 +44,10 @@ class DQNConfig(OffPolicyConfig):
     """Lowest atom of a categorical distribution: no return should be lower."""
     high: float = 10.0
     """Highest atom of a categorical distribution: no return should be higher."""
+    masked_targets: bool = True
+    """Learn from the best allowed action of the state that follows. False is the naive regime, for
+    comparisons: masks are obeyed in acting alone, and values of actions that nobody can take are
+    learned from."""
     huber: float | None = 1.0
     """From which error on the loss grows linearly; None squares all errors."""
     target_every: int = 200
@@ -64,7 +68,7 @@ class DQNConfig(OffPolicyConfig):
             self._number(name, low=0.0, high=1.0, above=True)
         if self.huber is not None:
             self._number("huber", low=0.0, above=True)
-        for name in ("double", "dueling"):
+        for name in ("double", "dueling", "masked_targets"):
             self._yes_or_no(name)
         self._whole("target_every", at_least=1)
         self._whole("atoms", at_least=2)

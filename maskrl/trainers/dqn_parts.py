@@ -6,8 +6,9 @@ observations through the same normaliser.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from maskrl.buffers.replay import Transitions
 from maskrl.errors import ConfigError
+from maskrl.functional.select import masked_argmax
+from maskrl.masks.packed import PackedMask
 from maskrl.masks.tree import FLAT_MASK
 from maskrl.objectives.q_loss import QLossSettings, q_loss
 from maskrl.policies.exploration import LinearSchedule, boltzmann, epsilon_greedy
@@ -50,10 +53,12 @@ class DQNParts(OffPolicyParts):
         self.target.normalizer = self.policy.normalizer
         self._trained = [p for p in self.policy.parameters() if p.requires_grad]
         self.optimizer = ClippedAdam(self._trained, lr=config.learning_rate, eps=config.adam_eps)
-        self._pairs = list(zip(self.policy.parameters(), self.target.parameters(), strict=True))
+        self._ahead, self._behind = (list(p.parameters()) for p in (self.policy, self.target))
+        pairs = zip(self.policy.buffers(), self.target.buffers(), strict=True)
+        self._buffers = [(now, behind) for now, behind in pairs if now is not behind]
         self._settings = QLossSettings(
             double=config.double, huber=config.huber, empty=config.empty,
-            idle_action=config.idle_action,
+            idle_action=config.idle_action, masked_targets=config.masked_targets,
         )  # fmt: skip
         fraction = config.exploration_fraction
         self._epsilon = LinearSchedule(config.epsilon, config.epsilon_final, fraction)
@@ -76,38 +81,69 @@ class DQNParts(OffPolicyParts):
                 normalize_observations=config.normalize_observations,
                 empty=config.empty,
                 idle_action=config.idle_action,
+                noisy=config.exploration == "noisy",
             )
         if not isinstance(policy, QPolicy):
             raise ConfigError(
                 f"policy: expected a maskrl.policies.QPolicy, whose values DQN learns, got "
                 f"{type(policy).__name__}; another network goes in as QPolicy(..., encoder=...)"
             )
-        head = policy.head
+        for name, own, given in (
+            ("observation", policy.observation_space, self.observation_space),
+            ("action", policy.action_space, self.action_space),
+        ):
+            if own != given:
+                raise ConfigError(
+                    f"policy: its {name} space {own} is not that of the environment, {given}"
+                )
+        if config.normalize_observations and policy.normalizer is None:
+            raise ConfigError(
+                "normalize_observations: the policy was built without a normalizer; build it with "
+                "QPolicy(..., normalize_observations=True)"
+            )
+        made = policy.head_settings
+        if made.pop("noisy") != (config.exploration == "noisy"):
+            raise ConfigError(
+                f"exploration: {config.exploration!r} does not go with the policy's layers; noise "
+                "explores by QPolicy(..., noisy=True), and by no other"
+            )
         self.config = config.replace(
-            network=policy.config,
-            returns=head.returns,
-            dueling=head.value is not None,
-            **policy.head_settings,
+            network=policy.config, empty=policy.empty, idle_action=policy.idle_action, **made
         )
         return policy
 
     def act(self, obs: dict[str, Tensor]) -> Tensor:
         """Epsilon-greedy, or in proportion to the values, over what is allowed."""
         config, mask = self.config, obs.get(FLAT_MASK)
-        values = self.policy.values(obs)
         rest: dict[str, Any] = {"empty": config.empty, "idle_action": config.idle_action}
+        if config.exploration == "noisy":
+            with self._shaken(self.policy):
+                return masked_argmax(self.policy.values(obs), mask, **rest)
+        values = self.policy.values(obs)
         if config.exploration == "boltzmann":
             temperature = self._temperature(self.fraction)
             return boltzmann(values, mask, temperature, **rest).sample(generator=self.generator)
         epsilon = self._epsilon(self.fraction)
         return epsilon_greedy(values, mask, epsilon, generator=self.generator, **rest)
 
+    @contextlib.contextmanager
+    def _shaken(self, *policies: QPolicy) -> Iterator[None]:
+        """Inside the block noisy layers have noise of their own."""
+        for policy in policies:
+            policy.head.draw_noise(self.generator)
+        try:
+            yield
+        finally:
+            for policy in policies:
+                policy.head.rest()
+
     def learn(self, batch: Transitions, *, learning_rate: float) -> tuple[Tensor, Tensor]:
         """One gradient step, and the target network's step if it is due."""
-        loss = q_loss(self.policy, self.target, batch, self._settings)
-        for parameter in self._trained:
-            parameter.grad = None
-        loss.value.backward()
+        with self._shaken(self.policy, self.target):
+            loss = q_loss(self.policy, self.target, batch, self._settings)
+            for parameter in self._trained:
+                parameter.grad = None
+            loss.value.backward()
         self.optimizer.param_groups[0]["lr"] = learning_rate
         norm = self.optimizer.clipped_step(self.config.max_grad_norm or None)
         if (self.taken + 1) % self.config.target_every == 0:
@@ -118,9 +154,31 @@ class DQNParts(OffPolicyParts):
 
     @torch.no_grad()
     def _move_target(self) -> None:
-        rate = self.config.target_rate
-        for now, behind in self._pairs:
-            behind.lerp_(now, rate) if rate < 1 else behind.copy_(now)
+        torch._foreach_lerp_(self._behind, self._ahead, self.config.target_rate)
+        for now, behind in self._buffers:
+            behind.copy_(now)
+
+    def schedule_metrics(self) -> dict[str, float]:
+        """How much is tried that is not the best."""
+        if self.config.exploration == "epsilon":
+            return {"epsilon": self._epsilon(self.fraction)}
+        if self.config.exploration == "boltzmann":
+            return {"temperature": self._temperature(self.fraction)}
+        return {}
+
+    @torch.inference_mode()
+    def batch_metrics(self, batch: Transitions) -> dict[str, float]:
+        """Share of states whose largest value of all is a disallowed action's.
+
+        It is the probability that the best action, chosen without a mask, is disallowed; under the
+        name that this has for policies that sample.
+        """
+        mask = batch.observations.get(FLAT_MASK)
+        if mask is None:
+            return {"disallowed_mass": 0.0}
+        allowed = mask.unpack() if isinstance(mask, PackedMask) else mask
+        best = self.policy.values(batch.observations).argmax(-1, keepdim=True)
+        return {"disallowed_mass": float((~allowed.gather(-1, best)).float().mean())}
 
     def outputs(self, policy: nn.Module, obs: dict[str, Tensor]) -> Tensor:
         """All values."""
