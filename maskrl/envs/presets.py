@@ -42,6 +42,47 @@ KNIGHTS_PPO = {
 """PPO on knights and archers: a network that all share, told who is which."""
 
 
+CONNECT_FOUR_PPO = {
+    "total_steps": 60_000_000,
+    "num_envs": 256,
+    "rollout_steps": 64,
+    "minibatch_size": 2048,
+    "epochs": 4,
+    "gamma": 1.0,  # a game has at most 21 moves of its own
+    "gae_lambda": 0.9,
+    "learning_rate": 1e-3,
+    "entropy_coef": 0.02,
+    "network": {
+        "shared": True,
+        "channels": (32,),
+        "kernel": 4,  # every line of four lies in one window of 4 x 4
+        "hidden": (256, 128),
+        "activation": "relu",
+    },
+    "evaluation_episodes": 200,
+    "evaluate_every": 1_000_000,
+    "checkpoint_every": 1_000_000,
+}
+"""PPO against itself on connect four: many games, short advantages."""
+
+
+TIC_TAC_TOE_PPO = {
+    "total_steps": 2_000_000,
+    "num_envs": 128,
+    "rollout_steps": 32,
+    "minibatch_size": 1024,
+    "epochs": 4,
+    "gamma": 1.0,
+    "gae_lambda": 0.9,
+    "learning_rate": 1e-3,
+    "entropy_coef": 0.02,
+    "network": {"shared": True, "channels": (), "hidden": (128, 128), "activation": "relu"},
+    "evaluation_episodes": 200,
+    "evaluate_every": 200_000,
+}
+"""PPO against itself on tic-tac-toe."""
+
+
 def register_foreign() -> None:
     """Register all, once."""
     register(
@@ -61,5 +102,21 @@ def register_foreign() -> None:
             check=False,  # asked for or not, the list is made without PettingZoo
             presets={"ppo": KNIGHTS_PPO},
             action_names=("forward", "backward", "turn left", "turn right", "attack", "wait"),
+        )
+    )
+    register(
+        pettingzoo_entry(
+            "connect_four_v3",
+            "PettingZoo's connect four, learned by playing against oneself",
+            check=False,
+            presets={"ppo": CONNECT_FOUR_PPO},
+        )
+    )
+    register(
+        pettingzoo_entry(
+            "tictactoe_v3",
+            "PettingZoo's tic-tac-toe, learned by playing against oneself",
+            check=False,
+            presets={"ppo": TIC_TAC_TOE_PPO},
         )
     )

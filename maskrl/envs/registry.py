@@ -24,6 +24,7 @@ from gymnasium.vector import VectorEnv
 from maskrl.envs import construct
 from maskrl.envs.adapters import pettingzoo_ids
 from maskrl.envs.adapters.mask_removal import REMOVE_MASKS, remove_masks
+from maskrl.envs.versus.settings import GAME_OPTIONS
 from maskrl.errors import ConfigError, UnknownEnvError
 
 Phase = Literal["train", "validation", "evaluation"]
@@ -33,13 +34,17 @@ ID_FORMS = (
     "panda?sight=full (an id with keyword arguments)",
     "gymnasium:Taxi-v4 (anything that gymnasium.make takes)",
     "pettingzoo:knights_archers_zombies_v11 (PettingZoo's environments whose agents act at once)",
+    "pettingzoo:connect_four_v3?opponent=random (PettingZoo's games of turns, of which one seat is "
+    "the agent's)",
     "microrts:maps/8x8/basesWorkers8x8.xml (a map of microRTS, which `make microrts` installs)",
     "mypackage.envs:MyEnv (a gymnasium.Env class of your own)",
-    "pettingzoo:mypackage.envs:parallel_env (a pettingzoo.ParallelEnv of your own)",
+    "pettingzoo:mypackage.envs:parallel_env (a pettingzoo.ParallelEnv or AECEnv of your own)",
 )
 
 _entries: dict[str, EnvEntry] = {}
 
+_pettingzoo_make = construct.LazyCallable("maskrl.envs.adapters.pettingzoo_versus:make")
+_pettingzoo_make_vec = construct.LazyCallable("maskrl.envs.adapters.pettingzoo_versus:make_vec")
 _microrts_entry = construct.LazyCallable("maskrl.envs.adapters.microrts.entry:microrts_entry")
 
 
@@ -203,12 +208,13 @@ def pettingzoo_entry(
     """
     if check:
         pettingzoo_ids.check_name(name)
+    more = {**pettingzoo_ids.game_defaults(name), **more}
+    more.setdefault("options", {**pettingzoo_ids.TEAM_OPTIONS, **GAME_OPTIONS})
     return EnvEntry(
         f"{pettingzoo_ids.PREFIX}{pettingzoo_ids.short_id(name)}",
         summary or f"PettingZoo's {name}",
-        partial(pettingzoo_ids.make_parallel, name),
-        partial(pettingzoo_ids.make_parallel_vec, name),
-        options=pettingzoo_ids.TEAM_OPTIONS,
+        partial(_pettingzoo_make, name),
+        partial(_pettingzoo_make_vec, name),
         **more,
     )
 

@@ -27,6 +27,7 @@ from maskrl.runs.seeding import seed_everything
 from maskrl.trainers.callbacks import Callback
 from maskrl.trainers.evaluate import evaluate
 from maskrl.trainers.parts import Ground, Parts
+from maskrl.trainers.self_play import play_against_itself
 from maskrl.trainers.threads import ThreadChoice
 from maskrl.trainers.trainer_config import TrainerConfig
 from maskrl.trainers.training_checkpoint import (
@@ -62,6 +63,7 @@ class Trainer(ABC):
         parts: What it is put together from.
         env: The vector environment.
         collector: What steps it.
+        self_play: Its past selves, where it plays against itself; None elsewhere.
         steps: Environment steps so far, over all environments.
         total_steps: What the present call of `learn` trains up to.
         updates: Calls of `step` so far.
@@ -113,6 +115,7 @@ class Trainer(ABC):
         self.config = parts.config
         self.policy = parts.policy
         self.collector: Any = parts.collector
+        self.self_play = play_against_itself(self.env, self.policy)
         self.steps = 0
         self.total_steps = 0
         self.updates = 0

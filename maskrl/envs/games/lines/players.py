@@ -6,6 +6,8 @@ equally good one is drawn.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from maskrl.envs.games.lines.board import Board
@@ -19,15 +21,16 @@ DEEPEST = 12
 
 
 class LinePlayer:
-    """A player that picks among the moves that a rule marks.
+    """A player that draws one of the moves that a rule marks.
 
     Args:
         board: Of the game.
+        rule: Given pieces int64 `[K, 2]`, own ones first, it marks moves in bool `[K, A]`.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, rule: Callable[[np.ndarray, np.ndarray], None]) -> None:
         self.board = board
-        self._shape = (board.rows, board.columns, board.falls)
+        self._rule = rule
 
     def reset(self, rng: np.random.Generator) -> None:
         """Remembers nothing."""
@@ -67,18 +70,20 @@ class LinePlayer:
         pieces = np.empty((len(planes), 2), np.int64)
         read_all(planes.reshape(len(planes), board.cells, 2), pieces)
         marked = np.zeros((len(planes), board.actions), np.bool_)
-        self._mark(pieces, marked)
+        self._rule(pieces, marked)
         return marked
-
-    def _mark(self, pieces: np.ndarray, marked: np.ndarray) -> None:
-        raise TypeError("LinePlayer: use WinOrBlock or Search")
 
 
 class WinOrBlock(LinePlayer):
-    """Wins where it can; else takes a cell with which the other would win; else anything."""
+    """Wins where it can; else takes a cell with which the other would win; else anything.
 
-    def _mark(self, pieces: np.ndarray, marked: np.ndarray) -> None:
-        win_or_block(pieces, marked, self._shape, self.board.through)
+    Args:
+        board: Of the game.
+    """
+
+    def __init__(self, board: Board) -> None:
+        shape = (board.rows, board.columns, board.falls)
+        super().__init__(board, lambda own, marked: win_or_block(own, marked, shape, board.through))
 
 
 class Search(LinePlayer):
@@ -93,10 +98,10 @@ class Search(LinePlayer):
     """
 
     def __init__(self, board: Board, depth: int) -> None:
-        super().__init__(board)
         if isinstance(depth, bool) or not isinstance(depth, int) or not 1 <= depth <= DEEPEST:
             raise ConfigError(f"Search: depth: expected 1 to {DEEPEST} plies, got {depth!r}")
         self.depth = depth
-
-    def _mark(self, pieces: np.ndarray, marked: np.ndarray) -> None:
-        best_moves(pieces, self.depth, marked, self._shape, self.board.through)
+        shape = (board.rows, board.columns, board.falls)
+        super().__init__(
+            board, lambda own, marked: best_moves(own, depth, marked, shape, board.through)
+        )

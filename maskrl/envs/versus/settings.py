@@ -1,0 +1,92 @@
+"""Who sits where: the settings that every game of turns takes beside its own.
+
+They are checked when they are made, and written so that they fit into an environment's id,
+as in `pettingzoo:connect_four_v3?seat=0&opponent=depth:2`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from maskrl.errors import ConfigError
+
+SELF = "self"
+"""The opponent that is the learner itself, as it is and as it was."""
+
+GAME_OPTIONS = {
+    "opponent": "Who plays the other seats: random; win_or_block or depth:N, a search of N plies "
+    "(connect four, tic-tac-toe); the folder of a run; self, the learner and its past selves.",
+    "seat": "Which seat the agent has: random, which holds if nothing is said, or its number; on "
+    "a board 0 moves first.",
+    "opening_moves": "Moves at the beginning of each game that are drawn at random; 0 if nothing "
+    "is said.",
+    "opponent_samples": "Of a run's folder as the opponent: draw its moves from its policy "
+    "instead of playing the most probable ones.",
+    "pool_size": "Of opponent=self: how many past selves are kept.",
+    "pool_every": "Of opponent=self: steps of the learner from one kept self to the next.",
+    "pool_current": "Of opponent=self: the share of games against what the learner is now.",
+    "engine": "Who plays connect four and tic-tac-toe: fast, compiled rules, which holds if "
+    "nothing is said, or pettingzoo; the games are the same.",
+    "mask_key": "Name of the action mask in agents' observations or infos; action_mask if "
+    "nothing is said.",
+    "mask_allowed": "The value that means allowed, 1 or 0; 1 if nothing is said.",
+}
+"""Settings that every game takes in which agents take turns, beside its own."""
+
+
+@dataclass(frozen=True)
+class VersusSettings:
+    """Who plays, and where."""
+
+    opponent: Any = "random"
+    """Who plays the other seats: random; win_or_block or depth:N, a search of N plies (connect
+    four and tic-tac-toe); the folder of a run; self, the learner and what it was before, where
+    nobody learns win_or_block or, in other games, random; or an object with act and reset."""
+    seat: int | Literal["random"] = "random"
+    """Which seat the agent has: random, drawn in each game, or its number; on a board 0 moves
+    first."""
+    opening_moves: int = 0
+    """Moves at the beginning of each game that are drawn at random, whoever's turn it is."""
+    opponent_samples: bool = False
+    """Of a run's folder as the opponent: draw its moves from its policy, instead of playing the
+    most probable ones."""
+    pool_size: int = 24
+    """Of opponent=self: how many of its past selves are kept."""
+    pool_every: int = 500_000
+    """Of opponent=self: steps of the learner from one kept self to the next."""
+    pool_current: float = 0.5
+    """Of opponent=self: the share of games against what it is now; in the others it meets one of
+    the kept selves, each as likely as any other."""
+
+    def __post_init__(self) -> None:
+        if self.seat != "random" and (
+            isinstance(self.seat, bool) or not isinstance(self.seat, int) or self.seat < 0
+        ):
+            raise ConfigError(
+                f"seat: expected random or a number from 0 (who moves first), got {self.seat!r}"
+            )
+        for name, least in (("opening_moves", 0), ("pool_size", 1), ("pool_every", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(f"{name}: expected a whole number from {least}, got {value!r}")
+        if not isinstance(self.opponent_samples, bool):
+            raise ConfigError(f"opponent_samples: expected a bool, got {self.opponent_samples!r}")
+        share = self.pool_current
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise ConfigError(f"pool_current: expected a share from 0 to 1, got {share!r}")
+
+    @property
+    def learns_from_itself(self) -> bool:
+        """Whether the opponent is the learner."""
+        return isinstance(self.opponent, str) and self.opponent == SELF
+
+    @classmethod
+    def split(cls, kwargs: dict[str, Any]) -> VersusSettings:
+        """Take these settings out of an environment's arguments, which keep the others."""
+        return cls(**{name: kwargs.pop(name) for name in cls.names() if name in kwargs})
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Names of the settings."""
+        return tuple(cls.__dataclass_fields__)
