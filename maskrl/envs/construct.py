@@ -29,7 +29,16 @@ T = TypeVar("T")
 
 
 MASK_OPTIONS = {
-    "mask_key": "Name under which info holds the action mask; action_mask if nothing is said.",
+    "mask_key": "Name of the action mask in the observation or in info, or of the method or "
+    "attribute that gives it; the names in use (action_mask, action_masks, legal_actions, ...) if "
+    "nothing is said.",
+    "mask_source": "The only place to look for the mask: observation, info, method or attribute.",
+    "mask_fn": "A function that computes the mask from env, observation, info or state: "
+    "package.module:function, or in Python the function itself.",
+    "mask_form": "mask (one flag per action), ids (numbers of the allowed actions) or dict (flags "
+    "by number), where the first mask leaves it open.",
+    "mask_missing": "all if a mask that is None or absent allows everything; error, which holds "
+    "if nothing is said, otherwise.",
     "mask_allowed": "The value that means allowed, 1 or 0; 1 if nothing is said.",
     "binary_convention": "How a MultiBinary mask is written: pairs (may be 0, may be 1), which "
     "holds if nothing is said, or gymnasium (0, 1, and 2 for a free bit).",

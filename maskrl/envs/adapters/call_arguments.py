@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium
 
 from maskrl.envs.foreign_modules import import_module
-from maskrl.errors import ConfigError
+from maskrl.errors import ConfigError, UsageError
 
 KNOWN = {
     "env": "env",
@@ -116,6 +116,28 @@ def import_function(path: str) -> Callable[..., Any]:
             f"parameters have names out of {', '.join(KNOWN)}: def {name}(env): ..."
         )
     return found
+
+
+def function_path(function: Callable[..., Any]) -> str:
+    """The name "package.module:function" under which `import_function` finds a function.
+
+    Raises:
+        ConfigError: It finds none, or another one: a lambda, or a function inside another.
+    """
+    module = getattr(function, "__module__", None)
+    name = getattr(function, "__qualname__", None)
+    path = f"{module}:{name}"
+    try:
+        found = import_function(path) if module and name else None
+    except UsageError:
+        found = None
+    if found is not function:
+        raise ConfigError(
+            f"mask_fn: {function!r} is to be written down by its name, for evaluations and other "
+            "runs, and no name leads back to it. Define it in a module, as def name(env): ..., or "
+            "hand over an environment that has it: adapt(env, mask_fn=...)"
+        )
+    return path
 
 
 def _asks_only_known(function: Callable[..., Any]) -> bool:

@@ -178,7 +178,6 @@ class MaskFromMethod(MaskWrapper):
         note: str = "",
     ) -> None:
         called = callable(find_attribute(env, method)[1])
-        self._arguments: tuple[str, ...] | None = None
         super().__init__(
             env,
             f"{method}()" if called else method,
@@ -191,11 +190,6 @@ class MaskFromMethod(MaskWrapper):
             missing=missing,
             note=note,
         )
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """What the method is called with; known after the first reset."""
-        return self._arguments or ()
 
     def raw_action_mask(self, observation: Any, info: Mapping[str, Any]) -> Any:
         """What the method returns now, or what the attribute is."""
@@ -240,7 +234,6 @@ class MaskFromCallable(MaskWrapper):
         note: str = "",
     ) -> None:
         self._function = mask_fn
-        self._arguments: tuple[str, ...] | None = None
         called = name_of_function(mask_fn)
         super().__init__(
             env,
@@ -254,11 +247,6 @@ class MaskFromCallable(MaskWrapper):
             missing=missing,
             note=note,
         )
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """What the function is called with; known after the first reset."""
-        return self._arguments or ()
 
     def raw_action_mask(self, observation: Any, info: Mapping[str, Any]) -> Any:
         """What the function returns now."""
@@ -366,16 +354,20 @@ def with_masks(
         "binary_convention": convention.binary_convention,
         "note": convention.note,
     }
+    wrapped: MaskWrapper
     if convention.source == "callable":
         if mask_fn is None:
             raise ConfigError("with_masks: the convention is of a function; give it as mask_fn")
-        return MaskFromCallable(env, mask_fn, **settings)
-    if convention.source == "info":
-        return MaskFromInfo(env, key=convention.name, **settings)
-    if convention.source == "observation":
-        entity = convention.name != FLAT_MASK and not convention.gives_action_mask
-        return MaskFromObservation(env, key=FLAT_MASK if entity else convention.name, **settings)
-    return MaskFromMethod(env, method=convention.name, **settings)
+        wrapped = MaskFromCallable(env, mask_fn, **settings)
+    elif convention.source == "info":
+        wrapped = MaskFromInfo(env, key=convention.name, **settings)
+    elif convention.source == "observation":
+        key = convention.name if convention.gives_action_mask else FLAT_MASK
+        wrapped = MaskFromObservation(env, key=key, **settings)
+    else:
+        wrapped = MaskFromMethod(env, method=convention.name, **settings)
+    wrapped.take_over(convention)
+    return wrapped
 
 
 def is_adapted(env: gymnasium.Env[Any, Any]) -> bool:

@@ -84,10 +84,11 @@ def form_of(raw: Any, action_space: spaces.Space[Any], name: str) -> Form:
     if only_flags and len(values) == n:
         if reading == "unsaid":
             return "mask"  # what is called neither is a mask, and has the length of one
-        raise ConfigError(
-            f"{name} gave {values}, which may be a flag for each of the {n} actions or the ids of "
-            f"{len(values)} allowed ones. {FORM_ADVICE}."
-        )
+        if n > 1:
+            raise ConfigError(
+                f"{name} gave {values}, which may be a flag for each of the {n} actions or the ids "
+                f"of {len(values)} allowed ones. {FORM_ADVICE}."
+            )
     if only_flags and reading == "unsaid":
         raise ConfigError(
             f"{name} gave {values}, which may be the ids of {len(values)} allowed actions or "

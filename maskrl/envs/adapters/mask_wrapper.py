@@ -78,6 +78,7 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.missing: Missing = missing
         self.note = note
         self.dtype = ""
+        self._arguments: tuple[str, ...] | None = None
         self.name = name or name_of(env)
         self.allowed = allowed
         self.illegal_actions = 0
@@ -117,14 +118,15 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
             self.form,
             note=self.note,
             missing=self.missing,
-            arguments=self.arguments,
+            arguments=self._arguments or (),
             binary_convention=self.binary_convention,
         )
 
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """What a method or function is called with."""
-        return ()
+    def take_over(self, convention: MaskConvention) -> None:
+        """Take what else is known from a convention that was found before."""
+        self.dtype = convention.dtype
+        if convention.source in ("method", "callable"):
+            self._arguments = convention.arguments
 
     def raw_action_mask(self, observation: Any, info: Mapping[str, Any]) -> Any:
         """The environment's own action mask as it came, or None where there is none."""
