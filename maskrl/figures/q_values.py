@@ -1,8 +1,9 @@
 """What each action is worth, and which of them count: Q-values under the mask.
 
-One bar for every action, from zero. Bars of disallowed actions are hatched: their
-values were never learned from experience, are never chosen and never bootstrapped
-from, so a long one is no news about the world.
+A point for every action, and a bar from the best allowed value to it: to the left what is
+worse, to the right what a maximum without the mask would take. Disallowed actions are
+crossed and hatched: their values were never learned from experience, are never chosen and
+never bootstrapped from.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ def q_values_figure(
     action: int | None = None,
     row_height: int = 34,
 ) -> go.Figure:
-    """A bar per action beside its mask, and a line at the best allowed value.
+    """A point and a bar per action beside its mask, and a line at the best allowed value.
 
     Args:
         action_names: A names, drawn from top to bottom.
-        q_values: [A]; what is not finite gets no bar.
+        q_values: [A]; what is not finite is not drawn.
         action_mask: [A] bool, True = allowed.
         action: the action that was taken; its name is bold.
         row_height: pixels per action.
@@ -43,7 +44,7 @@ def q_values_figure(
         MaskShapeError: if the mask has another length than the names.
         ValueError: if the values have.
 
-    Empty rows: without an allowed action there is no line.
+    Empty rows: without an allowed action there is no line, and bars begin at the least value.
     """
     values = np.asarray(q_values, dtype=np.float64).reshape(-1)
     n = len(action_names)
@@ -59,6 +60,9 @@ def q_values_figure(
     colours = [PALETTE.allowed if a else PALETTE.disallowed for a in allowed]
     state = ["allowed" if a else "disallowed" for a in allowed]
     known = np.isfinite(values)
+    choices = values[allowed & known]
+    low, high = (float(f(values[known])) if known.any() else 0.0 for f in (np.min, np.max))
+    best = float(choices.max()) if choices.size else low
     figure = make_subplots(
         rows=1,
         cols=2,
@@ -85,7 +89,8 @@ def q_values_figure(
     )
     figure.add_trace(
         go.Bar(
-            x=[float(v) if k else None for v, k in zip(values, known, strict=True)],
+            x=[float(v) - best if k else None for v, k in zip(values, known, strict=True)],
+            base=[best] * n,
             y=rows,
             orientation="h",
             marker={
@@ -98,6 +103,22 @@ def q_values_figure(
                 },
                 "line": {"color": colours, "width": 1},
             },
+            hoverinfo="skip",
+        ),
+        row=1,
+        col=2,
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=[float(v) if k else None for v, k in zip(values, known, strict=True)],
+            y=rows,
+            mode="markers",
+            marker={
+                "symbol": ["circle" if a else "x" for a in allowed],
+                "size": 10,
+                "color": colours,
+            },
+            cliponaxis=False,
             hovertext=[
                 f"<b>{name}</b><br>Q-value {value:.3f}<br>{s}"
                 for name, value, s in zip(names, values, state, strict=True)
@@ -107,12 +128,11 @@ def q_values_figure(
         row=1,
         col=2,
     )
-    low, high = min(0.0, *values[known], 0.0), max(0.0, *values[known], 0.0)
     span = high - low or 1.0
     # The numbers stand in a column of their own, where no bar can reach them.
     figure.add_trace(
         go.Scatter(
-            x=[high + 0.06 * span] * n,
+            x=[high + 0.08 * span] * n,
             y=rows,
             mode="text",
             text=[f"{v:.2f}" if k else "" for v, k in zip(values, known, strict=True)],
@@ -133,18 +153,11 @@ def q_values_figure(
     )
     figure.update_xaxes(range=[-1, 1], showticklabels=False, showgrid=False, row=1, col=1)
     figure.update_xaxes(
-        zeroline=True,
-        zerolinecolor=PALETTE.neutral,
-        zerolinewidth=1,
-        tickformat="~g",
-        range=[low - 0.04 * span, high + 0.3 * span],
-        row=1,
-        col=2,
+        tickformat="~g", range=[low - 0.06 * span, high + 0.34 * span], row=1, col=2
     )
-    choices = values[allowed & known]
     if choices.size:
         figure.add_vline(
-            x=float(choices.max()),
+            x=best,
             line={"color": PALETTE.neutral, "width": 1.5, "dash": "dash"},
             row=1,
             col=2,

@@ -23,7 +23,8 @@ from maskrl.reports.sections.episode import choice_names, value_rows
 _INTRO = (
     "The network gives every action a value, the disallowed ones among them. What it says of those "
     "was never tried and means nothing: they are neither chosen nor bootstrapped from. Crosses and "
-    "hatching mark them; the dashed line is the best value that the mask allows."
+    "hatching mark them. Bars begin at the dashed line, the best value that the mask allows: what "
+    "reaches to the right of it is what a maximum without the mask would take."
 )
 
 
