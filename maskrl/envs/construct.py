@@ -20,7 +20,7 @@ import gymnasium
 from gymnasium.vector import VectorEnv
 
 from maskrl.envs.adapters.gymnasium_info import adapt
-from maskrl.envs.contract import require_same_step
+from maskrl.envs.autoreset import as_same_step
 from maskrl.envs.foreign_modules import import_module
 from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.errors import ConfigError, MaskrlError, UnknownEnvError
@@ -137,9 +137,9 @@ def make_class_vec(
     if inspect.isclass(factory) and issubclass(factory, VectorEnv):
         if seed is not None:
             kwargs["seed"] = seed
+        masks = _mask_arguments(kwargs)
         venv = call(f"environment {path!r}", factory, {"num_envs": num_envs, **kwargs})
-        require_same_step(venv)
-        return venv
+        return as_same_step(venv, name=path, **masks)
     return GymnasiumVectorEnv([lambda: make_class(path, **kwargs)] * num_envs, seed=seed)
 
 

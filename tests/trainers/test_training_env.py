@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from maskrl.envs.contract import mask_space
 from maskrl.errors import ConfigError, NoMaskError, UnknownEnvError
@@ -61,10 +61,19 @@ def test_environment_without_a_mask_is_refused():
         open_training_env(gymnasium.make("CartPole-v1"), 1, seed=0)
 
 
-def test_other_reset_modes_are_refused(corridor):
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
+def test_environments_of_other_modes_are_made_to_keep_the_contract(corridor_env, mode):
+    opened = open_training_env(SyncVectorEnv([corridor_env] * 2, autoreset_mode=mode), 9, seed=0)
+    assert opened.venv.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    assert set(opened.observation_space) == {"observation", "action_mask"}
+    obs, _ = opened.venv.reset(seed=1)
+    assert obs["action_mask"].dtype == np.bool_ and opened.name == "SyncVectorEnv"
+
+
+def test_an_environment_that_names_no_mode_is_refused(corridor):
     venv = corridor(2)
-    venv.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
-    with pytest.raises(ConfigError, match="SAME_STEP"):
+    venv.metadata = {}
+    with pytest.raises(ConfigError, match="autoreset_mode"):
         open_training_env(venv, 2, seed=0)
 
 
