@@ -23,7 +23,9 @@ from gymnasium.vector import VectorEnv
 
 from maskrl.envs import construct
 from maskrl.envs.adapters import pettingzoo_ids
+from maskrl.envs.adapters.mask_regime import MASK_REGIME, MASKED, one_by_one, under_regime
 from maskrl.envs.adapters.mask_removal import REMOVE_MASKS, remove_masks
+from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.envs.versus.settings import GAME_OPTIONS
 from maskrl.errors import ConfigError, UnknownEnvError
 
@@ -225,7 +227,8 @@ def make(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     Args:
         env_id: In one of the forms that `ID_FORMS` lists.
         kwargs: Arguments of the environment; they win over those in the id. `remove_masks`
-            ("action_mask", "agent_mask" or both) takes masks away, for ablations.
+            ("action_mask", "agent_mask" or both) takes masks away, for ablations; `mask_regime`
+            ("none", "penalty:P") punishes what the mask disallows instead of telling it.
 
     Raises:
         UnknownEnvError: No such environment.
@@ -234,8 +237,9 @@ def make(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     """
     entry = find_entry(env_id)
     arguments = {**entry.kwargs_for("train"), **kwargs}
-    removed = arguments.pop(REMOVE_MASKS, ())
-    return remove_masks(construct.call(f"make({env_id!r})", entry.make, arguments), removed)
+    removed, regime = arguments.pop(REMOVE_MASKS, ()), arguments.pop(MASK_REGIME, MASKED)
+    env = construct.call(f"make({env_id!r})", entry.make, arguments)
+    return remove_masks(under_regime(env, regime), removed)
 
 
 def make_vec(
@@ -248,7 +252,8 @@ def make_vec(
         num_envs: Number of sub-environments, at least 1.
         seed: Seed of a first `reset()` that gives none.
         kwargs: Arguments of the environment; they win over those in the id. `remove_masks`
-            ("action_mask", "agent_mask" or both) takes masks away, for ablations.
+            ("action_mask", "agent_mask" or both) takes masks away, for ablations; `mask_regime`
+            ("none", "penalty:P") punishes what the mask disallows instead of telling it.
 
     Returns:
         A `VectorEnv` with Dict observations that resets in SAME_STEP mode.
@@ -269,6 +274,12 @@ def make_vec(
     if seed is not None:
         refuse_reserved(f"make_vec({env_id!r})", arguments, ("seed",))
         arguments["seed"] = seed
+    if arguments.get(MASK_REGIME, MASKED) != MASKED:
+        # What is withheld from one environment and not from another needs them one by one.
+        arguments.pop("seed", None)
+        fns = one_by_one(partial(make, env_id), num_envs, arguments)
+        return GymnasiumVectorEnv(fns, seed=seed)
+    arguments.pop(MASK_REGIME, None)
     removed = arguments.pop(REMOVE_MASKS, ())
     venv = construct.call(
         f"make_vec({env_id!r})", entry.make_vec, {"num_envs": num_envs, **arguments}
@@ -296,7 +307,8 @@ def _refer(
     reference: Callable[..., Mapping[str, Any]], env_kwargs: Mapping[str, Any], layout_ids: Any
 ) -> Mapping[str, Any]:
     """A reference's returns, which are the same whichever masks a learner goes without."""
-    kept = {name: value for name, value in env_kwargs.items() if name != REMOVE_MASKS}
+    ours = (REMOVE_MASKS, MASK_REGIME)
+    kept = {name: value for name, value in env_kwargs.items() if name not in ours}
     return reference(kept, layout_ids)
 
 
