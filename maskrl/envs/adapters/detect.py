@@ -12,12 +12,13 @@ import logging
 import multiprocessing
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from maskrl.envs.adapters import raw_mask
 from maskrl.envs.adapters.mask_form import Form, dtype_of, form_of, ids_row
@@ -114,7 +115,7 @@ def find_convention(
     """Find out how an environment hands over its mask; it is reset for that.
 
     Args:
-        env: A `gymnasium.Env`, adapted or not.
+        env: A `gymnasium.Env` or a `VectorEnv`, adapted or not.
         name: What messages call it.
         mask_key: Name of the entry, method or attribute; the usual names if None.
         mask_source: The only kind of place to look at.
@@ -141,6 +142,10 @@ def find_convention(
     known = _known(env)
     if known is not None:
         return known
+    if isinstance(env, VectorEnv):
+        from maskrl.envs.adapters.vector_masks import VectorMasks  # which reads as this file does
+
+        return VectorMasks(env, settings, name or name_of(env)).convention
     return detect(env, settings, name or name_of(env))
 
 
@@ -295,11 +300,18 @@ def _convention(place: Place, form: Form, settings: MaskSettings, note: str = ""
 
 
 def _known(env: Any) -> MaskConvention | None:
-    """What a wrapper of ours has found out already."""
-    if not env.has_wrapper_attr("mask_convention"):
-        return None
-    found: MaskConvention | None = env.get_wrapper_attr("mask_convention")
-    return found
+    """What a wrapper of ours around an environment, or around its parts, has found out already."""
+    layer: Any = env
+    batch: int | None = None
+    while layer is not None:
+        if getattr(type(layer), "mask_convention", None) is not None:
+            found: MaskConvention = layer.mask_convention
+            return found if batch is None else replace(found, batch=batch)
+        if isinstance(layer, SyncVectorEnv):
+            layer, batch = layer.envs[0], layer.num_envs
+        else:
+            layer = vars(layer).get("env")
+    return None
 
 
 def _of_team(env: gymnasium.Env[Any, Any], settings: MaskSettings, name: str) -> MaskConvention:

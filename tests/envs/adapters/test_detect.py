@@ -8,10 +8,12 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.vector import SyncVectorEnv
 
 from maskrl.envs.adapters import detect
 from maskrl.envs.adapters.detect import MaskConvention, announce, find_convention
 from maskrl.envs.adapters.gymnasium_info import MaskFromInfo, adapt
+from maskrl.envs.registry import make_vec
 from maskrl.errors import ConfigError, NoMaskError
 
 ROW = [0, 1, 0, 1]
@@ -229,6 +231,17 @@ def test_a_wrapper_made_by_hand_tells_its_convention(corridor):
     assert find_convention(env) == MaskConvention("info", "action_mask", "")
     env.reset()
     assert find_convention(env) == MaskConvention("info", "action_mask", "int8")
+
+
+def test_vector_environments_are_asked_too(corridor):
+    def wrapped():
+        return gymnasium.wrappers.TimeLimit(adapt(corridor()), 3)
+
+    raw = SyncVectorEnv([corridor] * 3, autoreset_mode="SameStep")
+    expected = MaskConvention("info", "action_mask", "int8", batch=3)
+    assert find_convention(raw) == expected
+    assert find_convention(SyncVectorEnv([wrapped] * 3)) == expected
+    assert find_convention(make_vec("panda", 2)).source == "observation"
 
 
 @pytest.mark.parametrize(
