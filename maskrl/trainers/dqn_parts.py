@@ -141,8 +141,9 @@ class DQNParts(OffPolicyParts):
         """One gradient step, and the target network's step if it is due."""
         with self._shaken(self.policy, self.target):
             loss = q_loss(self.policy, self.target, batch, self._settings)
-            for parameter in self._trained:
-                parameter.grad = None
+            # In place: the optimiser need not look for them again.
+            if gradients := [p.grad for p in self._trained if p.grad is not None]:
+                torch._foreach_zero_(gradients)
             loss.value.backward()
         self.optimizer.param_groups[0]["lr"] = learning_rate
         norm = self.optimizer.clipped_step(self.config.max_grad_norm or None)
