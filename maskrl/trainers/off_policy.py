@@ -232,6 +232,8 @@ class OffPolicyParts(ABC):
             fill(module, tensors, prefix=f"{name}.", source=source)
         self.taken = int(state["gradient_steps"])
         if not state["replay"]:
+            if self.collector.started:
+                self.replay.begin(self.collector.observation)
             if self.taken:
                 logger.warning(
                     "%s holds no memory of transitions: %d are collected before learning goes on",
