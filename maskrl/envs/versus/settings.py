@@ -6,6 +6,7 @@ as in `pettingzoo:connect_four_v3?seat=0&opponent=depth:2`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,8 +20,8 @@ GAME_OPTIONS = {
     "(connect four, tic-tac-toe); the folder of a run; self, the learner and its past selves.",
     "seat": "Which seat the agent has: random, which holds if nothing is said, or its number; on "
     "a board 0 moves first.",
-    "opening_moves": "Moves at the beginning of each game that are drawn at random; 0 if nothing "
-    "is said.",
+    "opening_moves": "Moves at the beginning of each game that are drawn at random: a number, 0 "
+    "if nothing is said, or a range as in 0-8.",
     "opponent_samples": "Of a run's folder as the opponent: draw its moves from its policy "
     "instead of playing the most probable ones.",
     "pool_size": "Of opponent=self: how many past selves are kept.",
@@ -46,8 +47,9 @@ class VersusSettings:
     seat: int | Literal["random"] = "random"
     """Which seat the agent has: random, drawn in each game, or its number; on a board 0 moves
     first."""
-    opening_moves: int = 0
-    """Moves at the beginning of each game that are drawn at random, whoever's turn it is."""
+    opening_moves: int | str = 0
+    """Moves at the beginning of each game that are drawn at random, whoever's turn it is: a
+    number, or from how many to how many, as in 0-8, each as likely as any other."""
     opponent_samples: bool = False
     """Of a run's folder as the opponent: draw its moves from its policy, instead of playing the
     most probable ones."""
@@ -66,7 +68,8 @@ class VersusSettings:
             raise ConfigError(
                 f"seat: expected random or a number from 0 (who moves first), got {self.seat!r}"
             )
-        for name, least in (("opening_moves", 0), ("pool_size", 1), ("pool_every", 1)):
+        opening_range(self.opening_moves)
+        for name, least in (("pool_size", 1), ("pool_every", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(f"{name}: expected a whole number from {least}, got {value!r}")
@@ -90,3 +93,21 @@ class VersusSettings:
     def names(cls) -> tuple[str, ...]:
         """Names of the settings."""
         return tuple(cls.__dataclass_fields__)
+
+
+def opening_range(told: int | str) -> tuple[int, int]:
+    """Fewest and most random moves at the beginning of a game.
+
+    Raises:
+        ConfigError: It is neither a number nor a range.
+
+    >>> opening_range(1), opening_range("0-8")
+    ((1, 1), (0, 8))
+    """
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", str(told))
+    low, high = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+    if low > high or isinstance(told, bool):
+        raise ConfigError(
+            f"opening_moves: expected a whole number from 0, or a range as in 0-8, got {told!r}"
+        )
+    return low, high

@@ -18,7 +18,7 @@ from gymnasium.vector.utils import batch_space
 
 from maskrl.envs.opponents import as_batch, draw_allowed, require_allowed
 from maskrl.envs.versus.engine import GameEngine
-from maskrl.envs.versus.settings import VersusSettings
+from maskrl.envs.versus.settings import VersusSettings, opening_range
 from maskrl.errors import ConfigError
 from maskrl.masks.arrays import check_mask_array
 
@@ -140,7 +140,7 @@ class VersusVectorEnv(VectorEnv[Observation, np.ndarray, np.ndarray]):
         self._until_turn(self._all, ends)
         going = ~ends.over
         ends.rewards[going] = self._earned(np.flatnonzero(going))
-        observation = self._observe() if self._autoreset else self._observe_or(ends)
+        observation = self._observe()
         infos: dict[str, Any] = {"seat": self._seats.copy()}
         if self._autoreset and ends.final is not None:
             infos["final_obs"] = ends.final
@@ -201,15 +201,17 @@ class VersusVectorEnv(VectorEnv[Observation, np.ndarray, np.ndarray]):
             self._seats[games] = rng.integers(engine.players, size=len(games))
         else:
             self._seats[games] = settings.seat
-        left = games
+        fewest, most = opening_range(settings.opening_moves)
+        left, again = games, rng.integers(fewest, most + 1, size=len(games))
         for _ in range(MOST_BEGINNINGS):
             engine.begin(left, rng.integers(2**31, size=len(left)))
-            for _ in range(settings.opening_moves):
-                going = left[engine.to_move[left] >= 0]
+            for move in range(again.max(initial=0)):
+                going = left[(again > move) & (engine.to_move[left] >= 0)]
                 if going.size:
                     mask = engine.observe(going, engine.to_move[going])["action_mask"]
                     engine.play(going, draw_allowed(mask, rng))
-            left = left[engine.to_move[left] < 0]
+            over = engine.to_move[left] < 0
+            left, again = left[over], again[over]
             if not left.size:
                 break
         else:
@@ -262,10 +264,6 @@ class VersusVectorEnv(VectorEnv[Observation, np.ndarray, np.ndarray]):
         seen = self.engine.observe(self._all, self._seats)
         self._mask = seen["action_mask"].copy()
         return seen
-
-    def _observe_or(self, ends: _Ends) -> Observation:
-        """Where nothing resets, what is seen next in games that go on, and last in the others."""
-        return self._observe()
 
     def _earned(self, games: np.ndarray) -> np.ndarray:
         """What the agent's seats earned since they were told last."""
