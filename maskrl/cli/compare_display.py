@@ -182,11 +182,16 @@ def print_summary(summaries: Sequence[EnvSummary], console: Console | None = Non
     for summary in summaries[1:]:
         first = summaries[0].label
         # Only settings of one environment have a price; another environment is another task.
-        if summary.ratio is not None and summary.label.split("?")[0] == first.split("?")[0]:
+        if summary.ratio is not None and _base(summary.label) == _base(first):
             console.print(
                 f"{summary.label} reaches {summary.ratio:.1%} of the score of {first}: the price "
                 f"of the difference is {1 - summary.ratio:.1%}"
             )
+
+
+def _base(label: str) -> str:
+    """The environment without settings and regime."""
+    return label.partition("?")[0].partition(",")[0]
 
 
 def _of_seed(summary: EnvSummary, seed: int) -> str:

@@ -42,12 +42,13 @@ class Contender:
     """One environment of a comparison and how to train on it.
 
     Attributes:
-        label: Its name in tables, e.g. "panda?sight=full".
+        label: Its name in tables, e.g. "panda?sight=full" or "panda, naive".
         env_id: Without settings.
         env_kwargs: Its settings.
-        config: PPO's settings as plain data; one thread.
+        config: The algorithm's settings as plain data; one thread.
         total_steps: Per run.
         max_minutes: Of training per run, or None.
+        algorithm: Out of `maskrl.trainers.algorithms.ALGORITHMS`.
     """
 
     label: str
@@ -56,6 +57,7 @@ class Contender:
     config: Mapping[str, Any]
     total_steps: int
     max_minutes: float | None = None
+    algorithm: str = "ppo"
 
     def settings(self) -> dict[str, Any]:
         """What makes two runs comparable, as plain data."""
@@ -64,7 +66,7 @@ class Contender:
             "env_kwargs": dict(self.env_kwargs),
             "total_steps": self.total_steps,
             "max_minutes": self.max_minutes,
-            "ppo": dict(self.config),
+            self.algorithm: dict(self.config),
         }
 
 
@@ -103,6 +105,7 @@ def plan_jobs(
             contender.max_minutes,
             episodes,
             out / env_slug(contender.label) / f"seed-{seed}",
+            contender.algorithm,
         )
         for seed in seeds
         for contender in contenders

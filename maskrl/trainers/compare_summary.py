@@ -134,13 +134,19 @@ def write_summary(
 
 
 def _tests(contender: Contender, jobs: Sequence[Job]) -> list[tuple[Job, dict[str, Any]]]:
-    own = [
-        job
-        for job in jobs
-        if job.env_id == contender.env_id and dict(job.env_kwargs) == dict(contender.env_kwargs)
-    ]
+    own = [job for job in jobs if _is_of(job, contender)]
     tested = [(job, finished_evaluation(job)) for job in own]
     return [(job, evaluation) for job, evaluation in tested if evaluation is not None]
+
+
+def _is_of(job: Job, contender: Contender) -> bool:
+    """Whether a run is one of a contender's: the same environment, trained in the same way."""
+    return (job.env_id, dict(job.env_kwargs), job.algorithm, dict(job.config)) == (
+        contender.env_id,
+        dict(contender.env_kwargs),
+        contender.algorithm,
+        dict(contender.config),
+    )
 
 
 def _untrained(evaluation: dict[str, Any], has_score: bool) -> float | None:

@@ -4,7 +4,7 @@ Before there were masks, agents were told by a penalty what is impossible. Under
 "penalty:P" the observation's mask is all True and a disallowed action is withheld: the
 same observation comes again with reward -P, and the step counts. "penalty:P:native" lets
 the environment answer as it always does and takes P off that reward. "none" is
-"penalty:0", "masked" leaves everything as it is.
+"penalty:0", "masked" leaves everything as it is. Evaluations do not charge the penalty.
 """
 
 from __future__ import annotations
@@ -68,6 +68,18 @@ class MaskRegime:
                 f"number P from 0 on, got {text!r}"
             )
         return cls(penalty, not rest[1:])
+
+
+def tested_under(text: str) -> str:
+    """The regime of a test of who was trained under another: the same, but nothing is charged.
+
+    >>> tested_under("penalty:0.1:native")
+    'penalty:0:native'
+    """
+    regime = MaskRegime.parse(text)
+    if regime.penalty is None:
+        return MASKED
+    return "penalty:0" if regime.withholds else "penalty:0:native"
 
 
 class MaskPenalty(gymnasium.Wrapper[Any, Any, Any, Any]):

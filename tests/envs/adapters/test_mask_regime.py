@@ -9,8 +9,9 @@ from gymnasium import spaces
 
 from maskrl.envs.adapters.mask_regime import MaskPenalty, MaskRegime, one_by_one, step_limit
 from maskrl.envs.contract import mask_space
-from maskrl.envs.registry import make, make_vec
+from maskrl.envs.registry import find_entry, make, make_vec
 from maskrl.errors import ConfigError
+from maskrl.trainers.evaluate import evaluate_random
 
 
 class Stairs(gymnasium.Env):
@@ -121,6 +122,24 @@ def test_a_registered_environment_under_a_regime_tells_no_mask_and_counts():
     assert reward == -0.5 and after["action_mask"].all()
     assert np.array_equal(after["entities"], obs["entities"])
     assert env.get_wrapper_attr("illegal_actions") == 1
+
+
+def test_evaluations_charge_nothing():
+    entry = find_entry("panda?mask_regime=penalty:2")
+    assert entry.kwargs_for("train")["mask_regime"] == "penalty:2"
+    for phase in ("validation", "evaluation"):
+        assert entry.kwargs_for(phase)["mask_regime"] == "penalty:0"
+        native = entry.kwargs_for(phase, mask_regime="penalty:2:native")
+        assert native["mask_regime"] == "penalty:0:native"
+        assert entry.kwargs_for(phase, mask_regime="masked")["mask_regime"] == "masked"
+
+
+def test_an_evaluation_counts_and_is_judged_by_the_same_reference():
+    found = evaluate_random("panda", episodes=4, env_kwargs={"mask_regime": "penalty:50"})
+    plain = evaluate_random("panda", episodes=4)
+    assert found.illegal_actions > 0 and found.returns.min() > -10
+    assert plain.illegal_actions == 0
+    assert found.layout_ids.tolist() == plain.layout_ids.tolist()
 
 
 def test_a_team_or_nothing_disallowed_is_refused():
