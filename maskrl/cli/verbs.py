@@ -23,6 +23,7 @@ VERBS = {
     "evaluate": "play test episodes with a trained agent and compare it with references",
     "report": "write a run's report: one HTML file that opens offline",
     "watch": "watch a trained agent play in the terminal",
+    "audit": "try whether an environment's masks are right",
     "envs": "list the environments and the forms of an environment's id",
     "compare": "train several seeds on one or several environments, in parallel",
     "bench": "measure maskrl's speed beside other libraries",
