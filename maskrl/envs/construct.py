@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from maskrl.envs.adapters.gymnasium_info import adapt
@@ -172,6 +173,14 @@ def find_gymnasium_spec(name: str) -> str:
             f"{name!r}.{advice}"
         ) from error
     return name
+
+
+def spec_behind(env_id: str) -> EnvSpec | None:
+    """Gymnasium's entry for "gymnasium:ID" or "gymnasium:module:ID"; None for other ids."""
+    source, _, name = env_id.partition(":")
+    if source != "gymnasium":
+        return None
+    return gymnasium.registry.get(name.rpartition(":")[2])
 
 
 def make_gymnasium(name: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:

@@ -7,7 +7,7 @@ not theirs must therefore never be read as if they were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,3 +116,57 @@ def _owner(key: str, infos: Mapping[Any, Any]) -> bool:
     """Whether `_name` says whose `name` is; names of flags by action may be numbers."""
     name = key[1:]
     return name in infos or any(not isinstance(k, str) and str(k) == name for k in infos)
+
+
+def joined_infos(parts: Sequence[Mapping[Any, Any]], sizes: Sequence[int]) -> dict[Any, Any]:
+    """The infos of several vector environments, one behind the other, as of a single one.
+
+    Args:
+        parts: Of each.
+        sizes: How many environments each has.
+    """
+    joined: dict[Any, Any] = {}
+    for name in dict.fromkeys(name for part in parts for name in names_of(part)):
+        having = [part for part in parts if name in part]
+        values = [part.get(name) for part in parts]
+        if any(isinstance(part[name], Mapping) for part in having):
+            if all(isinstance(part[name], Mapping) for part in having):
+                joined[name] = joined_infos([value or {} for value in values], sizes)
+            else:
+                joined[name] = _loose(parts, name, sizes)
+        elif all(
+            isinstance(part[name], np.ndarray) and part[name].shape[:1] == (size,)
+            for part, size in zip(parts, sizes, strict=True)
+            if name in part
+        ):
+            joined[name] = _stacked(parts, name, sizes)
+        else:
+            joined[name] = having[0][name]  # of all together
+            continue
+        if any(f"_{name}" in part for part in having) or len(having) < len(parts):
+            told = [told_by(part, name, n) for part, n in zip(parts, sizes, strict=True)]
+            joined[f"_{name}"] = np.concatenate(told)
+    return joined
+
+
+def _stacked(parts: Sequence[Mapping[Any, Any]], name: Any, sizes: Sequence[int]) -> np.ndarray:
+    arrays = [part[name] for part in parts if name in part]
+    kinds = {(array.dtype, array.shape[1:]) for array in arrays}
+    if len(kinds) > 1:
+        return _loose(parts, name, sizes)
+    rows = [
+        part[name] if name in part else _blank(np.empty((n, *arrays[0].shape[1:]), arrays[0].dtype))
+        for part, n in zip(parts, sizes, strict=True)
+    ]
+    return np.concatenate(rows)
+
+
+def _loose(parts: Sequence[Mapping[Any, Any]], name: Any, sizes: Sequence[int]) -> np.ndarray:
+    """What is of several kinds, each as it came."""
+    loose = np.full(sum(sizes), None, dtype=object)
+    start = 0
+    for part, size in zip(parts, sizes, strict=True):
+        for index in np.flatnonzero(told_by(part, name, size)).tolist():
+            loose[start + index] = row_of(part[name], index)
+        start += size
+    return loose

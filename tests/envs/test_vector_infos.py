@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from gymnasium.vector import VectorEnv
 
-from maskrl.envs.vector_infos import merged_infos, names_of, row_of, rows_of_infos, told_by
+from maskrl.envs.vector_infos import (
+    joined_infos,
+    merged_infos,
+    names_of,
+    row_of,
+    rows_of_infos,
+    told_by,
+)
 
 
 def infos_of(*rows):
@@ -90,3 +97,32 @@ def test_what_is_of_all_stays():
     kept = rows_of_infos({"n": np.arange(3), "time": 2.0}, np.array([True, False, True]))
     assert kept["n"].tolist() == [0, 0, 2] and kept["_n"].tolist() == [True, False, True]
     assert kept["time"] == 2.0
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_parts_stand_one_behind_the_other(cut):
+    parts = [infos_of(*ROWS[:cut]), infos_of(*ROWS[cut:])]
+    joined = joined_infos(parts, [cut, 4 - cut])
+    whole = infos_of(*ROWS)
+    same({key: joined[key] for key in whole}, whole)
+    assert joined.keys() == whole.keys()
+
+
+def test_parts_of_several_kinds_are_kept_as_they_came():
+    joined = joined_infos(
+        [infos_of({"ids": np.arange(2)}), infos_of({"ids": np.arange(3)})], [1, 1]
+    )
+    assert [len(row) for row in joined["ids"]] == [2, 3] and joined["_ids"].all()
+    joined = joined_infos([infos_of({"x": {"a": 1}}), infos_of({"x": 4})], [1, 1])
+    assert joined["x"].tolist() == [{"a": 1}, 4]
+
+
+def test_infos_of_batched_environments_are_joined():
+    """Without arrays of whose they are; what is of all is taken from the first."""
+    parts = [{"n": np.arange(2), "time": 1.0}, {"n": np.arange(3), "time": 2.0}]
+    joined = joined_infos(parts, [2, 3])
+    assert joined["n"].tolist() == [0, 1, 0, 1, 2] and joined["time"] == 1.0
+    assert set(joined) == {"n", "time"}
+    late = joined_infos([{}, {"n": np.arange(3)}], [2, 3])
+    assert late["n"].tolist() == [0, 0, 0, 1, 2]
+    assert late["_n"].tolist() == [False, False, True, True, True]
