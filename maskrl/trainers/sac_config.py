@@ -1,4 +1,8 @@
-"""Every setting of discrete soft actor-critic, with the line that explains it."""
+"""Every setting of discrete soft actor-critic, with the line that explains it.
+
+Sizes of the memory and how often is learned from it are those of every algorithm that learns
+from one; here is what is this one's own: how random the policy is to be, and two critics.
+"""
 
 from __future__ import annotations
 

@@ -88,14 +88,14 @@ class SoftUpdate:
         self.temperature = Temperature(
             config.temperature, config.temperature_min, config.temperature_max
         ).to(next(policy.parameters()).device)
-        trained = {
+        self._trained = {
             "critics": [p for p in policy.critics.parameters() if p.requires_grad],
             "policy": policy.policy_parameters(),
             "temperature": [self.temperature.log],
         }
         self.optimizers = {
             name: ClippedAdam(parameters, lr=config.learning_rate, eps=config.adam_eps)
-            for name, parameters in trained.items()
+            for name, parameters in self._trained.items()
         }
         self.optimizers["temperature"].param_groups[0]["lr"] = config.temperature_rate
         moving = [list(critics.parameters()) for critics in (self.target, policy.critics)]
@@ -188,17 +188,16 @@ class SoftUpdate:
         return F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta) / delta
 
     def _step(self, name: str, loss: Tensor) -> Tensor | float:
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad()
+        for parameter in self._trained[name]:
+            parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        return optimizer.clipped_step(self.config.max_grad_norm or None)
+        return self.optimizers[name].clipped_step(self.config.max_grad_norm or None)
 
     def _heat(self, entropies: Tensor, action_mask: Tensor, share: float) -> None:
         """Let the temperature follow how random the policy should be."""
-        optimizer = self.optimizers["temperature"]
-        optimizer.zero_grad()
+        self.temperature.log.grad = None
         temperature_loss(self.temperature.log, entropies, action_mask, share=share).backward()  # type: ignore[no-untyped-call]
-        optimizer.clipped_step(None)
+        self.optimizers["temperature"].clipped_step(None)
         self.temperature.keep_bounds()
 
     @torch.no_grad()
