@@ -182,7 +182,8 @@ def play_against_itself(env: VectorEnv[Any, Any, Any], policy: nn.Module) -> Sel
 
 def _frozen(policy: nn.Module) -> nn.Module:
     """A copy that nobody trains."""
-    past = copy.deepcopy(policy).eval()
+    with torch.inference_mode(False):  # games are played inside one, and copies outlive it
+        past = copy.deepcopy(policy).eval()
     return past.requires_grad_(False)
 
 
