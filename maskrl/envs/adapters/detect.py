@@ -187,8 +187,14 @@ def detect(env: gymnasium.Env[Any, Any], settings: MaskSettings, name: str) -> M
     against = [r for r in readable[1:] if not _agree(r, best)]
     if against or promised:
         raise ConfigError(_disagreement(name, best, [*against, *promised]))
-    others = [r.place.where for r in readable[1:]]
-    note = f"{' and '.join(others)} {'says' if len(others) == 1 else 'say'} the same" * bool(others)
+    same = [r.place.where for r in readable[1:]]
+    passed = [r.place.where for r in read if r.row is None]
+    notes = []
+    if same:
+        notes.append(f"{' and '.join(same)} {'says' if len(same) == 1 else 'say'} the same")
+    if passed:
+        notes.append(f"{' and '.join(passed)} could not be read")
+    note = "; ".join(notes)
     return _convention(best.place, best.form, settings, note)
 
 
@@ -231,7 +237,7 @@ def _read(
         return _Reading(place, failure=place.failure)
     if place.raw is None:
         if settings.missing == "all":
-            return _Reading(place, "none_all", np.ones(sum(heads), np.bool_))
+            return _Reading(place, settings.form or "none_all", np.ones(sum(heads), np.bool_))
         return _Reading(place, failure="it is None at the first reset")
     try:
         form: Form = settings.form or form_of(place.raw, action_space, place.name)
@@ -346,7 +352,7 @@ def _without_action_mask(
             settings.key,
             "None",
             settings.allowed,
-            "none_all",
+            settings.form or "none_all",
             missing="all",
             binary_convention=settings.binary_convention,
         )

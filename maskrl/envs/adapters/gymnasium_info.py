@@ -193,9 +193,7 @@ class MaskFromMethod(MaskWrapper):
 
     def raw_action_mask(self, observation: Any, info: Mapping[str, Any]) -> Any:
         """What the method returns now, or what the attribute is."""
-        there, value = find_attribute(self.env, self.key)
-        if not there:
-            raise AttributeError(f"the environment has no {self.key!r}")
+        value = self.env.get_wrapper_attr(self.key)
         if not callable(value):
             return value
         if self._arguments is None:
@@ -349,7 +347,7 @@ def with_masks(
     settings: dict[str, Any] = {
         "name": name,
         "allowed": convention.allowed,
-        "form": "mask" if convention.form == "none_all" else convention.form,
+        "form": convention.form,
         "missing": convention.missing,
         "binary_convention": convention.binary_convention,
         "note": convention.note,

@@ -42,7 +42,7 @@ class MaskWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         key: Name of the entry, method, attribute or function there.
         name: What messages call the environment; its id or class name otherwise.
         allowed: The value that means "allowed" in its masks, 1 or 0.
-        form: "mask" or "dict" for flags, "ids" for numbers of actions.
+        form: "mask", "dict" or "none_all" for flags, "ids" for numbers of actions.
         missing: "error", or "all" if None or an absent mask allows everything.
         gives_action_mask: False where it has other masks only.
         binary_convention: How masks of MultiBinary actions are written: "pairs" (may be 0,

@@ -151,7 +151,8 @@ def test_a_promised_mask_that_cannot_be_read_is_an_error_of_the_first_reset():
 
 def test_other_names_that_cannot_be_read_are_passed_over_or_pointed_out():
     env = Asked(told={"action_mask": ROW}, legal_actions=lambda: "north")
-    assert find_convention(env).name == "action_mask"
+    found = find_convention(env)
+    assert (found.name, found.note) == ("action_mask", "legal_actions() could not be read")
     with pytest.raises(NoMaskError, match=r"in legal_actions\(\), and none can be read.*mask_fn="):
         find_convention(Asked(legal_actions=lambda: "north"))
 
@@ -182,7 +183,16 @@ def test_none_is_everything_only_where_it_is_said():
     adapted = adapt(env, mask_missing="all")
     assert adapted.reset()[0]["action_mask"].all()
     assert find_convention(env, mask_missing="all").form == "none_all"
+    assert find_convention(adapted).form == "none_all"
     env.told = {"action_mask": ROW}
+    assert adapted.reset()[0]["action_mask"].tolist() == [bool(flag) for flag in ROW]
+
+
+def test_none_or_ids_where_both_are_said():
+    env = Asked(told={"legal_actions": None})
+    adapted = adapt(env, mask_missing="all", mask_form="ids")
+    assert adapted.reset()[0]["action_mask"].all()
+    env.told = {"legal_actions": [3, 1]}
     assert adapted.reset()[0]["action_mask"].tolist() == [bool(flag) for flag in ROW]
 
 
