@@ -139,6 +139,8 @@ def print_table(result: FinalEvaluation) -> None:
     console.print(table)
     if greedy.team is not None:
         console.print(team_line(greedy.team))
+    if result.starts is not None:
+        console.print(result.starts.line(), soft_wrap=True)
     if greedy.no_reference:
         console.print(greedy.no_reference)
     if result.training_illegal_actions is not None:

@@ -116,6 +116,7 @@ def register_foreign() -> None:
             make_vec=partial(construct.make_gymnasium_vec, "Taxi-v4"),
             presets={"ppo": TAXI_PPO, "dqn": TAXI_DQN},
             action_names=("south", "north", "east", "west", "pick up", "drop off"),
+            all_starts=construct.LazyCallable("maskrl.envs.all_starts:play_taxi_starts"),
         )
     )
     register(

@@ -85,6 +85,8 @@ class EnvEntry:
         action_names: Names for the actions of an environment that has no attribute
             `action_names` itself; empty where none are known.
         query_kwargs: Arguments that came with the id ("?sight=full").
+        all_starts: `all_starts(choose, env_kwargs)` plays one episode from every state in which
+            one can begin, and gives `maskrl.envs.all_starts.AllStarts`; None where there are many.
         options: What else may follow the id where `settings` says nothing: names and what
             they mean.
     """
@@ -101,6 +103,7 @@ class EnvEntry:
     settings: construct.LazyCallable | None = None
     action_names: tuple[str, ...] = ()
     query_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    all_starts: construct.LazyCallable | None = None
     options: Mapping[str, str] = field(default_factory=lambda: construct.MASK_OPTIONS)
 
     def kwargs_for(self, phase: Phase = "train", **extra: Any) -> dict[str, Any]:

@@ -14,9 +14,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from maskrl.envs.all_starts import AllStarts
 from maskrl.envs.registry import find_entry
 from maskrl.errors import ConfigError
 from maskrl.policies.load import PREFIX, build_policy, checkpoint_folder, fill
+from maskrl.policies.playing import in_evaluation_mode
+from maskrl.policies.predict import obs_to_tensors
 from maskrl.policies.q_policy import QPolicy
 from maskrl.runs.checkpoint import load_checkpoint
 from maskrl.runs.metrics import read_metrics
@@ -48,6 +51,8 @@ class FinalEvaluation:
         step: Environment steps that it was trained for.
         training_illegal_actions: Executed against the mask during the whole training, None
             where they were not counted.
+        starts: The agent from every state in which an episode can begin; None where these are
+            too many to be listed.
     """
 
     greedy: Evaluation
@@ -57,6 +62,7 @@ class FinalEvaluation:
     checkpoint: str
     step: int
     training_illegal_actions: int | None = None
+    starts: AllStarts | None = None
 
     @property
     def random_mean(self) -> float:
@@ -78,6 +84,8 @@ class FinalEvaluation:
         if self.untrained is not None:
             figures["untrained_mean"] = self.untrained.mean
             figures["untrained"] = self.untrained.summary()
+        if self.starts is not None:
+            figures["all_starts"] = self.starts.summary()
         return figures
 
 
@@ -146,7 +154,21 @@ def evaluate_run(
         checkpoint=folder.name,
         step=int(state["progress"]["steps"]),
         training_illegal_actions=_training_illegal_actions(run),
+        starts=_all_starts(policy, env_id, settings["env_kwargs"]),
     )
+
+
+def _all_starts(policy: nn.Module, env_id: str, env_kwargs: Mapping[str, Any]) -> AllStarts | None:
+    """One episode from every start, where the environment has a list of them."""
+    entry = find_entry(env_id)
+    if entry.all_starts is None:
+        return None
+    with in_evaluation_mode(policy), torch.inference_mode():
+        found: AllStarts = entry.all_starts(
+            lambda obs: policy.distribution(obs_to_tensors(obs)).mode.numpy(),  # type: ignore[operator]
+            entry.kwargs_for("evaluation", **env_kwargs),
+        )
+    return found
 
 
 def _training_illegal_actions(run: RunDir) -> int | None:
