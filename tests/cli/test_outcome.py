@@ -10,6 +10,7 @@ import pytest
 
 from maskrl.cli import outcome
 from maskrl.cli.outcome import planning, print_table, team_line
+from maskrl.envs.all_starts import AllStarts
 from maskrl.trainers.evaluation import Evaluation, TeamFigures
 from maskrl.trainers.final_evaluation import FinalEvaluation
 
@@ -69,6 +70,19 @@ def test_without_a_planner_there_is_no_score(capsys):
     assert table["random valid agent"][0] == "-200.000 ± 0.058"
     assert "planner" not in out and "untrained" not in out and "score" not in out
     assert "2 episodes were cut off" in out
+
+
+def test_an_agent_by_values_has_no_samples_and_starts_are_told(capsys):
+    agent = played(7.5, reference=False)
+    starts = AllStarts(np.array([5.0, 7.0]), np.array([True, True]), np.array([5.0, 8.0]), 0)
+    random = played(-200.0, reference=False)
+    result = FinalEvaluation(agent, None, None, random, "best", 10, 0, starts)
+    print_table(result)
+    table, out = rows(capsys)
+    assert "agent" in table and "agent, sampling actions" not in table
+    assert "from each of its 2 start states: mean return 6.000 (optimum 6.500, 1 below it)" in out
+    told = result.to_json()
+    assert "sampled" not in told and told["all_starts"]["unsolved"] == 0
 
 
 @pytest.mark.parametrize(("moment", "said"), [(60.0, False), (-1.0, True)])

@@ -144,6 +144,13 @@ def _entries(run: RunData) -> list[tuple[str, str, str]]:
     if math.isfinite(run.untrained_return):
         remark = "return of the same network before training"
         entries.append(("Untrained", wording.number(run.untrained_return), remark))
+    starts = run.evaluation.get("all_starts")
+    if isinstance(starts, dict):
+        below = f", {starts['unsolved']} unsolved" if starts["unsolved"] else ", none unsolved"
+        remark = f"mean return, optimum {wording.number(starts['optimum'])}{below}"
+        entries.append(
+            (f"From all {starts['starts']} starts", wording.number(starts["mean"]), remark)
+        )
     length = run.evaluated("length_mean")
     if math.isfinite(length):
         entries.append(("Episode length", wording.number(length, 1), "steps on average"))

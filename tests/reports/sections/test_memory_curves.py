@@ -103,6 +103,16 @@ def test_a_run_of_ppo_has_none_of_it(make_run):
     assert not {"curve-q_values", "curve-replay_size"} & set(learning_section(run).figures)
 
 
+def test_the_header_tells_of_all_starts(dqn):
+    starts = {"starts": 300, "mean": 7.9, "optimum": 7.93, "unsolved": 0}
+    dqn.evaluation["all_starts"] = starts
+    html = header_html(dqn)
+    assert "From all 300 starts" in html and "7.90" in html
+    assert "optimum 7.93, none unsolved" in html
+    dqn.evaluation["all_starts"] = {**starts, "unsolved": 4}
+    assert "4 unsolved" in header_html(dqn)
+
+
 def test_header_and_masks_speak_of_the_algorithm(dqn, sac):
     assert "A DQN agent under masks" in header_html(dqn)
     assert "best actions" in header_html(dqn)
