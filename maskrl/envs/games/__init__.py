@@ -75,6 +75,27 @@ PANDA_PPO: dict[str, Any] = {
 """Masked PPO on the panda: many environments, few epochs, one network for policy and value."""
 
 
+PANDA_DQN: dict[str, Any] = {
+    "num_envs": 64,
+    "train_every": 128,
+    "gradient_steps": 2,
+    "batch_size": 256,
+    "replay_size": 200_000,
+    "learning_starts": 4_000,
+    "n_step": 3,
+    "learning_rate": 1e-3,
+    "epsilon_final": 0.03,
+    "exploration_fraction": 0.2,
+    "target_every": 1,
+    "target_rate": 0.01,
+    "network": {"hidden": (128,), "activation": "relu"},
+    "log_every": 5_000,
+    "evaluate_every": 100_000,
+    "total_steps": 400_000,
+}
+"""Masked DQN on the panda: each transition is learned from four times, and soon greedily."""
+
+
 FIXED_SCENE = {"total_steps": 500_000, "evaluate_every": 100_000}
 """What differs where every episode begins alike."""
 
@@ -98,6 +119,12 @@ PANDA_PPO_CHANGES: dict[str, dict[str, Any]] = {
     "panda-open": FIXED_SCENE,
     "panda-trees": FIXED_SCENE,
     "panda-hidden": SEARCH,
+}
+
+
+PANDA_DQN_CHANGES: dict[str, dict[str, Any]] = {
+    "panda-open": {"total_steps": 100_000, "evaluate_every": 25_000},
+    "panda-trees": {"total_steps": 100_000, "evaluate_every": 25_000},
 }
 
 
@@ -191,7 +218,10 @@ def register_games() -> None:
                 make=LazyCallable(f"{PANDA}.single_env:PandaEnv"),
                 make_vec=LazyCallable(f"{PANDA}.vector_env:PandaVectorEnv"),
                 default_kwargs=settings,
-                presets={"ppo": PANDA_PPO | PANDA_PPO_CHANGES.get(env_id, {})},
+                presets={
+                    "ppo": PANDA_PPO | PANDA_PPO_CHANGES.get(env_id, {}),
+                    "dqn": PANDA_DQN | PANDA_DQN_CHANGES.get(env_id, {}),
+                },
                 evaluation_kwargs={"split": "test"},
                 validation_kwargs={"split": "validation"},
                 reference=LazyCallable(f"{PANDA}.reference:reference"),
