@@ -25,41 +25,61 @@ from maskrl.objectives.q_learning import greedy_next_actions, td_targets
 
 
 class Head(Protocol):
-    """What a prediction means; see `maskrl.networks.q_head.QHead`.
+    """What a prediction means; see `maskrl.networks.q_head.QHead`."""
 
-    Attributes:
-        returns: "mean", "categorical" or "quantile".
-        support: `[N]`, the atoms of a categorical distribution.
-    """
+    @property
+    def returns(self) -> str:
+        """One of "mean", "categorical" and "quantile"."""
 
-    returns: str
-    support: Tensor | None
+    @property
+    def support(self) -> Tensor | None:
+        """`[N]`, the atoms of a categorical distribution."""
 
     def means(self, predicted: Tensor) -> Tensor:
         """Q-values `[M, A]` of a prediction."""
-        ...
 
 
 class QNetwork(Protocol):
     """What predicts something of every action."""
 
-    head: Head
+    @property
+    def head(self) -> Head:
+        """Says what is predicted."""
 
     def predictions(self, obs: Mapping[str, Any]) -> Tensor:
         """`[M, A]`, or `[M, A, N]` with atoms; see `QHead.forward`."""
-        ...
 
 
 class Batch(Protocol):
     """Transitions; see `maskrl.buffers.transitions.Transitions`."""
 
-    observations: dict[str, Any]
-    actions: Tensor
-    rewards: Tensor
-    next_observations: dict[str, Any]
-    discounts: Tensor
-    terminated: Tensor
-    weights: Tensor
+    @property
+    def observations(self) -> Mapping[str, Any]:
+        """Per key `[M, ...]`."""
+
+    @property
+    def actions(self) -> Tensor:
+        """int64 `[M]`."""
+
+    @property
+    def rewards(self) -> Tensor:
+        """`[M]`."""
+
+    @property
+    def next_observations(self) -> Mapping[str, Any]:
+        """Per key `[M, ...]`, the mask of the successor among them."""
+
+    @property
+    def discounts(self) -> Tensor:
+        """`[M]`."""
+
+    @property
+    def terminated(self) -> Tensor:
+        """`[M]`, bool."""
+
+    @property
+    def weights(self) -> Tensor:
+        """`[M]`."""
 
 
 @dataclass(frozen=True)

@@ -114,8 +114,9 @@ class QPolicy(nn.Module):
         else:
             self.head = self._candidate_head(width)
         # Bits are enough for a head; an encoder that reads the mask wants it unpacked.
-        is_ours = type(self.encoder) is DictEncoder
-        self._unpacks = heads.kind == "candidates" or not is_ours or FLAT_MASK in self.encoder.reads
+        ours = type(self.encoder) is DictEncoder
+        reads: Any = getattr(self.encoder, "reads", ())
+        self._unpacks = heads.kind == "candidates" or not ours or FLAT_MASK in reads
 
     def _candidate_head(self, width: int) -> CandidateQHead:
         """The head for a choice of a candidate.

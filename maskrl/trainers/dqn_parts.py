@@ -53,7 +53,8 @@ class DQNParts(OffPolicyParts):
         self.target.normalizer = self.policy.normalizer
         self._trained = [p for p in self.policy.parameters() if p.requires_grad]
         self.optimizer = ClippedAdam(self._trained, lr=config.learning_rate, eps=config.adam_eps)
-        self._ahead, self._behind = (list(p.parameters()) for p in (self.policy, self.target))
+        self._ahead: list[Tensor] = [*self.policy.parameters()]
+        self._behind: list[Tensor] = [*self.target.parameters()]
         pairs = zip(self.policy.buffers(), self.target.buffers(), strict=True)
         self._buffers = [(now, behind) for now, behind in pairs if now is not behind]
         self._settings = QLossSettings(

@@ -47,7 +47,7 @@ class Ground:
         return {
             "generator": self.seeds.torch("actions", self.device),
             "device": self.device,
-            "empty": config.empty,  # type: ignore[attr-defined]
+            "empty": config.empty,
             "seed": self.env_seed,
             "name": self.opened.name,
         }
@@ -80,15 +80,15 @@ class AnyCollector(Protocol):
 
 
 class Parts(Protocol):
-    """What a trainer consists of.
+    """What a trainer consists of."""
 
-    Attributes:
-        config: As resolved for environment and policy.
-        policy: What is trained.
-    """
+    @property
+    def config(self) -> Any:
+        """The settings as resolved for environment and policy."""
 
-    config: Any
-    policy: nn.Module
+    @property
+    def policy(self) -> nn.Module:
+        """What is trained."""
 
     @property
     def collector(self) -> AnyCollector:
@@ -103,7 +103,9 @@ class Parts(Protocol):
     def policy_json(self) -> dict[str, Any] | None:
         """How to build the policy again; None if only its author can."""
 
-    def training_state(self, *, lean: bool) -> tuple[dict[str, Tensor | np.ndarray], dict]:
+    def training_state(
+        self, *, lean: bool
+    ) -> tuple[dict[str, Tensor | np.ndarray], dict[str, Any]]:
         """What training depends on beside policy, collector and seeds: optimiser, statistics.
 
         Args:

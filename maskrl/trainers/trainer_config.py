@@ -11,7 +11,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from maskrl.errors import ConfigError
 from maskrl.networks.encoders import NetworkConfig
@@ -25,12 +25,24 @@ class TrainerConfig:
     Attributes:
         label: What messages call the algorithm.
 
-    Fields that trainers and displays read of any algorithm: `num_envs`, `network`, `empty`,
-    `idle_action`, `device`, `threads`, `learning_rate`, `gamma`, `normalize_observations`,
-    `evaluate_every`, `evaluation_episodes` and `checkpoint_every`.
+    What is declared here is what trainers and displays read of any algorithm; the dataclasses say
+    what it means to them.
     """
 
     label: ClassVar[str] = "training"
+
+    num_envs: int
+    network: NetworkConfig
+    learning_rate: float
+    gamma: float
+    normalize_observations: bool
+    empty: Literal["raise", "idle"]
+    idle_action: int
+    device: str
+    threads: int | None
+    evaluate_every: int
+    evaluation_episodes: int
+    checkpoint_every: int
 
     def replace(self: C, **changes: Any) -> C:
         """The configuration with some fields changed, and checked again."""
@@ -38,7 +50,7 @@ class TrainerConfig:
 
     def to_json(self) -> dict[str, Any]:
         """All settings as plain nested dicts."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
 
     @classmethod
     def from_json(cls: type[C], settings: Mapping[str, Any], *, base: C | None = None) -> C:
@@ -55,12 +67,12 @@ class TrainerConfig:
         given = dict(settings)
         _known(f"{cls.label} setting", cls, given)
         if isinstance(given.get("network"), Mapping):
-            given["network"] = _network(given["network"], base.network)  # type: ignore[attr-defined]
+            given["network"] = _network(given["network"], base.network)
         return dataclasses.replace(base, **given)  # type: ignore[type-var]
 
     def _build_network(self) -> None:
         """Make a network's settings of a mapping of some of them."""
-        network: Any = self.network  # type: ignore[attr-defined]
+        network: Any = self.network
         if isinstance(network, Mapping):
             object.__setattr__(self, "network", _network(network, NetworkConfig()))
 

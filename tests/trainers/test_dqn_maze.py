@@ -112,7 +112,7 @@ def observations(cells):
     }
 
 
-def learned_values(steps=5_000, **settings):
+def learned_values(steps=3_200, **settings):
     """Q-values `[cells, 5]` after training."""
     config = DQNConfig(
         num_envs=8,
@@ -171,7 +171,9 @@ def test_exact_values_by_hand():
     "settings",
     [
         {},
-        {"double": False, "dueling": False, "n_step": 2, "priority_exponent": 0.6},
+        pytest.param(
+            {"double": False, "dueling": False, "priority_exponent": 0.6}, marks=pytest.mark.slow
+        ),
         pytest.param({"returns": "quantile", "atoms": 11, "huber": 0.1}, marks=pytest.mark.slow),
         pytest.param({"returns": "categorical"}, marks=pytest.mark.slow),
     ],
@@ -187,6 +189,6 @@ def test_the_maze_is_solved_and_its_values_are_exact(settings):
 
 
 def test_targets_without_the_mask_fail_in_this_maze():
-    values = learned_values(masked_targets=False)
-    assert not is_optimal(values)
+    values = learned_values(masked_targets=False, double=False)
     assert largest_error(values) > 0.3
+    assert not is_optimal(values)
