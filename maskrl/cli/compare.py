@@ -67,7 +67,7 @@ class CompareOptions:
     ] = ()
     """What to train on, in any form that `maskrl envs` shows. The first is what the others are
     compared with."""
-    algorithm: Name = "ppo"
+    algorithm: Annotated[Name, tyro.conf.arg(help_behavior_hint="(default: ppo)")] = "ppo"
     """What trains: ppo, dqn or sac. Its settings follow below; for those of another one:
     `maskrl compare --algorithm dqn --help`."""
     regimes: Annotated[

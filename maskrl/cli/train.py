@@ -65,6 +65,7 @@ class TrainOptions:
       maskrl train pandas                         a team: one policy for all its agents
       maskrl train microrts:maps/8x8/basesWorkers8x8.xml
       maskrl train pettingzoo:knights_archers_zombies_v11
+      maskrl train pettingzoo:connect_four_v3     against past selves
       maskrl train --resume runs/panda-0-1        go on with a stopped run
     """
 
@@ -78,7 +79,7 @@ class TrainOptions:
         tyro.conf.arg(metavar="KEY=VALUE", help_behavior_hint="(repeatable)"),
     ] = ()
     """A setting of the environment, e.g. --env sight=full or --env.sight full."""
-    algorithm: Name = "ppo"
+    algorithm: Annotated[Name, tyro.conf.arg(help_behavior_hint="(default: ppo)")] = "ppo"
     """What trains: ppo, dqn or sac. Its settings follow below; for those of another one:
     `maskrl train --algorithm dqn --help`."""
     seed: int = 0

@@ -101,7 +101,9 @@ class Trainer(ABC):
             )
         self.seeds = seed_everything(seed)
         env_seed = self.seeds.integer("environment") & 0x7FFFFFFF
-        opened = open_training_env(env, given.num_envs, seed=env_seed, kwargs=env_kwargs)
+        opened = open_training_env(
+            env, given.num_envs, seed=env_seed, kwargs=env_kwargs, workers=given.workers
+        )
         self.env: VectorEnv[Any, Any, Any] = opened.venv
         self.env_id = opened.id
         self.env_kwargs = opened.kwargs

@@ -74,7 +74,12 @@ class TrainingEnv:
 
 
 def open_training_env(
-    env: EnvLike, num_envs: int, *, seed: int, kwargs: Mapping[str, Any] | None = None
+    env: EnvLike,
+    num_envs: int,
+    *,
+    seed: int,
+    kwargs: Mapping[str, Any] | None = None,
+    workers: int | None = None,
 ) -> TrainingEnv:
     """Make the environments to train on.
 
@@ -85,23 +90,30 @@ def open_training_env(
         seed: Of a vector environment made here.
         kwargs: Arguments of the environment, where an id is given; of an object the settings
             of its mask in `MASK_OPTIONS`.
+        workers: Processes among which they are divided, where an id is given; None for this one.
 
     Raises:
         UnknownEnvError: No such id.
         NoMaskError: The environment has none of action, entity and agent mask.
         ConfigError: It cannot be made, or cannot be made to reset in the step that ends an
-            episode; its action space takes no mask; or arguments are given for an object that
-            exists already.
+            episode; its action space takes no mask; or arguments or workers are given for an
+            object that exists already.
     """
     venv: VectorEnv[Any, Any, Any]
     env_id: str | None = None
     given: dict[str, Any] = {}
+    if workers and not isinstance(env, str):
+        raise ConfigError(
+            f"workers: {workers} processes cannot be given an environment that exists already "
+            f"({type(env).__name__}); train on an id, or make it with maskrl.make_vec(..., "
+            "workers=...)"
+        )
     if isinstance(env, str):
         given = dict(kwargs or {})
         refuse_reserved(f"environment {env!r}", given)
         if callable(given.get("mask_fn")):  # a run folder holds its name
             given["mask_fn"] = function_path(given["mask_fn"])
-        venv, env_id = make_vec(env, num_envs, seed=seed, **given), env
+        venv, env_id = make_vec(env, num_envs, seed=seed, workers=workers, **given), env
     elif kwargs and not set(kwargs) <= _settings_of_masks(env):
         raise ConfigError(
             f"env_kwargs: {sorted(kwargs)} were given for an environment that exists already "

@@ -140,6 +140,21 @@ def test_ctrl_c_saves_and_the_run_goes_on(here, from_memory, capsys, monkeypatch
     assert read_metrics("run/metrics.csv")["step"][-1] == 128
 
 
+def test_worker_processes_change_nothing_and_a_run_with_them_is_resumed(here, quick_dqn, capsys):
+    words = ["--algorithm=dqn", *quick_dqn]
+    assert train("--total-steps=128", "--out=here", *words) == 0
+    assert train("--total-steps=128", "--out=there", "--dqn.workers=2", *words) == 0
+    ours, theirs = ((here / run / "metrics.csv").read_bytes() for run in ("here", "there"))
+    assert ours == theirs
+    assert main(["train", "--resume=there", "--total-steps=160", "--no-report"]) == 0
+    assert RunDir.open("there").read_config()["dqn"]["workers"] == 2
+    assert train("--total-steps=64", "--out=many", "--dqn.workers=9", *words) == 2
+    assert "workers is 9; expected a whole number from 1 to num_envs = 4" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert not (here / "many").exists()
+
+
 @pytest.mark.parametrize("words", [["--algorithm=ppo"], ["--dqn.gamma=0.5"], ["--sac.gamma=0.5"]])
 def test_a_resumed_run_keeps_algorithm_and_settings(here, trained, capsys, words):
     shutil.copytree(trained, "run")

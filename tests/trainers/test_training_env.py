@@ -31,6 +31,14 @@ def test_single_environment_is_adapted_and_wrapped(corridor_env):
     assert obs["action_mask"].sum() == 2
 
 
+def test_workers_are_for_ids(corridor):
+    with pytest.raises(ConfigError, match=r"workers: 2 processes cannot be given an environment"):
+        open_training_env(corridor(3), 16, seed=0, workers=2)
+    opened = open_training_env("gymnasium:Taxi-v4", 2, seed=0, workers=2)
+    assert opened.venv.num_envs == 2 and opened.id == "gymnasium:Taxi-v4"
+    opened.venv.close()
+
+
 def test_id_goes_through_the_registry():
     opened = open_training_env("gymnasium:Taxi-v4", 3, seed=0, kwargs={"is_rainy": False})
     assert opened.venv.num_envs == 3
