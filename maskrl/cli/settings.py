@@ -108,4 +108,6 @@ def print_settings(
 
 
 def _shown(value: Any) -> str:
-    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return "x".join(map(str, value)) or "()"
+    return str(value)

@@ -17,6 +17,7 @@ from maskrl.cli.settings import (
 from maskrl.envs.registry import EnvEntry, _entries, register
 from maskrl.errors import ConfigError, UnknownEnvError
 from maskrl.networks.encoders import NetworkConfig
+from maskrl.trainers.algorithms import ALGORITHMS
 from maskrl.trainers.ppo_config import PPOConfig
 
 
@@ -60,3 +61,20 @@ def test_positive_numbers(value):
 
 def test_versions_name_what_numbers_depend_on():
     assert {"python", "torch", "numpy", "gymnasium"} <= set(versions())
+
+
+def test_an_empty_list_is_shown_as_one(capsys):
+    config = PPOConfig(network=NetworkConfig(channels=()))
+    print_settings("panda", {}, 0, 10, None, "ppo", config, Path("runs/a"))
+    assert "network.channels=()" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "sac"])
+def test_presets_of_another_algorithm_are_its_own(algorithm):
+    preset = {algorithm: {"gamma": 0.5, "total_steps": 77}, "ppo": {"gamma": 0.25}}
+    register(EnvEntry("layered", "a test", list, list, presets=preset))
+    try:
+        config, steps = preset_of("layered", algorithm)
+    finally:
+        del _entries["layered"]
+    assert (steps, config.gamma, type(config)) == (77, 0.5, ALGORITHMS[algorithm].config)

@@ -86,7 +86,9 @@ def _what_was_trained(run: RunData) -> str:
         if math.isfinite(run.evaluated("step")) and run.evaluated("step") < run.steps:
             steps = wording.large(run.evaluated("step"))
             agent = f"its best checkpoint, after {steps} steps, "
-        parts.append(f"; {agent}judged in {episodes}{unseen}")
+        opponent = (run.evaluation.get("env_kwargs") or {}).get("opponent")
+        against = f" against {opponent}" if opponent else ""
+        parts.append(f"; {agent}judged in {episodes}{unseen}{against}")
     return "".join(parts) + "."
 
 
