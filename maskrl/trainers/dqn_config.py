@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -72,7 +73,7 @@ class DQNConfig(OffPolicyConfig):
             self._yes_or_no(name)
         self._whole("target_every", at_least=1)
         self._whole("atoms", at_least=2)
-        self._number("low", low=-1e30)
-        self._number("high", low=-1e30)
+        self._number("low", low=-math.inf)
+        self._number("high", low=-math.inf)
         if not self.low < self.high:
             raise ConfigError(f"low: expected less than high, got {self.low} and {self.high}")

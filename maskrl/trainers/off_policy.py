@@ -88,6 +88,7 @@ class OffPolicyParts(ABC):
         self._draws = ground.seeds.numpy("replay")
         self.taken = 0
         self.fraction = 0.0
+        self._told_size = False
         self.collector.keeps_observations = self._normalizer() is not None
 
     @abstractmethod
@@ -215,8 +216,20 @@ class OffPolicyParts(ABC):
         return tensors, {"gradient_steps": self.taken, "replay": self._saves_replay(lean)}
 
     def training_folders(self, *, lean: bool) -> Mapping[str, Callable[[Path], None]]:
-        """The memory of transitions, unless it is left out."""
-        return {REPLAY: self.replay.save} if self._saves_replay(lean) else {}
+        """The memory of transitions, unless it is left out; its size is told once."""
+        if not self._saves_replay(lean):
+            return {}
+        if not self._told_size:
+            self._told_size = True
+            size = sum(array.nbytes for array in self.replay.get_state()[0].values())
+            full = size * self.config.replay_size / len(self.replay)
+            logger.info(
+                "checkpoints hold the memory of transitions, now %.1f MB, up to %.0f MB: a resumed "
+                "run goes on to the digit. save_replay=False leaves it out",
+                size / 1e6,
+                max(size, full) / 1e6,
+            )
+        return {REPLAY: self.replay.save}
 
     def restore_training_state(
         self, tensors: Tensors, state: Mapping[str, Any], *, new_episodes: bool, source: str

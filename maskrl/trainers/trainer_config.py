@@ -97,7 +97,8 @@ class TrainerConfig:
         ):
             upper = "" if high == math.inf else f" and at most {high:g}"
             least = f"above {low:g}" if above else f"at least {low:g}"
-            raise ConfigError(f"{name}: expected a number {least}{upper}, got {value!r}")
+            bounds = "that is finite" if low == -math.inf else f"{least}{upper}"
+            raise ConfigError(f"{name}: expected a number {bounds}, got {value!r}")
 
     def _yes_or_no(self, name: str) -> None:
         if not isinstance(getattr(self, name), bool):

@@ -45,7 +45,7 @@ def test_every_field_is_explained(module, name):
         ({"huber": -1.0}, "huber"),
         ({"atoms": 1}, "atoms: expected a whole number of at least 2, got 1"),
         ({"low": 3.0, "high": 3.0}, "low: expected less than high"),
-        ({"high": float("inf")}, "high"),
+        ({"high": float("inf")}, "high: expected a number that is finite, got inf"),
         ({"double": 1}, "double: expected a bool"),
         ({"masked_targets": None}, "masked_targets: expected a bool"),
         ({"n_step": 0}, "n_step"),

@@ -135,6 +135,30 @@ def test_a_memory_that_was_not_saved_is_filled_anew(corridor, tmp_path, caplog):
     assert resumed.steps == 96 and log.rows[0]["replay_size"] == 32
 
 
+def test_the_size_of_a_saved_memory_is_told_once(corridor, tmp_path, caplog):
+    trainer = DQN(corridor(4), SMALL, seed=0)
+    trainer.learn(96)
+    with caplog.at_level(logging.INFO, logger="maskrl"):
+        trainer.save(tmp_path / "lean", lean=True)
+        assert caplog.text == ""
+        trainer.save(tmp_path / "saved")
+        trainer.save(tmp_path / "again")
+    assert len(caplog.records) == 1 and "save_replay=False leaves it out" in caplog.text
+    told = float(caplog.text.split("now ")[1].split(" MB")[0])
+    files = sum(path.stat().st_size for path in (tmp_path / "saved" / REPLAY).glob("*.bin"))
+    assert told == pytest.approx(files / 1e6, abs=0.06)
+
+
+def test_an_environment_by_id_is_made_anew_and_continued(tmp_path):
+    env = "gymnasium:Taxi-v4"
+    straight_log, first_log, second_log = Log(), Log(stop_after=1), Log()
+    straight = DQN(env, SMALL).learn(64, callbacks=[straight_log])
+    DQN(env, SMALL).learn(64, callbacks=[first_log]).save(tmp_path / "saved")
+    resumed = DQN.load(tmp_path / "saved").learn(64, callbacks=[second_log])
+    assert repr(first_log.rows + second_log.rows) == repr(straight_log.rows)
+    compare(resumed, straight)
+
+
 def test_the_last_checkpoint_holds_the_memory_and_the_best_does_not(tmp_path):
     run = RunDir.create(tmp_path / "run")
     network = NetworkConfig(hidden=(8,), entity_dim=8, entity_heads=2, entity_depth=1)
