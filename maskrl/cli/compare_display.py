@@ -149,10 +149,11 @@ def print_summary(summaries: Sequence[EnvSummary], console: Console | None = Non
     if not summaries:
         console.print("no run is finished yet")
         return
-    table = Table(title="comparison", title_justify="left", title_style="bold")
+    title, names = _headings([summary.label for summary in summaries])
+    table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("")
-    for summary in summaries:
-        table.add_column(f"{summary.label}\n{summary.figure}", justify="right")
+    for summary, name in zip(summaries, names, strict=True):
+        table.add_column(f"{name}\n{summary.figure}", justify="right")
     seeds = sorted({seed for summary in summaries for seed in summary.seeds})
     for seed in seeds:
         table.add_row(f"seed {seed}", *(_of_seed(summary, seed) for summary in summaries))
@@ -166,7 +167,7 @@ def print_summary(summaries: Sequence[EnvSummary], console: Console | None = Non
         ),
     ]
     if any(summary.ratio is not None for summary in summaries):
-        name = f"mean / mean of {summaries[0].label}"
+        name = f"mean / mean of {names[0]}"
         figures.append((name, lambda s: "1" if s is summaries[0] else _number(s.ratio, ".3f")))
     figures += [
         ("untrained agent", lambda s: _number(s.untrained, ".3f")),
@@ -187,6 +188,19 @@ def print_summary(summaries: Sequence[EnvSummary], console: Console | None = Non
                 f"{summary.label} reaches {summary.ratio:.1%} of the score of {first}: the price "
                 f"of the difference is {1 - summary.ratio:.1%}"
             )
+
+
+def _headings(labels: Sequence[str]) -> tuple[str, list[str]]:
+    """Title and column names: what all have in common is said once.
+
+    >>> _headings(["taxi", "taxi, naive"])
+    ('comparison on taxi', ['masked', 'naive'])
+    """
+    common = {label.partition(", ")[0] for label in labels}
+    if len(labels) < 2 or len(common) > 1:
+        return "comparison", list(labels)
+    regimes = [label.partition(", ")[2] or "masked" for label in labels]
+    return f"comparison on {common.pop()}", regimes
 
 
 def _base(label: str) -> str:

@@ -255,7 +255,7 @@ def _write_settings(contenders: Sequence[Contender], out: Path) -> None:
     for contender in contenders:
         settings = read_back(contender.settings())
         earlier = known.setdefault(contender.label, settings)
-        if earlier != settings:
+        if not _equal(earlier, settings):
             raise RunFolderError(
                 f"{out} holds a comparison with other settings for {contender.label}: "
                 f"{_first_difference(earlier, settings)}. Use the same settings to go on with "
@@ -277,9 +277,16 @@ def read_back(settings: Any) -> Any:
     return json.loads(to_json(settings))
 
 
+def _equal(earlier: Any, now: Any) -> bool:
+    """Whether settings are the same; one that did not exist then is None unless it is used."""
+    if isinstance(earlier, Mapping) and isinstance(now, Mapping):
+        return all(_equal(earlier.get(key), now.get(key)) for key in {*earlier, *now})
+    return bool(earlier == now)
+
+
 def _first_difference(earlier: Any, now: Any, name: str = "") -> str:
     if isinstance(earlier, Mapping) and isinstance(now, Mapping):
         for key in [*earlier, *now]:
-            if earlier.get(key) != now.get(key):
+            if not _equal(earlier.get(key), now.get(key)):
                 return _first_difference(earlier.get(key), now.get(key), f"{name}.{key}")
     return f"{name.lstrip('.')} was {earlier!r} and is now {now!r}"
