@@ -299,7 +299,7 @@ class OffPolicyTrainer(Trainer):
                 measured += [parts.turn(rate) for _ in range(config.gradient_steps)]
             acting += acted - start
             learning += time.perf_counter() - acted
-            if self.steps >= self.total_steps:
+            if 0 < self.total_steps <= self.steps:
                 break
         start = time.perf_counter()
         parts.update_statistics()

@@ -110,6 +110,15 @@ def test_turns_of_acting_and_learning(corridor):
     assert few.rows[0]["gradient_steps"] == 15.0
 
 
+def test_a_step_by_itself_is_a_whole_stretch(corridor):
+    trainer = DQN(corridor(4), SMALL)
+    metrics, timings = trainer.step()
+    assert (trainer.steps, trainer.updates, metrics["step"]) == (32, 1, 32.0)
+    assert timings["steps_per_second"] > 0
+    short = DQN(corridor(4), SMALL).learn(16)  # and training ends where it should
+    assert short.steps == 16
+
+
 def test_the_beginning_is_explored_at_random_whatever_the_values(corridor):
     config = SMALL.replace(epsilon=0.0, epsilon_final=0.0, learning_starts=40, log_every=40)
     trainer = DQN(corridor(4, length=40, limit=100), config, seed=0)
