@@ -63,7 +63,7 @@ def options_with(options: type[T], algorithm: str) -> type[T]:
     """
     config: Any = ALGORITHMS[algorithm].config
     settings = (algorithm, config, dataclasses.field(default_factory=config))
-    return dataclasses.make_dataclass(  # type: ignore[return-value]
+    return dataclasses.make_dataclass(
         options.__name__,
         [settings],
         bases=(options,),

@@ -40,6 +40,7 @@ class TrainerConfig:
     idle_action: int
     device: str
     threads: int | None
+    workers: int | None
     evaluate_every: int
     evaluation_episodes: int
     checkpoint_every: int

@@ -176,8 +176,9 @@ def step_limit(env: gymnasium.Env[Any, Any]) -> int | None:
             found = env.get_wrapper_attr(name)
         if found is None:
             found = getattr(settings, name, None)
-    whole = isinstance(found, int | np.integer) and not isinstance(found, bool) and found > 0
-    return int(found) if whole else None
+    if isinstance(found, bool) or not isinstance(found, int | np.integer) or found < 1:
+        return None
+    return int(found)
 
 
 def under_regime(env: gymnasium.Env[Any, Any], text: str) -> gymnasium.Env[Any, Any]:
@@ -207,7 +208,7 @@ def one_by_one(
         arguments: Of the environment; with `layout_seeds`, environment i plays every
             `num_envs`-th of them from number i on, as a batch does.
     """
-    layouts = arguments.get("layout_seeds")
+    layouts: Any = arguments.get("layout_seeds")
     if isinstance(layouts, int) and not isinstance(layouts, bool):
         from maskrl.envs.games.panda.layouts import split_seeds
 

@@ -309,13 +309,13 @@ def _step_data(episode: EpisodeRecord, step: EpisodeStep) -> dict[str, Any]:
 
 def _rows(view: HeadView, shown: Sequence[int]) -> list[list[Any]]:
     """Rows of [choice, allowed, probability, logit], and the Q-value where it is known."""
-    rows = [
+    rows: list[list[Any]] = [
         [k, int(view.allowed[k]), _rounded(view.probs[k], 4), _rounded(view.logits[k], 3)]
         for k in shown
     ]
     if view.q_values is not None:
-        for row in rows:
-            row.append(_rounded(view.q_values[row[0]], 3))
+        for k, row in zip(shown, rows, strict=True):
+            row.append(_rounded(view.q_values[k], 3))
     return rows
 
 
