@@ -372,10 +372,11 @@ def _intro(episodes: Sequence[EpisodeRecord]) -> str:
         sentence += " that it never saw in training"
     if many:
         sentence += f"; {len(episodes)} episodes, played once and not selected"
-    sentence += ". Beside each picture: what the mask allowed there, and "
-    sentence += "what each action is worth" if by_value else "how the probabilities fell"
+    shown = ["what the mask allowed there"]
+    shown.append("what each action is worth" if by_value else "how the probabilities fell")
     if any(step.attention for step in first.steps):
-        sentence += ", and how the agent spread its attention over the scene"
+        shown.append("how the agent spread its attention over the scene")
+    sentence += f". Beside each picture: {wording.listing(shown)}"
     sentence += "."
     if first.action_kind == "tree":
         sentence += (
