@@ -31,6 +31,9 @@ logger = logging.getLogger("maskrl")
 LONGEST_UNSAVED = 120.0
 """Seconds after which a checkpoint is due even if `checkpoint_every` steps are not over yet."""
 
+SAVING_SHARE = 0.05
+"""The most of the time that such checkpoints may take: a large memory is saved less often."""
+
 
 class TrainingLoop:
     """One call of `learn`.
@@ -55,6 +58,7 @@ class TrainingLoop:
         self.evaluator = evaluator if trainer.config.evaluate_every else None
         self.writer: MetricsWriter | None = None
         self._before = self._saved_at = trainer.elapsed
+        self._save_seconds = 0.0
         self._start = time.perf_counter()
 
     def run(self) -> None:
@@ -114,7 +118,8 @@ class TrainingLoop:
         """Whether so many steps, or `LONGEST_UNSAVED` seconds, came since the last checkpoint."""
         trainer = self.trainer
         waited = trainer.elapsed - self._saved_at
-        return trainer.steps - trainer.last_checkpoint >= steps or waited >= LONGEST_UNSAVED
+        longest = max(LONGEST_UNSAVED, self._save_seconds / SAVING_SHARE)
+        return trainer.steps - trainer.last_checkpoint >= steps or waited >= longest
 
     def _keep_time(self) -> None:
         self.trainer.elapsed = self._before + time.perf_counter() - self._start
@@ -139,7 +144,9 @@ class TrainingLoop:
     def _save(self) -> None:
         if self.run_dir is not None:
             self._keep_time()
+            start = time.perf_counter()
             self.trainer.save(self.run_dir.last_checkpoint)
+            self._save_seconds = time.perf_counter() - start
             self.trainer.last_checkpoint = self.trainer.steps
             self._saved_at = self.trainer.elapsed
 
