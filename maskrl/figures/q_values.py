@@ -135,7 +135,10 @@ def q_values_figure(
             x=[high + 0.08 * span] * n,
             y=rows,
             mode="text",
-            text=[f"{v:.2f}" if k else "" for v, k in zip(values, known, strict=True)],
+            text=[
+                f"{v:.2f}".replace("-", "\N{MINUS SIGN}") if k else ""
+                for v, k in zip(values, known, strict=True)
+            ],
             textposition="middle right",
             textfont={"size": 12},
             hoverinfo="skip",

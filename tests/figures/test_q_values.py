@@ -21,7 +21,7 @@ def test_bars_begin_at_the_best_allowed_value():
     # The largest of all is 9, and disallowed: line and bars are at the best allowed value, -2.
     assert list(bars.base) == [-2.0] * 3 and list(bars.x) == [0.0, -3.0, 11.0]
     assert list(bars.marker.pattern.shape) == ["", "", "/"]
-    assert list(numbers.text) == ["-2.00", "-5.00", "9.00"]
+    assert list(numbers.text) == ["−2.00", "−5.00", "9.00"]
     (line,) = figure.layout.shapes
     assert (line.x0, line.x1) == (-2.0, -2.0)
     assert figure.layout.yaxis.ticktext == ("<b>left</b>", "right", "throw &lt;it&gt;")

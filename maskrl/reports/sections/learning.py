@@ -66,6 +66,8 @@ def learning_section(run: RunData) -> Section | None:
         values = run.column(name)
         if not np.isfinite(values).any():
             continue
+        if name == "policy_loss" and run.is_off_policy:
+            caption = "of the soft policy against the values; its sign and size say little"
         figure = learning_curve(
             run.step, values, label=title.lower(), colour=PALETTE.neutral, digits=digits, height=150
         )
@@ -149,12 +151,12 @@ def _training_return(run: RunData) -> _Made | None:
 def _entropy(run: RunData) -> _Made | None:
     """Entropy of the policy over allowed actions."""
     values = run.column("entropy")
-    if not np.isfinite(values).any():
-        return None
+    if not np.isfinite(values).any() or np.isfinite(run.column("entropy_share")).any():
+        return None  # the share of what masks leave, beside its aim, says more
     figure = learning_curve(run.step, values, label="entropy", colour=PALETTE.accent, height=280)
     figure.update_yaxes(rangemode="tozero", autorange=True)
     finite = values[np.isfinite(values)]
-    share = run.column("entropy_share" if run.is_off_policy else "entropy_normalized")
+    share = run.column("entropy_normalized")
     share = share[np.isfinite(share)]
     whose = "an agent that acts is" if run.is_team else "the policy is"
     caption = (

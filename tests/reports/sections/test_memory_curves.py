@@ -40,6 +40,7 @@ def sac_metrics():
         "entropy_share_target": np.array([0.5, 0.3, 0.1, 0.02]),
         "temperature": np.array([0.1, 0.2, 0.1, 0.05]),
         "critic_loss": np.array([np.nan, 2.0, 1.0, 0.5]),
+        "policy_loss": np.array([np.nan, 2.0, 1.0, -0.5]),
     }
 
 
@@ -90,11 +91,10 @@ def test_the_section_has_what_the_algorithm_measures(dqn, sac):
         of_dqn.figures
     )
     assert "curve-entropy" not in of_dqn.figures
-    assert {"curve-q_values", "curve-entropy", "curve-entropy_share", "curve-temperature"} <= set(
-        of_sac.figures
-    )
+    assert {"curve-q_values", "curve-entropy_share", "curve-temperature"} <= set(of_sac.figures)
+    assert "curve-entropy" not in of_sac.figures
     assert "also tried at random" in of_dqn.html and "best allowed action" in of_dqn.html
-    assert "The end is 12\N{NO-BREAK SPACE}% of what full indecision would give" in of_sac.html
+    assert "clipped surrogate" not in of_sac.html and "of the soft policy" in of_sac.html
 
 
 def test_a_run_of_ppo_has_none_of_it(make_run):
