@@ -98,10 +98,7 @@ class SoftUpdate:
             for name, parameters in self._trained.items()
         }
         self.optimizers["temperature"].param_groups[0]["lr"] = config.temperature_rate
-        moving = [list(critics.parameters()) for critics in (self.target, policy.critics)]
-        for kept, critics in zip(moving, (self.target, policy.critics), strict=True):
-            kept += [buffer for buffer in critics.buffers() if buffer.is_floating_point()]
-        self._behind, self._ahead = moving
+        self._behind, self._ahead = _numbers(self.target), _numbers(policy.critics)
 
     def learn(
         self,
@@ -190,13 +187,13 @@ class SoftUpdate:
     def _step(self, name: str, loss: Tensor) -> Tensor | float:
         for parameter in self._trained[name]:
             parameter.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return self.optimizers[name].clipped_step(self.config.max_grad_norm or None)
 
     def _heat(self, entropies: Tensor, action_mask: Tensor, share: float) -> None:
         """Let the temperature follow how random the policy should be."""
         self.temperature.log.grad = None
-        temperature_loss(self.temperature.log, entropies, action_mask, share=share).backward()  # type: ignore[no-untyped-call]
+        temperature_loss(self.temperature.log, entropies, action_mask, share=share).backward()
         self.optimizers["temperature"].clipped_step(None)
         self.temperature.keep_bounds()
 
@@ -204,6 +201,11 @@ class SoftUpdate:
     def _follow(self) -> None:
         """Let the critics' copy follow them a little."""
         torch._foreach_lerp_(self._behind, self._ahead, self.config.target_rate)
+
+
+def _numbers(critics: nn.Module) -> list[Tensor]:
+    """Everything that the copy of critics follows: parameters, and what else is real-valued."""
+    return [*critics.parameters(), *(x for x in critics.buffers() if x.is_floating_point())]
 
 
 def _require_finite(errors: Tensor) -> None:
