@@ -49,6 +49,30 @@ TAXI_DQN = {
 """DQN on the taxi: nothing of it is random, so that plain targets of three steps do."""
 
 
+TAXI_SAC = {
+    "total_steps": 160_000,
+    "num_envs": 32,
+    "train_every": 32,
+    "gradient_steps": 1,
+    "batch_size": 512,
+    "replay_size": 160_000,
+    "learning_starts": 8_000,  # a ride that arrives is rare at first, and has to be in the memory
+    "gamma": 0.95,
+    "learning_rate": 2e-3,
+    "dueling": False,
+    "target_rate": 0.02,
+    "entropy_share": 0.95,  # 0.75 wanders about without ever arriving
+    "entropy_fraction": 0.7,
+    "temperature": 0.5,
+    "temperature_rate": 5e-3,
+    "log_every": 4_000,
+    "evaluate_every": 40_000,
+    "network": {"hidden": (128,), "activation": "relu"},
+    "threads": 1,
+}
+"""Discrete SAC on the taxi: nearly any allowed move at first, and hardly a choice in the end."""
+
+
 KNIGHTS_PPO = {
     "total_steps": 300_000,
     "num_envs": 8,
@@ -114,7 +138,7 @@ def register_foreign() -> None:
             summary="Gymnasium's taxi; its mask says which of six actions change anything",
             make=partial(construct.make_gymnasium, "Taxi-v4"),
             make_vec=partial(construct.make_gymnasium_vec, "Taxi-v4"),
-            presets={"ppo": TAXI_PPO, "dqn": TAXI_DQN},
+            presets={"ppo": TAXI_PPO, "dqn": TAXI_DQN, "sac": TAXI_SAC},
             action_names=("south", "north", "east", "west", "pick up", "drop off"),
             all_starts=construct.LazyCallable("maskrl.envs.all_starts:play_taxi_starts"),
         )

@@ -18,6 +18,10 @@ class SACConfig(OffPolicyConfig):
 
     label = "SAC"
 
+    n_step: int = 1
+    """Rewards that a target sums before it trusts the values of the state that follows. What lies
+    between counts without its entropy and by whichever policy acted then, so more than one biases
+    the values here."""
     entropy_share: float = 0.5
     """How random the policy is to be at first: in every state this share of the greatest entropy
     that its mask leaves, log of the number of allowed actions."""

@@ -96,6 +96,27 @@ PANDA_DQN: dict[str, Any] = {
 """Masked DQN on the panda: each transition is learned from four times, and soon greedily."""
 
 
+PANDA_SAC: dict[str, Any] = {
+    "num_envs": 64,
+    "train_every": 128,
+    "gradient_steps": 2,
+    "batch_size": 256,
+    "replay_size": 200_000,
+    "learning_starts": 4_000,
+    "learning_rate": 1e-3,
+    "target_rate": 0.02,
+    "entropy_share": 0.7,
+    "entropy_fraction": 0.7,
+    "temperature": 0.05,
+    "temperature_rate": 5e-3,
+    "network": {"shared": True, "hidden": (128,), "activation": "relu"},
+    "log_every": 6_400,
+    "evaluate_every": 100_000,
+    "total_steps": 400_000,
+}
+"""Discrete SAC on the panda: one network for policy and critics, which halves a gradient step."""
+
+
 FIXED_SCENE = {"total_steps": 500_000, "evaluate_every": 100_000}
 """What differs where every episode begins alike."""
 
@@ -122,7 +143,7 @@ PANDA_PPO_CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-PANDA_DQN_CHANGES: dict[str, dict[str, Any]] = {
+PANDA_REPLAY_CHANGES: dict[str, dict[str, Any]] = {
     "panda-open": {"total_steps": 100_000, "evaluate_every": 25_000},
     "panda-trees": {"total_steps": 100_000, "evaluate_every": 25_000},
 }
@@ -220,7 +241,8 @@ def register_games() -> None:
                 default_kwargs=settings,
                 presets={
                     "ppo": PANDA_PPO | PANDA_PPO_CHANGES.get(env_id, {}),
-                    "dqn": PANDA_DQN | PANDA_DQN_CHANGES.get(env_id, {}),
+                    "dqn": PANDA_DQN | PANDA_REPLAY_CHANGES.get(env_id, {}),
+                    "sac": PANDA_SAC | PANDA_REPLAY_CHANGES.get(env_id, {}),
                 },
                 evaluation_kwargs={"split": "test"},
                 validation_kwargs={"split": "validation"},
