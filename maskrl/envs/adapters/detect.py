@@ -287,7 +287,8 @@ def read_row(
     shape = raw_mask.head_shape(action_space)
     if binary_convention == "gymnasium":
         return raw_mask.gymnasium_pairs(raw, shape)
-    flat = raw_mask.flat_row(raw, heads, shape, raw_mask.first_action(action_space))
+    first = raw_mask.first_action(action_space) if isinstance(raw, Mapping) else 0
+    flat = raw_mask.flat_row(raw, heads, shape, first)
     return as_mask_array(flat, allowed=allowed, name=FLAT_MASK)
 
 
