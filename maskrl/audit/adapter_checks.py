@@ -164,7 +164,8 @@ def _differing(row: Row, other: Row, step: int) -> Finding | None:
 def _check_many(target: Target, adapted: Any, report: Report, seed: int) -> None:
     """Walk and try the vector environment that trainers get."""
     name = "make_vec"
-    if target.make_many is None:
+    make_many = target.make_many
+    if make_many is None:
         report.unchecked.append(Check(name, "only an id can be made several times at once"))
         return
     if isinstance(adapted, gymnasium.Env) and is_team(adapted.observation_space):
@@ -174,7 +175,7 @@ def _check_many(target: Target, adapted: Any, report: Report, seed: int) -> None
         report.unchecked.append(Check(name, f"left out because of {report.of('error')[0].code}"))
         return
     try:
-        venv = quietly(lambda: target.make_many(ROWS))  # type: ignore[misc]
+        venv = quietly(lambda: make_many(ROWS))
         many = VectorSubject(venv, f"{target.name} x {ROWS}")
         walked = walk(many, steps=STEPS, seed=seed, repeatable=True)
         with no_warnings_of_moves():

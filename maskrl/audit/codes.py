@@ -223,8 +223,8 @@ _ALL = (
         "changed-in-place",
         "doubt",
         "a mask that was handed out changes later",
-        "Hand out a copy: whoever stores the mask would find another one in its place. "
-        "(maskrl's adapters copy.)",
+        "Hand out a copy, as maskrl's adapters do: whoever stores the mask would find another one "
+        "in its place.",
     ),
     Code(
         "differs-when-read-again",

@@ -131,17 +131,26 @@ def _judge_endings(spot: Spot) -> None:
 
 
 def _judge_allowed_endings(spots: Sequence[Spot]) -> None:
-    """Where disallowed actions always end the episode: allowed ones that end it just so."""
-    disallowed = [t for spot in spots for t in spot.trials if not t.allowed]
-    ended = [t for t in disallowed if t.ended]
-    if len(ended) < ENOUGH or len(ended) < 0.9 * len(disallowed):
+    """Where one sort of action always ends the episode: allowed ones that end it at its price."""
+    ending = [_always_ends(spots, allowed=allowed) for allowed in (True, False)]
+    if ending[0] == ending[1]:
         return
     for spot in spots:
+        going_on = [t.reward for t in spot.trials if not t.allowed and not t.ended and not t.error]
         prices = {_end(t) for t in spot.trials if t.ended and not t.allowed}
         for trial in spot.trials:
-            told = trial.allowed and trial.ended and trial.features is not None
-            if told and _end(trial) in prices:
+            if not trial.allowed or not trial.ended or trial.features is None:
+                continue
+            punished = bool(going_on) and trial.reward < min(going_on)
+            if punished if ending[0] else _end(trial) in prices:
                 trial.verdict = "ends"
+
+
+def _always_ends(spots: Sequence[Spot], *, allowed: bool) -> bool:
+    """Whether nearly all allowed, or disallowed, actions end the episode."""
+    trials = [t for spot in spots for t in spot.trials if t.allowed == allowed]
+    ended = sum(bool(t.ended) for t in trials)
+    return ended >= ENOUGH and ended >= 0.9 * len(trials)
 
 
 def _end(trial: Trial) -> tuple[float, bytes]:

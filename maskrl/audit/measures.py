@@ -87,10 +87,14 @@ def measure(subject: Subject, walked: Walk, tried: Tried, seed: int = 0) -> dict
 
 
 def mask_time_share(subject: Subject, seed: int) -> float | None:
-    """Share of a step's time inside functions that speak of masks; None if none is seen."""
+    """Share of a step's time inside functions that speak of masks; None if none is seen.
+
+    Under another profiler nothing is measured.
+    """
     profile = _MaskTime()
     rng = np.random.default_rng(seed)
-    before = sys.getprofile()
+    if sys.getprofile() is not None:  # somebody else measures
+        return None
     try:
         moment = subject.reset(seed)
         for _ in range(PROFILED):
@@ -101,12 +105,12 @@ def mask_time_share(subject: Subject, seed: int) -> float | None:
             choices = draw(subject, moment, rng)
             sys.setprofile(profile)
             moment = subject.step(choices)
-            sys.setprofile(before)
+            sys.setprofile(None)
             profile.note_step()
     except Exception:  # crashes are told by the walk
         return None
     finally:
-        sys.setprofile(before)
+        sys.setprofile(None)
     return profile.share()
 
 

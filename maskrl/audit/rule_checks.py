@@ -190,7 +190,7 @@ def _stale_reset(subject: Subject, spots: Sequence[Spot], waiting: Any) -> list[
 
 def _stale_at_reset(subject: Subject, spots: Sequence[Spot], waiting: Any) -> list[Finding]:
     """Masks are wrong at resets only."""
-    at_reset, later, first = 0, 0, None
+    at_reset, later, judged, first = 0, 0, 0, None
     for steps in _pairs(spots, subject, waiting).values():
         for step, spot, legal in steps:
             wrong = mismatches(spot.row, legal, subject)
@@ -199,7 +199,8 @@ def _stale_at_reset(subject: Subject, spots: Sequence[Spot], waiting: Any) -> li
                 first = first or (spot if wrong else None)
             else:
                 later += wrong
-    if at_reset < LEAST or later > REST * at_reset or first is None:
+                judged += len(legal)
+    if judged < LEAST or at_reset < LEAST or later > REST * at_reset or first is None:
         return []
     message = (
         f"masks at resets disagree with what was tried ({at_reset} times), masks of later "

@@ -47,6 +47,10 @@ EXPLAINED = (
     "only-at-reset",
     "missing-at-reset",
     "missing-at-step",
+    "inverted",
+    "stale-previous",
+    "stale-reset",
+    "rows-swapped",
 )
 """Findings after which stacking would only fail for the same reason once more."""
 

@@ -24,7 +24,7 @@ from maskrl.buffers.transitions import Transitions
 from maskrl.envs.contract import is_mask_key
 from maskrl.errors import ConfigError, RunFolderError
 from maskrl.kernels.sum_tree import SumTree
-from maskrl.masks.arrays import check_mask_array, pack_bits
+from maskrl.masks.arrays import check_mask_array, pack_bits, unpack_bits
 from maskrl.masks.packed import PackedMask
 from maskrl.masks.tree import FLAT_MASK
 from maskrl.runs.array_folder import load_arrays, save_arrays
@@ -355,58 +355,63 @@ class ReplayBuffer:
         }
 
     def _gather(self, step: np.ndarray, env: np.ndarray, weights: np.ndarray) -> Transitions:
-        rewards, taken = self._rewards[step, env].copy(), np.zeros(len(step), np.int64)
-        newest = (self._head - step) % self.rows  # steps from here to the newest observation
-        going = np.ones(len(step), np.bool_)
-        for k in range(1, self.n_step):
-            before = (step + k - 1) % self.rows
-            going &= ~(self._terminated[before, env] | self._truncated[before, env])
-            going &= k < newest
-            if not going.any():
-                break
-            after = (step + k) % self.rows
-            rewards += np.where(going, np.float32(self.gamma**k) * self._rewards[after, env], 0)
-            taken += going
-        last = (step + taken) % self.rows
-        following = (last + 1) % self.rows
-        terminated, truncated = self._terminated[last, env], self._truncated[last, env]
-        now, then = step * self.num_envs + env, following * self.num_envs + env
-        ended = np.flatnonzero(terminated | truncated)
-        finals = self._finals.places(last[ended], env[ended])
+        # Here, so that numba is loaded by those who learn and not by all who import.
+        from maskrl.kernels.replay_rows import copy_rows, follow
 
-        def rows_of(arrays: dict[str, np.ndarray]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-            here, there = {}, {}
-            for key, array in arrays.items():
-                flat = array.reshape(-1, *array.shape[2:])
-                here[key] = torch.from_numpy(flat[now])
-                rows = flat[then]
-                if ended.size:
-                    rows[ended] = self._finals.read(key, finals)
-                there[key] = torch.from_numpy(rows)
-            return here, there
-
-        features, next_features = rows_of(self._features)
-        bits, next_bits = rows_of(self._bits)
+        size = len(step)
+        index, after = np.empty((2, size), np.int64)
+        rewards, discounts = np.empty((2, size), np.float32)
+        terminated, truncated = np.empty((2, size), np.bool_)
+        follow(
+            step,
+            env,
+            (self.rows, self.num_envs, self._head),
+            (self._terminated, self._truncated, self._finals.place),
+            np.asarray(self._rewards),
+            (self.gamma ** np.arange(self.n_step + 1)).astype(np.float32),
+            index,
+            after,
+            rewards,
+            discounts,
+            terminated,
+            truncated,
+        )
+        entries = {**self._features, **self._bits}
+        here = {key: np.empty((size, *a.shape[2:]), a.dtype) for key, a in entries.items()}
+        there = {key: np.empty_like(array) for key, array in here.items()}
+        actions = np.empty((size, *self._actions.shape[2:]), np.int64)
+        table = [
+            (a, self._finals.entries(key), here[key], there[key]) for key, a in entries.items()
+        ]
+        addresses = [[_address(x) for x in arrays] + [_bytes(arrays[2])] for arrays in table]
+        addresses.append([_address(self._actions), 0, _address(actions), 0, _bytes(actions)])
+        copy_rows(np.array(addresses, np.int64), index, after)
         return Transitions(
-            {**features, **self._masks(bits)},
-            torch.from_numpy(self._actions[step, env]),
+            self._as_tensors(here),
+            torch.from_numpy(actions),
             torch.from_numpy(rewards),
-            {**next_features, **self._masks(next_bits)},
-            torch.from_numpy((self.gamma ** (taken + 1)).astype(np.float32)),
+            self._as_tensors(there),
+            torch.from_numpy(discounts),
             torch.from_numpy(terminated),
             torch.from_numpy(truncated),
-            torch.from_numpy(now),
+            torch.from_numpy(index),
             torch.from_numpy(weights),
         )
 
-    def _masks(self, bits: dict[str, Tensor]) -> dict[str, PackedMask | Tensor]:
-        masks: dict[str, PackedMask | Tensor] = {}
-        for key, packed in bits.items():
-            shape = self.mask_shapes[key]
-            mask = PackedMask(packed, math.prod(shape), (len(packed), math.prod(shape)))
-            steers = key.partition(":")[0] != FLAT_MASK
-            masks[key] = mask.unpack().reshape(-1, *shape) if steers else mask
-        return masks
+    def _as_tensors(self, entries: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Entries `[M, ...]` as they are handed out: masks of actions as bits."""
+        tensors: dict[str, Any] = {}
+        for key, array in entries.items():
+            shape = self.mask_shapes.get(key)
+            if shape is None:
+                tensors[key] = torch.from_numpy(array)
+            elif key.partition(":")[0] == FLAT_MASK:
+                count = math.prod(shape)
+                tensors[key] = PackedMask(torch.from_numpy(array), count, (len(array), count))
+            else:
+                flags = unpack_bits(array, math.prod(shape))
+                tensors[key] = torch.from_numpy(flags.reshape(-1, *shape))
+        return tensors
 
     def _packed(self, obs: Mapping[str, Any], rows: int) -> dict[str, np.ndarray]:
         """An observation `[rows, ...]` as it is stored."""
@@ -431,3 +436,12 @@ class ReplayBuffer:
 
     def _leaves_of(self, row: int) -> np.ndarray:
         return row * self.num_envs + np.arange(self.num_envs)
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _bytes(rows: np.ndarray) -> int:
+    """Bytes of one row."""
+    return math.prod(rows.shape[1:]) * rows.itemsize

@@ -95,6 +95,10 @@ class Line(gymnasium.Env):
             return {"place": place, "action_mask": told}, {}
         return place, {} if told is None or self.where == "method" else {"action_mask": told}
 
+    def switched(self, action):
+        """The lamp after an action."""
+        return {ON: 1, OFF: 0}.get(action, self.lamp)
+
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.cell, self.lamp = int(self.np_random.integers(CELLS)), int(self.np_random.integers(2))
@@ -115,7 +119,7 @@ class Line(gymnasium.Env):
             reward = -1.0
         if legal:
             self.cell += (action == RIGHT) - (action == LEFT)
-            self.lamp = {ON: 1, OFF: 0}.get(action, self.lamp)
+            self.lamp = self.switched(action)
         if self.cell == self.goal:
             over, reward = "terminated", 1.0
         observation, info = self.out(over)
@@ -176,7 +180,7 @@ def rolled():
 def audit_line(line):
     """Audits the robot with a fault, on a small budget."""
 
-    def audited(fault="", *, steps=160, trials=240, **settings):
+    def audited(fault="", *, steps=72, trials=120, **settings):
         from maskrl import audit
 
         made = {

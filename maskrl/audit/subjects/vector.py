@@ -50,6 +50,7 @@ class VectorSubject(Subject):
         self.where = ""
         self.key = self.settings.key or FLAT_MASK
         self._ended = np.zeros(env.num_envs, np.bool_)
+        self._last: list[Reading] = []
 
     def reset(self, seed: int | None) -> Moment:
         """Reset all rows."""
@@ -68,6 +69,9 @@ class VectorSubject(Subject):
         if self.mode is AutoresetMode.DISABLED and before.any():
             observation, infos = self.env.reset(options={"reset_mask": before})
             rows = self._rows(observation, infos, begins=before)
+            for i in np.flatnonzero(~before).tolist():
+                if rows[i].reading.missing:  # Gymnasium tells those that were reset only
+                    rows[i].reading = self._last[i]
             results = [Result(None, 0.0) for _ in range(count)]
             self._ended[:] = False
             return Moment(rows, results)
@@ -93,6 +97,7 @@ class VectorSubject(Subject):
                 Result(features, float(rewards[i]), bool(terminated[i]), bool(truncated[i]))
             )
         self._ended = np.zeros(count, np.bool_) if same_step else ended.copy()
+        self._last = [row.reading for row in rows]
         return Moment(rows, results)
 
     def _rows(self, observation: Any, infos: Mapping[str, Any], *, begins: np.ndarray) -> list[Row]:
@@ -145,7 +150,7 @@ class VectorSubject(Subject):
                 names = (FLAT_MASK,) if self.tree is None else tuple(self.tree.mask_shapes)
                 return self._read({n: one[self.key + n.removeprefix(FLAT_MASK)] for n in names})
         info = infos.get("final_info")
-        if _is_dict(info) and self.key in info:
+        if isinstance(info, Mapping) and self.key in info:
             there = info.get(f"_{self.key}")
             if there is None or there[i]:
                 return self._read({FLAT_MASK: info[self.key][i]})
@@ -158,7 +163,7 @@ class VectorSubject(Subject):
         reading.raw = raw
         reading.kept = keep_copy(raw)
         reading.kind = mask_form.dtype_of(raw[FLAT_MASK])
-        masks = {}
+        masks: dict[str, np.ndarray] = {}
         for name, value in raw.items():
             if self.tree is None:
                 flags, complaint = read_flags(value, self._one_space, "mask", self.settings)
@@ -167,7 +172,7 @@ class VectorSubject(Subject):
                 flags, complaint = read_array(value, shape, name, self.settings.allowed)
             if complaint is not None:
                 reading.complaints.append(complaint)
-            else:
+            elif flags is not None:
                 masks[name] = flags
         reading.masks = masks if len(masks) == len(raw) else None
         return reading
