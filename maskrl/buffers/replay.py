@@ -154,8 +154,9 @@ class ReplayBuffer:
             final_index: `[M]`, of which environments they are.
 
         Raises:
-            ConfigError: The buffer was not begun, a truncated episode has no final observation,
-                or there are final observations without their index, or the other way round.
+            ConfigError: The buffer was not begun, something has another shape, a truncated episode
+                has no final observation, one is of an environment that goes on, or there are
+                final observations without their index, or the other way round.
             MaskDtypeError, MaskShapeError: A mask is not boolean, or not as its space says. What
                 raised has written nothing.
         """
@@ -167,6 +168,16 @@ class ReplayBuffer:
                 "says of which environments the observations are"
             )
         here = self._head
+        for name, array, stored in (
+            ("actions", actions, self._actions),
+            ("rewards", rewards, self._rewards),
+            ("terminated", terminated, self._terminated),
+            ("truncated", truncated, self._truncated),
+        ):
+            if np.shape(array) != stored.shape[1:]:
+                raise ConfigError(
+                    f"ReplayBuffer: {name} has shape {np.shape(array)}, expected {stored.shape[1:]}"
+                )
         given = np.zeros(0, np.int64) if final_index is None else np.asarray(final_index)
         cut = np.asarray(truncated) & ~np.asarray(terminated)
         missing = np.setdiff1d(np.flatnonzero(cut), given)
@@ -174,6 +185,12 @@ class ReplayBuffer:
             raise ConfigError(
                 f"ReplayBuffer: environment {missing[0]} was truncated and has no final "
                 "observation; without it its future would be that of the next episode"
+            )
+        going_on = np.setdiff1d(given, np.flatnonzero(np.asarray(truncated) | terminated))
+        if going_on.size or len(np.unique(given)) != len(given):
+            raise ConfigError(
+                f"ReplayBuffer: final_index is {given.tolist()}; expected each environment whose "
+                "episode ended in this step, once"
             )
         packed = self._packed(next_obs, self.num_envs)
         finals: dict[str, np.ndarray] = {}
@@ -202,8 +219,10 @@ class ReplayBuffer:
             beta: Of the importance weights `(N * probability)^-beta`, where priorities count.
 
         Raises:
-            ConfigError: There is no transition yet.
+            ConfigError: There is no transition yet, or none is asked for.
         """
+        if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < 1:
+            raise ConfigError(f"ReplayBuffer: rows is {rows!r}; expected a positive whole number")
         if not self._filled:
             raise ConfigError("ReplayBuffer: sample before the first transition")
         if self._tree is None:
@@ -416,6 +435,13 @@ class ReplayBuffer:
     def _packed(self, obs: Mapping[str, Any], rows: int) -> dict[str, np.ndarray]:
         """An observation `[rows, ...]` as it is stored."""
         packed = {key: np.asarray(obs[key]) for key in self._features}
+        for key, array in packed.items():
+            expected = (rows, *self._features[key].shape[2:])
+            if array.shape != expected:
+                raise ConfigError(
+                    f"ReplayBuffer: observation {key!r} has shape {array.shape}, expected "
+                    f"{expected}"
+                )
         for key, shape in self.mask_shapes.items():
             mask = check_mask_array(obs[key], (rows, *shape), name=key, operation=OPERATION)
             packed[key] = pack_bits(mask.reshape(rows, -1))

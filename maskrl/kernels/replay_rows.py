@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from maskrl.kernels.fused.memory import as_int32, as_int64, as_uint8, shift
+from maskrl.kernels.fused.memory import as_int32, as_int64, as_uint8
 
 # Columns of the table of arrays: addresses of the ring, of the final rows, of the two copies
 # (0 where none is wanted), and bytes of one row.
@@ -43,10 +43,13 @@ def follow(
             final observation lies.
         rewards: float32 `[rows, B]`.
         discounts: float32 `[n + 1]`: powers of gamma.
-        before, after: int64 `[M]`, written: places in the flat ring; of a transition that ended
-            `after` is the place of its final observation p, as -1 - p.
-        total, discount: float32 `[M]`, written.
-        terminated, truncated: bool `[M]`, written.
+        before: int64 `[M]`, written: places in the flat ring.
+        after: int64 `[M]`, written: places in the flat ring; of a transition that ended -1 - p,
+            where p is the place of its final observation.
+        total: float32 `[M]`, written: the discounted rewards.
+        discount: float32 `[M]`, written: the weight of what follows.
+        terminated: bool `[M]`, written.
+        truncated: bool `[M]`, written.
     """
     rows, envs, head = shape
     over, cut, place = ends
@@ -92,7 +95,8 @@ def copy_rows(table, before, after):  # type: ignore[no-untyped-def]
 
     Args:
         table: int64 `[arrays, COLUMNS]`.
-        before, after: As from `follow`.
+        before: As from `follow`.
+        after: As from `follow`.
     """
     for k in range(table.shape[0]):
         ring, finals, size = table[k, RING], table[k, FINALS], table[k, BYTES]
