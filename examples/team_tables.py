@@ -147,8 +147,8 @@ def picture(asked: Sequence[Question], results: Results) -> str:
     for question in asked:
         arms = [results[name] for name in question.arms]
         of = next(name for name in question.measures if name in arms[0])
-        low, high = bounds([x for arm in arms for x in (*arm[of]["seeds"], *arm[of]["interval"])])
-        scale = partial(np.interp, xp=(low, high), fp=(left, right))
+        marks = ticks([x for arm in arms for x in (*arm[of]["seeds"], *arm[of]["interval"])])
+        scale = partial(np.interp, xp=(marks[0], marks[-1]), fp=(left, right))
         parts.append(f'<text class="q" x="8" y="{y}">({question.key}) {question.title}</text>')
         top = y + 8
         for arm in arms:
@@ -162,10 +162,10 @@ def picture(asked: Sequence[Question], results: Results) -> str:
                 dot = f'<circle class="d" cx="{scale(value):.1f}" cy="{y - 5}" r="4.5">'
                 parts.append(f"{dot}<title>seed {seed}: {value:.3f}</title></circle>")
         grid = []
-        for tick in np.linspace(low, high, 6):
+        for tick in marks:
             grid.append(f'<path class="g" d="M{scale(tick):.1f} {top}V{y + 6}"/>')
             grid.append(f'<text class="m" x="{scale(tick):.1f}" y="{y + 22}" text-anchor="middle">')
-            grid.append(f"{tick:.2f}</text>")
+            grid.append(f"{tick:.10g}</text>")
         parts = [*grid, *parts]
         parts.append(f'<text class="m" x="24" y="{y + 22}">{MEASURES[of]}</text>')
         y += 64
@@ -177,8 +177,10 @@ def picture(asked: Sequence[Question], results: Results) -> str:
     )
 
 
-def bounds(values: Sequence[float]) -> tuple[float, float]:
-    """Round numbers below and above all values."""
+def ticks(values: Sequence[float]) -> list[float]:
+    """Round numbers from below to above all values, four to ten of them."""
     low, high = min(values), max(values)
-    step = 10.0 ** np.floor(np.log10(max(high - low, 1e-6)))
-    return float(np.floor(low / step) * step), float(np.ceil(high / step + 1e-9) * step)
+    power = 10.0 ** np.floor(np.log10(max(high - low, 1e-6)))
+    step = next(k * power for k in (0.1, 0.2, 0.5, 1.0) if (high - low) / (k * power) < 8)
+    first, last = np.floor(low / step), np.ceil(high / step + 1e-9)
+    return [round(float(number * step), 10) for number in np.arange(first, last + 1)]

@@ -7,31 +7,27 @@ ones go on from their checkpoints.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from maskrl.cli.algorithm_options import DEFAULT, Name, algorithm_in, options_with
 from maskrl.cli.arguments import env_settings, join_env_id, parse_options
 from maskrl.cli.numbers import steps_from
 from maskrl.cli.outcome import planning
 from maskrl.cli.settings import preset_of, require_positive
-from maskrl.envs.adapters.mask_regime import MASK_REGIME, MASKED, MaskRegime
 from maskrl.envs.registry import find_entry, parse_env_id
-from maskrl.errors import ConfigError
 from maskrl.runs.run_dir import env_slug
 from maskrl.runs.seeding import Seeds
-from maskrl.trainers.algorithms import ALGORITHMS
 from maskrl.trainers.compare import Contender, plan_jobs, run_jobs
 from maskrl.trainers.compare_summary import summarize, write_summary
 from maskrl.trainers.compare_worker import FAILED, FINISHED, Job
 from maskrl.trainers.final_evaluation import EPISODES
+from maskrl.trainers.ppo_config import PPOConfig
 from maskrl.trainers.threads import available_cores
 
 STOPPED_CODE = 130
-NAIVE = "naive"
 
 
 @dataclass(frozen=True)
@@ -43,13 +39,6 @@ class CompareOptions:
     ratio of each environment's mean score to the first's. With the same world with and
     without full sight, that ratio is the price of not seeing.
 
-    --regimes compares ways to tell an agent what is impossible, each on every environment:
-    masked, as maskrl does it; naive (dqn only), which obeys the mask in acting and learns from
-    values of actions that nobody can take; penalty:P, which tells no mask, withholds what is
-    disallowed and rewards it with -P (penalty:P:native lets the environment answer instead);
-    none, which is penalty:0. Tests do not charge the penalty, so that all are judged by the
-    same rewards.
-
     Ctrl-C saves all runs. The same command goes on: finished runs are not repeated,
     stopped and killed ones continue from their checkpoints. summary.json and summary.csv
     in the comparison's folder hold the figures.
@@ -58,7 +47,6 @@ class CompareOptions:
       maskrl compare panda --seeds 4
       maskrl compare "panda?sight=full" panda --seeds 4 --max-minutes 15
       maskrl compare gymnasium:Taxi-v4 --seeds 3 --out runs/taxi --ppo.learning-rate 1e-3
-      maskrl compare panda --algorithm dqn --regimes masked naive penalty:0.1 none
     """
 
     env_ids: Annotated[
@@ -67,14 +55,6 @@ class CompareOptions:
     ] = ()
     """What to train on, in any form that `maskrl envs` shows. The first is what the others are
     compared with."""
-    algorithm: Annotated[Name, tyro.conf.arg(help_behavior_hint="(default: ppo)")] = "ppo"
-    """What trains: ppo, dqn or sac. Its settings follow below; for those of another one:
-    `maskrl compare --algorithm dqn --help`."""
-    regimes: Annotated[
-        tuple[str, ...],
-        tyro.conf.arg(metavar="REGIME", help_behavior_hint="(default: masked)"),
-    ] = (MASKED,)
-    """How what is impossible is told: masked, naive, penalty:P, penalty:P:native or none."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 4
     """How many seeds."""
     first_seed: Annotated[int, tyro.conf.arg(metavar="SEED")] = 0
@@ -103,6 +83,7 @@ class CompareOptions:
         int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: one per core)")
     ] = None
     """Processes at a time."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -116,13 +97,8 @@ def run(argv: Sequence[str]) -> int:
     """
     from maskrl.cli.compare_display import CompareDisplay, print_summary, run_names
 
-    algorithm = algorithm_in(argv, verb="compare")
-    options = _parse(argv, ALGORITHMS[algorithm].config(), algorithm)
-    contenders = [
-        _contender(env_id, regime, argv, algorithm)
-        for env_id in options.env_ids
-        for regime in options.regimes
-    ]
+    options = parse_options(CompareOptions, "compare", argv, default=CompareOptions())
+    contenders = [_contender(env_id, argv) for env_id in options.env_ids]
     for name in ("seeds", "episodes", "max_minutes", "workers"):
         require_positive(f"--{name.replace('_', '-')}", getattr(options, name))
     seeds = [Seeds(options.first_seed + i).seed for i in range(options.seeds)]
@@ -151,51 +127,22 @@ def run(argv: Sequence[str]) -> int:
     return STOPPED_CODE
 
 
-def _parse(argv: Sequence[str], config: Any, algorithm: str) -> Any:
-    kind: Any = options_with(CompareOptions, algorithm)
-    default = kind(algorithm=algorithm, **{algorithm: config})
-    return parse_options(kind, "compare", argv, default=default)
-
-
-def _contender(
-    env_id: str, regime: str, argv: Sequence[str], algorithm: str = DEFAULT
-) -> Contender:
-    """One environment under a regime, with its presets under what the user wrote."""
-    config, steps = preset_of(env_id, algorithm)
-    options = _parse(argv, config, algorithm)
+def _contender(env_id: str, argv: Sequence[str]) -> Contender:
+    """One environment with its presets under what the user wrote."""
+    config, steps = preset_of(env_id)
+    default = CompareOptions(ppo=config)
+    options = parse_options(CompareOptions, "compare", argv, default=default)
     base_id, from_id = parse_env_id(env_id)
     env_kwargs = {**from_id, **env_settings(options.env)}
-    label = join_env_id(base_id, env_kwargs)
-    settings: Any = getattr(options, algorithm)
-    settings = settings.replace(threads=settings.threads or 1)
-    if regime == NAIVE:
-        settings = _naive(settings, algorithm)
-    elif MaskRegime.parse(regime).penalty is not None:
-        env_kwargs[MASK_REGIME] = regime
+    ppo = options.ppo
     return Contender(
-        label=label if regime == MASKED else f"{label}, {regime}",
+        label=join_env_id(base_id, env_kwargs),
         env_id=base_id,
         env_kwargs=env_kwargs,
-        config=settings.to_json(),
+        config=ppo.replace(threads=ppo.threads or 1).to_json(),
         total_steps=steps_from("--total-steps", options.total_steps) or steps,
         max_minutes=options.max_minutes,
-        algorithm=algorithm,
     )
-
-
-def _naive(settings: Any, algorithm: str) -> Any:
-    """Settings that obey the mask in acting alone.
-
-    Raises:
-        ConfigError: The algorithm always learns under the mask that it acts under.
-    """
-    if not hasattr(settings, "masked_targets"):
-        raise ConfigError(
-            f"--regimes naive: {ALGORITHMS[algorithm].title} scores and learns under the mask that "
-            "it acts under, always. The naive regime is there for dqn, whose targets can be told "
-            "to ignore the mask: add --algorithm dqn, or leave naive out."
-        )
-    return settings.replace(masked_targets=False)
 
 
 def _require_trainable(contender: Contender) -> None:
@@ -211,7 +158,7 @@ def _plan_layouts(contenders: Sequence[Contender], episodes: int) -> None:
     from maskrl.trainers.validation import Validator, reference_returns
 
     for contender in contenders:
-        config: Any = ALGORITHMS[contender.algorithm].config.from_json(contender.config)
+        config = PPOConfig.from_json(contender.config)
         if find_entry(contender.env_id).reference is None:
             continue
         if config.evaluate_every:

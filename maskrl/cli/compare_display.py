@@ -149,11 +149,10 @@ def print_summary(summaries: Sequence[EnvSummary], console: Console | None = Non
     if not summaries:
         console.print("no run is finished yet")
         return
-    title, names = _headings([summary.label for summary in summaries])
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title="comparison", title_justify="left", title_style="bold")
     table.add_column("")
-    for summary, name in zip(summaries, names, strict=True):
-        table.add_column(f"{name}\n{summary.figure}", justify="right")
+    for summary in summaries:
+        table.add_column(f"{summary.label}\n{summary.figure}", justify="right")
     seeds = sorted({seed for summary in summaries for seed in summary.seeds})
     for seed in seeds:
         table.add_row(f"seed {seed}", *(_of_seed(summary, seed) for summary in summaries))
@@ -167,7 +166,7 @@ def print_summary(summaries: Sequence[EnvSummary], console: Console | None = Non
         ),
     ]
     if any(summary.ratio is not None for summary in summaries):
-        name = f"mean / mean of {names[0]}"
+        name = f"mean / mean of {summaries[0].label}"
         figures.append((name, lambda s: "1" if s is summaries[0] else _number(s.ratio, ".3f")))
     figures += [
         ("untrained agent", lambda s: _number(s.untrained, ".3f")),
@@ -183,29 +182,11 @@ def print_summary(summaries: Sequence[EnvSummary], console: Console | None = Non
     for summary in summaries[1:]:
         first = summaries[0].label
         # Only settings of one environment have a price; another environment is another task.
-        if summary.ratio is not None and _base(summary.label) == _base(first):
+        if summary.ratio is not None and summary.label.split("?")[0] == first.split("?")[0]:
             console.print(
                 f"{summary.label} reaches {summary.ratio:.1%} of the score of {first}: the price "
                 f"of the difference is {1 - summary.ratio:.1%}"
             )
-
-
-def _headings(labels: Sequence[str]) -> tuple[str, list[str]]:
-    """Title and column names: what all have in common is said once.
-
-    >>> _headings(["taxi", "taxi, naive"])
-    ('comparison on taxi', ['masked', 'naive'])
-    """
-    common = {label.partition(", ")[0] for label in labels}
-    if len(labels) < 2 or len(common) > 1:
-        return "comparison", list(labels)
-    regimes = [label.partition(", ")[2] or "masked" for label in labels]
-    return f"comparison on {common.pop()}", regimes
-
-
-def _base(label: str) -> str:
-    """The environment without settings and regime."""
-    return label.partition("?")[0].partition(",")[0]
 
 
 def _of_seed(summary: EnvSummary, seed: int) -> str:

@@ -17,30 +17,24 @@ from rich.console import Console
 
 from maskrl.envs.registry import find_entry
 from maskrl.errors import ConfigError
-from maskrl.trainers.algorithms import ALGORITHMS
-from maskrl.trainers.trainer_config import TrainerConfig
+from maskrl.trainers.ppo_config import PPOConfig
 
 DEFAULT_STEPS = 500_000
 _PACKAGES = ("maskrl", "torch", "numpy", "numba", "gymnasium")
 
 
-def preset_of(env_id: str, algorithm: str = "ppo") -> tuple[TrainerConfig, int]:
-    """What an environment is trained with by an algorithm unless the user says otherwise.
-
-    Args:
-        env_id: In any form that `maskrl.make` takes.
-        algorithm: Out of `ALGORITHMS`.
+def preset_of(env_id: str) -> tuple[PPOConfig, int]:
+    """What an environment is trained with unless the user says otherwise.
 
     Returns:
-        The algorithm's settings with the presets over the defaults, and the number of steps.
+        PPO's settings with the presets over the defaults, and the number of steps.
 
     Raises:
         UnknownEnvError: There is no such environment.
     """
-    preset = dict(find_entry(env_id).presets.get(algorithm, {}))
+    preset = dict(find_entry(env_id).presets.get("ppo", {}))
     total_steps = int(preset.pop("total_steps", DEFAULT_STEPS))
-    config: TrainerConfig = ALGORITHMS[algorithm].config.from_json(preset)
-    return config, total_steps
+    return PPOConfig.from_json(preset), total_steps
 
 
 def require_positive(name: str, value: float | None) -> None:
@@ -67,7 +61,6 @@ def versions() -> dict[str, str]:
 def changes(settings: Any, defaults: Any, prefix: str = "") -> dict[str, Any]:
     """Settings that differ from the defaults, by dotted name.
 
-    >>> from maskrl.trainers.ppo_config import PPOConfig
     >>> changes(PPOConfig(clip=0.1), PPOConfig())
     {'clip': 0.1}
     """
@@ -87,19 +80,17 @@ def print_settings(
     seed: int,
     total_steps: int,
     max_minutes: float | None,
-    algorithm: str,
-    config: TrainerConfig,
+    config: PPOConfig,
     folder: Path,
 ) -> None:
-    """Print what is about to run: only what differs from the defaults, and where to find all."""
+    """Print what is about to run: only what differs from PPO's defaults, and where to find all."""
     console = Console(highlight=False)
     limit = "" if max_minutes is None else f" or {max_minutes:g} minutes"
     settings = "".join(f" {name}={value}" for name, value in env_kwargs.items())
-    defaults = type(config)()
-    differing = ", ".join(f"{k}={_shown(v)}" for k, v in changes(config, defaults).items())
+    differing = ", ".join(f"{k}={_shown(v)}" for k, v in changes(config, PPOConfig()).items())
     lines = {
         "train": f"{env_id}{settings}, seed {seed}, {total_steps:,} steps{limit}",
-        algorithm: differing or "default settings",
+        "ppo": differing or "default settings",
         "folder": f"{folder} (config.json has every setting)",
     }
     for name, text in lines.items():
@@ -108,6 +99,4 @@ def print_settings(
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "x".join(map(str, value)) or "()"
-    return str(value)
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,21 +1,20 @@
 """`maskrl train`: from an environment's id to a trained agent, its test and its report.
 
-Settings come in layers: the algorithm's defaults, over them the environment's presets for
-it, over them what the user wrote. Everything is checked before a folder is made; a stopped
-run goes on with `--resume`.
+Settings come in layers: PPO's defaults, over them the environment's presets, over them
+what the user wrote. Everything is checked before a folder is made; a stopped run goes on
+with `--resume`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from maskrl.cli.algorithm_options import DEFAULT, Name, algorithm_in, options_with
-from maskrl.cli.arguments import env_settings, parse_options, word_after
+from maskrl.cli.arguments import env_settings, parse_options
 from maskrl.cli.numbers import steps_from
 from maskrl.cli.outcome import conclude, planning
 from maskrl.cli.settings import (
@@ -30,7 +29,7 @@ from maskrl.runs.checkpoint import checkpoint_exists
 from maskrl.runs.run_dir import RunDir, env_slug
 from maskrl.runs.run_lock import hold_run
 from maskrl.runs.seeding import Seeds
-from maskrl.trainers.algorithms import ALGORITHMS, load_trainer
+from maskrl.trainers.ppo_config import PPOConfig
 
 if TYPE_CHECKING:
     from maskrl.trainers.validation import Validator
@@ -38,18 +37,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Train a masked agent, test it on episodes that it has not seen, write its report.
+    """Train a masked agent with PPO, test it on episodes that it has not seen, write its report.
 
     The environment says what is possible: an action mask, or which entities are there and
     who sees whom. maskrl's policies never do what the mask forbids; at the end the number of
     illegal actions executed is printed, 0 for them. Press Ctrl-C at any time: what was
     learned is saved, and --resume goes on from there, to the digit.
-
-    Three algorithms: ppo learns a policy from what it has just done and serves every kind of
-    action and teams; dqn learns what actions are worth from a memory of all that was done,
-    and takes the best allowed one; sac learns both, and stays as undecided as it is told to.
-    dqn and sac are for one choice among numbered actions; neither learns from the value of an
-    action that the next state disallows.
 
     Everything lands in one folder: config.json, metrics.csv, TensorBoard curves,
     checkpoints (last and best), evaluation.json and report.html.
@@ -59,13 +52,10 @@ class TrainOptions:
       maskrl train panda --max-minutes 2 --seed 1
       maskrl train panda --env sight=full         a setting of the environment
       maskrl train gymnasium:Taxi-v4 --ppo.learning-rate 1e-3
-      maskrl train gymnasium:Taxi-v4 --algorithm dqn
-      maskrl train --algorithm dqn --help         the settings of dqn, each explained
       maskrl train mypackage.envs:MyEnv --total-steps 200_000 --out runs/mine
       maskrl train pandas                         a team: one policy for all its agents
       maskrl train microrts:maps/8x8/basesWorkers8x8.xml
       maskrl train pettingzoo:knights_archers_zombies_v11
-      maskrl train pettingzoo:connect_four_v3     against past selves
       maskrl train --resume runs/panda-0-1        go on with a stopped run
     """
 
@@ -79,9 +69,6 @@ class TrainOptions:
         tyro.conf.arg(metavar="KEY=VALUE", help_behavior_hint="(repeatable)"),
     ] = ()
     """A setting of the environment, e.g. --env sight=full or --env.sight full."""
-    algorithm: Annotated[Name, tyro.conf.arg(help_behavior_hint="(default: ppo)")] = "ppo"
-    """What trains: ppo, dqn or sac. Its settings follow below; for those of another one:
-    `maskrl train --algorithm dqn --help`."""
     seed: int = 0
     """Where all randomness comes from. Equal seeds give equal runs, to the digit."""
     total_steps: Annotated[
@@ -109,11 +96,7 @@ class TrainOptions:
     """Test episodes after training."""
     report: bool = True
     """Write report.html after training."""
-
-    @property
-    def config(self) -> Any:
-        """The settings of the algorithm, which the parsed class has under its name."""
-        return getattr(self, self.algorithm)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -122,35 +105,24 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         MaskrlError: It cannot be done as asked; nothing was written then.
     """
-    run = word_after("--resume", argv)
-    if run is not None and not {"-h", "--help"} & set(argv):
-        return _resume(Path(run), argv)
-    # The defaults of the settings are the environment's presets for the algorithm, so both come
-    # first.
-    algorithm = algorithm_in(argv, verb="train")
+    # The defaults of --ppo are the environment's presets, so what to train on comes first.
     guess = argv[0] if argv and not argv[0].startswith("-") else None
-    options = _parse(argv, guess, algorithm)
+    options = parse_options(TrainOptions, "train", argv, default=_defaults(guess))
+    if options.resume is not None:
+        return _resume(options, options.resume, argv)
     if options.env_id is None:
         raise ConfigError(
             "train: which environment? As in: maskrl train panda. `maskrl envs` lists them; "
             "--resume RUN goes on with a stopped run."
         )
     if guess is None:
-        options = _parse(argv, options.env_id, algorithm)
+        options = parse_options(TrainOptions, "train", argv, default=_defaults(options.env_id))
     return _train(options)
 
 
-def _parse(argv: Sequence[str], env_id: str | None, algorithm: str) -> TrainOptions:
-    default = _defaults(env_id, algorithm)
-    return parse_options(type(default), "train", argv, default=default)
-
-
-def _defaults(env_id: str | None, algorithm: str = DEFAULT) -> Any:
-    """Options with what an environment is trained with by an algorithm."""
-    known = ALGORITHMS[algorithm]
-    config = known.config() if env_id is None else preset_of(env_id, algorithm)[0]
-    kind: Any = options_with(TrainOptions, algorithm)
-    return kind(algorithm=algorithm, **{algorithm: config})
+def _defaults(env_id: str | None) -> TrainOptions:
+    config = PPOConfig() if env_id is None else preset_of(env_id)[0]
+    return TrainOptions(ppo=config)
 
 
 def _train(options: TrainOptions) -> int:
@@ -158,16 +130,16 @@ def _train(options: TrainOptions) -> int:
     base_id, from_id = parse_env_id(env_id)
     env_kwargs = {**from_id, **env_settings(options.env)}
     entry = find_entry(base_id)
-    steps = preset_of(env_id, options.algorithm)[1]
-    total_steps = steps_from("--total-steps", options.total_steps) or steps
+    total_steps = steps_from("--total-steps", options.total_steps) or preset_of(env_id)[1]
     require_positive("--max-minutes", options.max_minutes)
     require_positive("--episodes", options.episodes)
     Seeds(options.seed)
     if options.out is not None:
         RunDir.require_free(options.out)
 
-    algorithm = ALGORITHMS[options.algorithm]
-    trainer = algorithm.trainer(entry.id, options.config, seed=options.seed, env_kwargs=env_kwargs)
+    from maskrl.trainers.ppo import PPO
+
+    trainer = PPO(entry.id, options.ppo, seed=options.seed, env_kwargs=env_kwargs)
     trainer.collector.begin()  # a mask that cannot be used shows at the first reset
     validator = _validator(trainer)
     if options.out is None:
@@ -188,16 +160,10 @@ def _train(options: TrainOptions) -> int:
 _MASK_IS_WRONG = (MaskShapeError, MaskDtypeError, NoAllowedActionError)
 
 
-def _resume(run: Path, argv: Sequence[str]) -> int:
-    """Go on with a run, by the algorithm that it was begun with."""
+def _resume(options: TrainOptions, run: Path, argv: Sequence[str]) -> int:
     folder = RunDir.open(run)
     config = folder.read_config()
     _require_no_settings(argv, folder)
-    options = parse_options(TrainOptions, "train", argv)
-    if options.env_id is not None:
-        raise ConfigError(
-            f"--resume {folder.path} knows its environment: leave out {options.env_id!r}"
-        )
     require_positive("--max-minutes", options.max_minutes)
     require_positive("--episodes", options.episodes)
     if not checkpoint_exists(folder.last_checkpoint):
@@ -205,7 +171,10 @@ def _resume(run: Path, argv: Sequence[str]) -> int:
             f"{folder.path} has no checkpoint: the run was stopped before its first one. "
             f"Begin anew: maskrl train {config.get('env') or 'ENV'} --out DIR"
         )
-    trainer = load_trainer(folder)
+
+    from maskrl.trainers.ppo import PPO
+
+    trainer = PPO.load(folder)
     total_steps = steps_from("--total-steps", options.total_steps) or int(config["total_steps"])
     max_minutes = options.max_minutes or config.get("max_minutes")
     trained_out = trainer.steps >= total_steps or (
@@ -231,7 +200,7 @@ def _validator(trainer: Any) -> Validator | None:
     """The evaluations during training, their layouts planned; None if there are to be none."""
     from maskrl.trainers.validation import Validator
 
-    config = trainer.config
+    config: PPOConfig = trainer.config
     if not config.evaluate_every:
         return None
     validator = Validator(
@@ -256,17 +225,9 @@ def _learn(
     from maskrl.trainers.evaluation import PLANNER
     from maskrl.trainers.progress import ProgressDisplay
 
+    config: PPOConfig = trainer.config
     env_id, seed = trainer.env_id, trainer.seeds.seed
-    print_settings(
-        env_id,
-        trainer.env_kwargs,
-        seed,
-        total_steps,
-        max_minutes,
-        trainer.algorithm,
-        trainer.config,
-        folder.path,
-    )
+    print_settings(env_id, trainer.env_kwargs, seed, total_steps, max_minutes, config, folder.path)
     display = ProgressDisplay(
         f"{env_id}, seed {seed}",
         place=str(folder.path),
@@ -298,3 +259,6 @@ def _require_no_settings(argv: Sequence[str], folder: RunDir) -> None:
                 f"{name} cannot be changed when a run is resumed: it goes on with the settings "
                 f"in {folder.config_path}. Leave it out, or begin a new run."
             )
+    positional = parse_options(TrainOptions, "train", argv).env_id
+    if positional is not None:
+        raise ConfigError(f"--resume {folder.path} knows its environment: leave out {positional!r}")

@@ -19,22 +19,11 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from maskrl.envs import construct
 from maskrl.envs.adapters import pettingzoo_ids
-from maskrl.envs.adapters.mask_regime import (
-    MASK_REGIME,
-    MASKED,
-    one_by_one,
-    tested_under,
-    under_regime,
-)
 from maskrl.envs.adapters.mask_removal import REMOVE_MASKS, remove_masks
-from maskrl.envs.subprocesses import in_processes
-from maskrl.envs.vectorize import GymnasiumVectorEnv
-from maskrl.envs.versus.settings import GAME_OPTIONS
 from maskrl.errors import ConfigError, UnknownEnvError
 
 Phase = Literal["train", "validation", "evaluation"]
@@ -44,25 +33,14 @@ ID_FORMS = (
     "panda?sight=full (an id with keyword arguments)",
     "gymnasium:Taxi-v4 (anything that gymnasium.make takes)",
     "pettingzoo:knights_archers_zombies_v11 (PettingZoo's environments whose agents act at once)",
-    "pettingzoo:connect_four_v3?opponent=random (PettingZoo's games of turns, of which one seat is "
-    "the agent's)",
     "microrts:maps/8x8/basesWorkers8x8.xml (a map of microRTS, which `make microrts` installs)",
-    "jumanji:Snake-v1 (an environment of Jumanji's, with the extra maskrl[jumanji])",
-    "smax:3m (a battle of JaxMARL's SMAX, with the extra maskrl[smax])",
-    "rl4co:tsp (a combinatorial problem of rl4co's, with the extra maskrl[rl4co])",
     "mypackage.envs:MyEnv (a gymnasium.Env class of your own)",
-    "pettingzoo:mypackage.envs:parallel_env (a pettingzoo.ParallelEnv or AECEnv of your own)",
+    "pettingzoo:mypackage.envs:parallel_env (a pettingzoo.ParallelEnv of your own)",
 )
 
 _entries: dict[str, EnvEntry] = {}
 
-_pettingzoo_make = construct.LazyCallable("maskrl.envs.adapters.pettingzoo_versus:make")
-_pettingzoo_make_vec = construct.LazyCallable("maskrl.envs.adapters.pettingzoo_versus:make_vec")
 _microrts_entry = construct.LazyCallable("maskrl.envs.adapters.microrts.entry:microrts_entry")
-_library_entry = construct.LazyCallable("maskrl.envs.adapters.library_ids:library_entry")
-
-LIBRARIES = ("jumanji", "smax", "rl4co")
-"""Sources of ids whose libraries are extras; `adapters.library_ids` has their entries."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +63,6 @@ class EnvEntry:
         action_names: Names for the actions of an environment that has no attribute
             `action_names` itself; empty where none are known.
         query_kwargs: Arguments that came with the id ("?sight=full").
-        all_starts: `all_starts(choose, env_kwargs)` plays one episode from every state in which
-            one can begin, and gives `maskrl.envs.all_starts.AllStarts`; None where there are many.
         options: What else may follow the id where `settings` says nothing: names and what
             they mean.
     """
@@ -103,23 +79,16 @@ class EnvEntry:
     settings: construct.LazyCallable | None = None
     action_names: tuple[str, ...] = ()
     query_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    all_starts: construct.LazyCallable | None = None
     options: Mapping[str, str] = field(default_factory=lambda: construct.MASK_OPTIONS)
 
     def kwargs_for(self, phase: Phase = "train", **extra: Any) -> dict[str, Any]:
-        """All keyword arguments of one phase; later ones win: default, phase, id, `extra`.
-
-        Evaluations charge no penalty of a `mask_regime`: all are judged by the same rewards.
-        """
+        """All keyword arguments of one phase; later ones win: default, phase, id, `extra`."""
         of_phase: Mapping[str, Any] = {}
         if phase == "evaluation":
             of_phase = self.evaluation_kwargs
         elif phase == "validation":
             of_phase = self.validation_kwargs
-        found = {**self.default_kwargs, **of_phase, **self.query_kwargs, **extra}
-        if phase != "train" and MASK_REGIME in found:
-            found[MASK_REGIME] = tested_under(found[MASK_REGIME])
-        return found
+        return {**self.default_kwargs, **of_phase, **self.query_kwargs, **extra}
 
 
 def register(entry: EnvEntry) -> EnvEntry:
@@ -200,8 +169,6 @@ def find_entry(env_id: str) -> EnvEntry:
             entry = pettingzoo_entry(name)
         elif colon and source == "microrts" and name:
             entry = _microrts_entry(name)
-        elif colon and source in LIBRARIES and name:
-            entry = _library_entry(source, name)
         elif colon and source and name:
             construct.find_class(base_id)
             entry = EnvEntry(
@@ -236,13 +203,12 @@ def pettingzoo_entry(
     """
     if check:
         pettingzoo_ids.check_name(name)
-    more = {**pettingzoo_ids.game_defaults(name), **more}
-    more.setdefault("options", {**pettingzoo_ids.TEAM_OPTIONS, **GAME_OPTIONS})
     return EnvEntry(
         f"{pettingzoo_ids.PREFIX}{pettingzoo_ids.short_id(name)}",
         summary or f"PettingZoo's {name}",
-        partial(_pettingzoo_make, name),
-        partial(_pettingzoo_make_vec, name),
+        partial(pettingzoo_ids.make_parallel, name),
+        partial(pettingzoo_ids.make_parallel_vec, name),
+        options=pettingzoo_ids.TEAM_OPTIONS,
         **more,
     )
 
@@ -253,8 +219,7 @@ def make(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     Args:
         env_id: In one of the forms that `ID_FORMS` lists.
         kwargs: Arguments of the environment; they win over those in the id. `remove_masks`
-            ("action_mask", "agent_mask" or both) takes masks away, for ablations; `mask_regime`
-            ("none", "penalty:P") punishes what the mask disallows instead of telling it.
+            ("action_mask", "agent_mask" or both) takes masks away, for ablations.
 
     Raises:
         UnknownEnvError: No such environment.
@@ -263,18 +228,12 @@ def make(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     """
     entry = find_entry(env_id)
     arguments = {**entry.kwargs_for("train"), **kwargs}
-    removed, regime = arguments.pop(REMOVE_MASKS, ()), arguments.pop(MASK_REGIME, MASKED)
-    env = construct.call(f"make({env_id!r})", entry.make, arguments)
-    return remove_masks(under_regime(env, regime), removed)
+    removed = arguments.pop(REMOVE_MASKS, ())
+    return remove_masks(construct.call(f"make({env_id!r})", entry.make, arguments), removed)
 
 
 def make_vec(
-    env_id: str,
-    num_envs: int,
-    *,
-    seed: int | None = None,
-    workers: int | None = None,
-    **kwargs: Any,
+    env_id: str, num_envs: int, *, seed: int | None = None, **kwargs: Any
 ) -> VectorEnv[Any, Any, Any]:
     """Make `num_envs` copies of an environment that step together.
 
@@ -282,12 +241,8 @@ def make_vec(
         env_id: In one of the forms that `ID_FORMS` lists.
         num_envs: Number of sub-environments, at least 1.
         seed: Seed of a first `reset()` that gives none.
-        workers: Processes among which they are divided; None or 0 steps all in this one, which
-            is faster unless a step takes long, some 0.1 ms or more. Never forked; a script that
-            asks for processes does so under `if __name__ == "__main__":`.
         kwargs: Arguments of the environment; they win over those in the id. `remove_masks`
-            ("action_mask", "agent_mask" or both) takes masks away, for ablations; `mask_regime`
-            ("none", "penalty:P") punishes what the mask disallows instead of telling it.
+            ("action_mask", "agent_mask" or both) takes masks away, for ablations.
 
     Returns:
         A `VectorEnv` with Dict observations that resets in SAME_STEP mode.
@@ -296,8 +251,7 @@ def make_vec(
         UnknownEnvError: No such environment.
         NoMaskError: It offers none of action, entity and agent mask.
         ConfigError: `num_envs` is below 1 or stands in the id too, it cannot be made with
-            these arguments, it has no mask to remove, or there are more workers than
-            environments.
+            these arguments, or it has no mask to remove.
     """
     if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
         raise ConfigError(
@@ -306,48 +260,14 @@ def make_vec(
     entry = find_entry(env_id)
     arguments: dict[str, Any] = {**entry.kwargs_for("train"), **kwargs}
     refuse_reserved(f"make_vec({env_id!r})", arguments, ("num_envs",))
-    refuse_reserved(f"make_vec({env_id!r})", arguments, ("workers",))
     if seed is not None:
         refuse_reserved(f"make_vec({env_id!r})", arguments, ("seed",))
-    maker = _Maker(env_id, entry.make_vec, arguments, construct.spec_behind(entry.id))
-    if workers:
-        name = f"environment {env_id!r}"
-        return in_processes(maker, num_envs, workers, seed=seed, name=name)
-    return maker(num_envs, seed)
-
-
-@dataclass(frozen=True)
-class _Maker:
-    """Makes environments, here or in another process, where less may be registered.
-
-    Attributes:
-        env_id: What was asked for.
-        make_vec: Of its entry.
-        arguments: Of the environment.
-        spec: Gymnasium's entry for the id, if it is one of Gymnasium's.
-    """
-
-    env_id: str
-    make_vec: Callable[..., VectorEnv[Any, Any, Any]]
-    arguments: Mapping[str, Any]
-    spec: EnvSpec | None
-
-    def __call__(self, num_envs: int, seed: int | None = None) -> VectorEnv[Any, Any, Any]:
-        if self.spec is not None:
-            gymnasium.registry.setdefault(self.spec.id, self.spec)
-        arguments = dict(self.arguments)
-        if arguments.get(MASK_REGIME, MASKED) != MASKED:
-            # What is withheld from one environment and not from another needs them one by one.
-            seed = arguments.pop("seed", seed)
-            fns = one_by_one(partial(make, self.env_id), num_envs, arguments)
-            return GymnasiumVectorEnv(fns, seed=seed)
-        arguments.pop(MASK_REGIME, None)
-        if seed is not None:
-            arguments["seed"] = seed
-        removed = arguments.pop(REMOVE_MASKS, ())
-        arguments["num_envs"] = num_envs
-        venv = construct.call(f"make_vec({self.env_id!r})", self.make_vec, arguments)
-        return remove_masks(venv, removed)
+        arguments["seed"] = seed
+    removed = arguments.pop(REMOVE_MASKS, ())
+    venv = construct.call(
+        f"make_vec({env_id!r})", entry.make_vec, {"num_envs": num_envs, **arguments}
+    )
+    return remove_masks(venv, removed)
 
 
 def refuse_reserved(
@@ -370,8 +290,7 @@ def _refer(
     reference: Callable[..., Mapping[str, Any]], env_kwargs: Mapping[str, Any], layout_ids: Any
 ) -> Mapping[str, Any]:
     """A reference's returns, which are the same whichever masks a learner goes without."""
-    ours = (REMOVE_MASKS, MASK_REGIME)
-    kept = {name: value for name, value in env_kwargs.items() if name not in ours}
+    kept = {name: value for name, value in env_kwargs.items() if name != REMOVE_MASKS}
     return reference(kept, layout_ids)
 
 

@@ -42,9 +42,7 @@ class ConvFeatures(nn.Module):
     """Convolutions and a flattening: `[B, *shape]` to `[B, out_features]`.
 
     Sides of at least 36 use the kernels 8, 4, 3 with strides 4, 2, 1 (repeating the last);
-    smaller ones one kernel with stride 1. An odd kernel is padded, so that no cell is lost; an
-    even one is not, and looks at all whole windows: of 4 x 4 in connect four every line lies
-    in one.
+    smaller ones 3 with stride 1 and padding, so that no cell is lost.
 
     Args:
         shape: The three sizes of one picture.
@@ -52,14 +50,12 @@ class ConvFeatures(nn.Module):
         channels: Output channels per layer, at least one.
         activation: Of every layer.
         layout: As in `channels_last`.
-        kernel: Side of the kernels where they are not strided.
 
     Attributes:
         out_features: Width of the output.
 
     Raises:
-        ConfigError: The shape has not three sizes, no layer is asked for, or a kernel is larger
-            than what it is to look at.
+        ConfigError: The shape has not three sizes, or no layer is asked for.
 
     Reference:
         Mnih et al., Human-level control through deep reinforcement learning, methods.
@@ -73,7 +69,6 @@ class ConvFeatures(nn.Module):
         channels: Sequence[int] = (16, 32),
         activation: str = "relu",
         layout: str = "auto",
-        kernel: int = 3,
     ) -> None:
         super().__init__()
         if len(shape) != 3 or not channels:
@@ -88,20 +83,14 @@ class ConvFeatures(nn.Module):
         layers: list[nn.Module] = []
         strided = min(height, width) >= LARGE
         for index, out in enumerate(channels):
-            size, stride = ((8, 4), (4, 2), (3, 1))[min(index, 2)] if strided else (kernel, 1)
-            padding = 0 if strided or size % 2 == 0 else size // 2
-            if size > min(height, width) + 2 * padding:
-                raise ConfigError(
-                    f"ConvFeatures: layer {index + 1} has a kernel of {size} x {size}, and there "
-                    f"are {height} x {width} cells to look at; make it smaller, or leave out "
-                    "layers"
-                )
-            conv = nn.Conv2d(planes, out, size, stride, padding=padding)
+            kernel, stride = ((8, 4), (4, 2), (3, 1))[min(index, 2)] if strided else (3, 1)
+            conv = nn.Conv2d(planes, out, kernel, stride, padding=0 if strided else 1)
             nn.init.orthogonal_(conv.weight, 2**0.5)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
             layers.append(conv)
             planes = out
-            height, width = ((side + 2 * padding - size) // stride + 1 for side in (height, width))
+            if strided:
+                height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
         self.layers = nn.ModuleList(layers)
         self.out_features = planes * height * width
 

@@ -63,11 +63,7 @@ class NetworkConfig:
     """Radius of a learned bias on attention for the offset between two entities, whose cells are
     then read from the entry "positions" [E, 2]; 0 for none."""
     channels: tuple[int, ...] = (16, 32)
-    """Output channels of the convolutions over pictures and grids; none at all, (), flattens
-    them instead, which is far faster and does for small boards."""
-    kernel: int = 3
-    """Side of the convolutions' kernels over grids with sides below 36. Odd ones keep the size of
-    the grid; even ones see whole windows only, and shrink it by kernel - 1."""
+    """Output channels of the convolutions over pictures and grids."""
     image_layout: Literal["auto", "channels_last", "channels_first"] = "auto"
     """Where a picture has its channels; auto judges by the shape."""
     embedding_dim: int = 64
@@ -86,13 +82,15 @@ class NetworkConfig:
             if any(isinstance(x, bool) or not isinstance(x, int) or x < 1 for x in value):
                 raise ConfigError(f"network.{name}: expected positive whole numbers, got {value}")
         sizes = {"entity_dim": 1, "entity_depth": 1, "entity_heads": 1, "embedding_dim": 1}
-        sizes |= {"memory_size": 1, "memory_layers": 1, "kernel": 1}
+        sizes |= {"memory_size": 1, "memory_layers": 1}
         for name, least in {**sizes, "entity_feed_forward": 0, "entity_offsets": 0}.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(
                     f"network.{name}: expected a whole number of at least {least}, got {value!r}"
                 )
+        if not self.channels:
+            raise ConfigError("network.channels: expected at least one layer, got none")
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ConfigError(
@@ -340,13 +338,9 @@ def _part(key: str, space: spaces.Space[Any], config: NetworkConfig) -> nn.Modul
     if isinstance(space, spaces.MultiDiscrete):
         sizes = tuple(int(n) for n in space.nvec.flatten())
         return OneHot(sizes, tuple(int(s) for s in space.start.flatten()))
-    if isinstance(space, spaces.Box) and len(space.shape) == 3 and config.channels:
+    if isinstance(space, spaces.Box) and len(space.shape) == 3:
         return ConvFeatures(
-            space.shape,
-            space.dtype,
-            channels=config.channels,
-            layout=config.image_layout,
-            kernel=config.kernel,
+            space.shape, space.dtype, channels=config.channels, layout=config.image_layout
         )
     if isinstance(space, (spaces.Box, spaces.MultiBinary)):
         return FlatNumbers(tuple(space.shape))

@@ -36,13 +36,6 @@ from maskrl.objectives.q_learning import (
     n_step_rewards,
     td_targets,
 )
-from maskrl.objectives.soft_q_learning import (
-    soft_next_values,
-    soft_policy_loss,
-    soft_values,
-    target_entropies,
-    temperature_loss,
-)
 from maskrl.objectives.team_loss import TeamActed, TeamLoss, TeamLossSettings, team_loss
 from maskrl.objectives.value import explained_variance, value_loss
 
@@ -74,14 +67,9 @@ __all__ = [
     "normalize_advantages",
     "ppo_loss",
     "quantile_huber_loss",
-    "soft_next_values",
-    "soft_policy_loss",
-    "soft_values",
     "successor_values",
     "take_actions",
-    "target_entropies",
     "td_targets",
     "team_loss",
-    "temperature_loss",
     "value_loss",
 ]

@@ -46,7 +46,6 @@ class HeadView:
         probs: float `[n]`, after it: exactly 0 where disallowed.
         action: What it chose.
         relevant: Whether it counts in the action taken.
-        q_values: float `[n]`, what each choice is worth; None where nobody tells.
     """
 
     name: str
@@ -56,7 +55,6 @@ class HeadView:
     probs: np.ndarray
     action: int
     relevant: bool = True
-    q_values: np.ndarray | None = None
 
     @property
     def allowed(self) -> np.ndarray:

@@ -17,15 +17,14 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from maskrl.distributions import MaskedCategorical
-from maskrl.envs.contract import CANDIDATES, describe
+from maskrl.envs.contract import describe
 from maskrl.envs.space_json import space_from_json, space_to_json
 from maskrl.errors import ConfigError
 from maskrl.functional.select import masked_argmax
-from maskrl.masks.packed import PackedMask
 from maskrl.masks.tree import FLAT_MASK
-from maskrl.networks.encoders import DictEncoder, NetworkConfig, make_encoder
+from maskrl.networks.encoders import NetworkConfig, make_encoder
 from maskrl.networks.normalize import ObservationNormalizer
-from maskrl.networks.q_head import CandidateQHead, QHead, Returns
+from maskrl.networks.q_head import QHead, Returns
 from maskrl.policies.action_heads import ActionHeads
 from maskrl.policies.predict import predict_action
 
@@ -35,7 +34,7 @@ class QPolicy(nn.Module):
 
     Args:
         observation_space: Of one environment: a Dict with at least one mask.
-        action_space: Discrete, starting at 0; or the index of one of the observation's candidates.
+        action_space: Discrete, starting at 0.
         config: How the encoder is built; `shared` and what is for a critic say nothing here.
         returns: What is predicted of an action; see `QHead`.
         dueling: As in `QHead`.
@@ -44,7 +43,6 @@ class QPolicy(nn.Module):
         normalize_observations: Normalise real-valued entries by running statistics.
         empty: What a row that allows nothing means: "raise", or "idle" for no decision.
         idle_action: What is sent to the environment when idle.
-        noisy: Whether the head's layers can be shaken; see `QHead.draw_noise`.
         encoder: Replaces the encoder: a module from the Dict observation to `[B, out_features]`,
             with the attribute `out_features`.
 
@@ -68,13 +66,12 @@ class QPolicy(nn.Module):
         normalize_observations: bool = False,
         empty: Literal["raise", "idle"] = "raise",
         idle_action: int = 0,
-        noisy: bool = False,
         encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
         config = config or NetworkConfig()
         heads = ActionHeads(describe(observation_space, action_space, None))
-        if heads.kind not in ("discrete", "candidates"):
+        if heads.kind != "discrete":
             raise ConfigError(
                 f"QPolicy: a value belongs to one choice, and the actions are {action_space} "
                 f"({heads.kind}): joint choices have too many values. Train with PPO, or flatten "
@@ -95,67 +92,24 @@ class QPolicy(nn.Module):
         self.empty: Literal["raise", "idle"] = empty
         self.idle_action = idle_action
         self.is_rebuildable = encoder is None
-        self._settings: dict[str, Any] = {
+        self._settings = {
             "returns": returns,
             "dueling": dueling,
             "atoms": atoms,
             "low": low,
             "high": high,
-            "noisy": noisy,
         }
         self.normalizer = (
             ObservationNormalizer(observation_space) if normalize_observations else None
         )
         self.encoder = encoder or make_encoder(observation_space, config)
         width: Any = self.encoder.out_features
-        self.head: QHead | CandidateQHead
-        if heads.kind == "discrete":
-            self.head = QHead(width, heads.n_logits, **self._settings)
-        else:
-            self.head = self._candidate_head(width)
-        # Bits are enough for a head; an encoder that reads the mask wants it unpacked.
-        ours = type(self.encoder) is DictEncoder
-        reads: Any = getattr(self.encoder, "reads", ())
-        self._unpacks = heads.kind == "candidates" or not ours or FLAT_MASK in reads
-
-    def _candidate_head(self, width: int) -> CandidateQHead:
-        """The head for a choice of a candidate.
-
-        Raises:
-            ConfigError: Distributions of returns or noise are asked for.
-        """
-        settings = self._settings
-        if settings["returns"] != "mean" or settings["noisy"]:
-            raise ConfigError(
-                "returns: the value of a candidate is learned as a mean, without noisy layers; got "
-                f"returns={settings['returns']!r}, noisy={settings['noisy']}"
-            )
-        return CandidateQHead(
-            width,
-            (self.observation_space[CANDIDATES].shape or ())[-1],
-            self.config.hidden or (self.config.entity_dim,),
-            dueling=bool(settings["dueling"]),
-            activation=self.config.activation,
-        )
-
-    @property
-    def head_settings(self) -> dict[str, Any]:
-        """What the head was made with: returns, dueling, atoms, low, high and noisy."""
-        return dict(self._settings)
+        self.head = QHead(width, heads.n_logits, **self._settings)  # type: ignore[arg-type]
 
     def predictions(self, obs: Mapping[str, Tensor]) -> Tensor:
         """What is predicted of every action, `[B, A]` or `[B, A, N]`; see `QHead.forward`."""
-        mask = obs.get(FLAT_MASK)
-        if self._unpacks and isinstance(mask, PackedMask):
-            mask = mask.unpack()
-            obs = {**obs, FLAT_MASK: mask}
         seen = obs if self.normalizer is None else self.normalizer(obs)
-        features = self.encoder(seen)
-        predicted: Tensor
-        if isinstance(self.head, CandidateQHead):
-            predicted = self.head(features, mask, seen[CANDIDATES])
-        else:
-            predicted = self.head(features, mask)
+        predicted: Tensor = self.head(self.encoder(seen), obs.get(FLAT_MASK))
         return predicted
 
     def values(self, obs: Mapping[str, Tensor]) -> Tensor:

@@ -30,7 +30,6 @@ from maskrl.reports.sections.episode import episode_section
 from maskrl.reports.sections.header import header_html
 from maskrl.reports.sections.learning import learning_section
 from maskrl.reports.sections.mask_statistics import mask_statistics_section
-from maskrl.reports.sections.q_values import q_values_section
 from maskrl.reports.sections.team_episode import team_episode_section
 
 
@@ -75,7 +74,6 @@ def render_page(run: RunData, live: LivePolicy | None = None) -> str:
         learning_section(run),
         episode_section(live.episodes),
         team_episode_section(live.team_episodes),
-        q_values_section(live.episodes),
         action_head_section(live.episodes),
         attention_section(live.scenes),
         mask_statistics_section(run),

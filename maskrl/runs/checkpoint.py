@@ -10,7 +10,9 @@ mixed pair is noticed and never used.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ from safetensors import SafetensorError
 
 from maskrl.errors import RunFolderError
 from maskrl.runs.json_file import read_json, to_json
-from maskrl.runs.whole_folder import standing_folder, whole_folder, write_through
 
 FORMAT = 1
 TENSORS = "tensors.safetensors"
@@ -29,11 +30,7 @@ STATE = "state.json"
 
 
 def save_checkpoint(
-    folder: str | Path,
-    tensors: Mapping[str, torch.Tensor | np.ndarray],
-    state: Mapping[str, Any],
-    *,
-    folders: Mapping[str, Callable[[Path], None]] | None = None,
+    folder: str | Path, tensors: Mapping[str, torch.Tensor | np.ndarray], state: Mapping[str, Any]
 ) -> None:
     """Save named tensors and a JSON-able state as one checkpoint, atomically.
 
@@ -43,8 +40,6 @@ def save_checkpoint(
         folder: the checkpoint's folder; replaced where it exists.
         tensors: torch tensors and numpy arrays of any shape; each comes back as its own kind.
         state: numbers, text, lists and dicts; numpy numbers are made plain.
-        folders: by name, what writes a folder of that name inside the checkpoint, for what is
-            too large for tensors, such as a replay buffer's `save`.
 
     Raises:
         RunFolderError: the place cannot be written.
@@ -67,12 +62,19 @@ def save_checkpoint(
             "state": dict(state),
         }
     )
+    beside = folder.with_name(f".{folder.name}.writing")
     try:
-        with whole_folder(folder) as beside:
-            for name, write in (folders or {}).items():
-                write(beside / name)
-            write_through(beside / TENSORS, data)
-            write_through(beside / STATE, text.encode())
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        _write_through(beside / TENSORS, data)
+        _write_through(beside / STATE, text.encode())
+        previous = _previous(folder)
+        if folder.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+            os.rename(folder, previous)
+        os.rename(beside, folder)
+        _sync_folder(folder.parent)
+        shutil.rmtree(previous, ignore_errors=True)
     except OSError as error:
         raise RunFolderError(
             f"cannot write the checkpoint {folder}: {error.strerror or error}. "
@@ -102,7 +104,7 @@ def load_checkpoint(
         )
     for attempt in (1, 2):
         # Without the folder itself: killed, or caught, between the two renames of a save.
-        source = standing_folder(folder)
+        source = folder if folder.is_dir() else _previous(folder)
         try:
             return _load(source, folder)
         except RunFolderError:
@@ -115,7 +117,7 @@ def load_checkpoint(
 def checkpoint_exists(folder: str | Path) -> bool:
     """Return whether `load_checkpoint` would find something there."""
     folder = Path(folder)
-    return standing_folder(folder).is_dir()
+    return folder.is_dir() or _previous(folder).is_dir()
 
 
 def _load(
@@ -160,3 +162,23 @@ def _advice(folder: Path) -> str:
             f"or use --which {other.name} where only the policy is needed."
         )
     return "Restore the folder from a copy, or train anew."
+
+
+def _previous(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.previous")
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

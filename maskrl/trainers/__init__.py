@@ -7,13 +7,9 @@ from typing import Any
 
 _HOME = {
     "Callback": "callbacks",
-    "DQN": "dqn",
-    "DQNConfig": "dqn_config",
-    "DiscreteSAC": "sac",
     "Evaluation": "evaluate",
     "PPO": "ppo",
     "PPOConfig": "ppo_config",
-    "SACConfig": "sac_config",
     "TrainingInterrupted": "interrupt",
 }
 

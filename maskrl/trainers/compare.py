@@ -42,13 +42,12 @@ class Contender:
     """One environment of a comparison and how to train on it.
 
     Attributes:
-        label: Its name in tables, e.g. "panda?sight=full" or "panda, naive".
+        label: Its name in tables, e.g. "panda?sight=full".
         env_id: Without settings.
         env_kwargs: Its settings.
-        config: The algorithm's settings as plain data; one thread.
+        config: PPO's settings as plain data; one thread.
         total_steps: Per run.
         max_minutes: Of training per run, or None.
-        algorithm: Out of `maskrl.trainers.algorithms.ALGORITHMS`.
     """
 
     label: str
@@ -57,7 +56,6 @@ class Contender:
     config: Mapping[str, Any]
     total_steps: int
     max_minutes: float | None = None
-    algorithm: str = "ppo"
 
     def settings(self) -> dict[str, Any]:
         """What makes two runs comparable, as plain data."""
@@ -66,7 +64,7 @@ class Contender:
             "env_kwargs": dict(self.env_kwargs),
             "total_steps": self.total_steps,
             "max_minutes": self.max_minutes,
-            self.algorithm: dict(self.config),
+            "ppo": dict(self.config),
         }
 
 
@@ -105,7 +103,6 @@ def plan_jobs(
             contender.max_minutes,
             episodes,
             out / env_slug(contender.label) / f"seed-{seed}",
-            contender.algorithm,
         )
         for seed in seeds
         for contender in contenders
@@ -255,7 +252,7 @@ def _write_settings(contenders: Sequence[Contender], out: Path) -> None:
     for contender in contenders:
         settings = read_back(contender.settings())
         earlier = known.setdefault(contender.label, settings)
-        if not _equal(earlier, settings):
+        if earlier != settings:
             raise RunFolderError(
                 f"{out} holds a comparison with other settings for {contender.label}: "
                 f"{_first_difference(earlier, settings)}. Use the same settings to go on with "
@@ -277,16 +274,9 @@ def read_back(settings: Any) -> Any:
     return json.loads(to_json(settings))
 
 
-def _equal(earlier: Any, now: Any) -> bool:
-    """Whether settings are the same; one that did not exist then is None unless it is used."""
-    if isinstance(earlier, Mapping) and isinstance(now, Mapping):
-        return all(_equal(earlier.get(key), now.get(key)) for key in {*earlier, *now})
-    return bool(earlier == now)
-
-
 def _first_difference(earlier: Any, now: Any, name: str = "") -> str:
     if isinstance(earlier, Mapping) and isinstance(now, Mapping):
         for key in [*earlier, *now]:
-            if not _equal(earlier.get(key), now.get(key)):
+            if earlier.get(key) != now.get(key):
                 return _first_difference(earlier.get(key), now.get(key), f"{name}.{key}")
     return f"{name.lstrip('.')} was {earlier!r} and is now {now!r}"

@@ -125,7 +125,7 @@ def write_summary(
                     **evaluation,
                     "env": contender.label,
                     "seed": job.seed,
-                    "sampled_mean": evaluation.get("sampled", {}).get("mean"),
+                    "sampled_mean": evaluation["sampled"]["mean"],
                     "folder": job.folder.relative_to(out),
                 }
             )
@@ -134,19 +134,13 @@ def write_summary(
 
 
 def _tests(contender: Contender, jobs: Sequence[Job]) -> list[tuple[Job, dict[str, Any]]]:
-    own = [job for job in jobs if _is_of(job, contender)]
+    own = [
+        job
+        for job in jobs
+        if job.env_id == contender.env_id and dict(job.env_kwargs) == dict(contender.env_kwargs)
+    ]
     tested = [(job, finished_evaluation(job)) for job in own]
     return [(job, evaluation) for job, evaluation in tested if evaluation is not None]
-
-
-def _is_of(job: Job, contender: Contender) -> bool:
-    """Whether a run is one of a contender's: the same environment, trained in the same way."""
-    return (job.env_id, dict(job.env_kwargs), job.algorithm, dict(job.config)) == (
-        contender.env_id,
-        dict(contender.env_kwargs),
-        contender.algorithm,
-        dict(contender.config),
-    )
 
 
 def _untrained(evaluation: dict[str, Any], has_score: bool) -> float | None:
@@ -161,7 +155,7 @@ def _illegal_actions(evaluation: dict[str, Any]) -> int:
     """In training and in both tests of the agent."""
     counts = (
         evaluation["illegal_actions"],
-        evaluation.get("sampled", {}).get("illegal_actions", 0),
+        evaluation["sampled"]["illegal_actions"],
         evaluation.get("training_illegal_actions", 0),
     )
     return sum(map(int, counts))

@@ -37,12 +37,11 @@ class Job:
         env_id: What to train on, without settings.
         env_kwargs: The environment's settings.
         seed: Of the run.
-        config: The algorithm's settings as plain data.
+        config: PPO's settings as plain data.
         total_steps: To train up to.
         max_minutes: Of training, or None.
         episodes: Of the test.
         folder: Where it is written.
-        algorithm: Out of `maskrl.trainers.algorithms.ALGORITHMS`.
     """
 
     env_id: str
@@ -53,7 +52,6 @@ class Job:
     max_minutes: float | None
     episodes: int
     folder: Path
-    algorithm: str = "ppo"
 
 
 @dataclass(frozen=True)
@@ -155,18 +153,19 @@ def _folder(job: Job) -> RunDir:
 
 def _trainer(job: Job, run: RunDir) -> Any:
     """The trainer where its last checkpoint left it, or a new one."""
-    from maskrl.trainers.algorithms import ALGORITHMS
+    from maskrl.trainers.ppo import PPO
+    from maskrl.trainers.ppo_config import PPOConfig
 
-    known = ALGORITHMS[job.algorithm]
     if checkpoint_exists(run.last_checkpoint):
-        trainer = known.trainer.load(run)
+        trainer = PPO.load(run)
         saved_env = load_checkpoint(run.last_checkpoint)[1]["env_state"]
         if saved_env is not None or trainer.steps >= job.total_steps:
             return trainer
     # Nothing to go on from, or an environment that could not be saved: begin anew.
     run.clear()
-    config = known.config.from_json(job.config)
-    return known.trainer(job.env_id, config, seed=job.seed, env_kwargs=job.env_kwargs)
+    return PPO(
+        job.env_id, PPOConfig.from_json(job.config), seed=job.seed, env_kwargs=job.env_kwargs
+    )
 
 
 class _Reporter(Callback):

@@ -14,13 +14,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from maskrl.envs.all_starts import AllStarts
 from maskrl.envs.registry import find_entry
 from maskrl.errors import ConfigError
-from maskrl.policies.load import PREFIX, build_policy, checkpoint_folder, fill
-from maskrl.policies.playing import in_evaluation_mode
-from maskrl.policies.predict import obs_to_tensors
-from maskrl.policies.q_policy import QPolicy
+from maskrl.policies.actor_critic import ActorCritic
+from maskrl.policies.load import PREFIX, checkpoint_folder, fill
+from maskrl.policies.team_actor_critic import KIND, TeamActorCritic
 from maskrl.runs.checkpoint import load_checkpoint
 from maskrl.runs.metrics import read_metrics
 from maskrl.runs.run_dir import RunDir
@@ -42,27 +40,23 @@ class FinalEvaluation:
     """The trained agent and what to compare it with.
 
     Attributes:
-        greedy: The agent, most probable actions, or those of the largest Q-value.
-        sampled: The agent, sampled actions; None of one that acts by Q-values, whose samples are
-            nobody's policy.
+        greedy: The agent, most probable actions.
+        sampled: The agent, sampled actions.
         untrained: The same network before training; None for a policy of one's own.
         random: Uniform over allowed actions, played.
         checkpoint: Which one was evaluated: "best" or "last".
         step: Environment steps that it was trained for.
         training_illegal_actions: Executed against the mask during the whole training, None
             where they were not counted.
-        starts: The agent from every state in which an episode can begin; None where these are
-            too many to be listed.
     """
 
     greedy: Evaluation
-    sampled: Evaluation | None
+    sampled: Evaluation
     untrained: Evaluation | None
     random: Evaluation
     checkpoint: str
     step: int
     training_illegal_actions: int | None = None
-    starts: AllStarts | None = None
 
     @property
     def random_mean(self) -> float:
@@ -78,14 +72,11 @@ class FinalEvaluation:
         figures["step"] = self.step
         if self.training_illegal_actions is not None:
             figures["training_illegal_actions"] = self.training_illegal_actions
-        if self.sampled is not None:
-            figures["sampled"] = self.sampled.summary()
+        figures["sampled"] = self.sampled.summary()
         figures["random_played"] = self.random.summary()
         if self.untrained is not None:
             figures["untrained_mean"] = self.untrained.mean
             figures["untrained"] = self.untrained.summary()
-        if self.starts is not None:
-            figures["all_starts"] = self.starts.summary()
         return figures
 
 
@@ -145,30 +136,15 @@ def evaluate_run(
         "env_kwargs": {**trained_on, **(env_kwargs or {})},
         "seed": seed,
     }
-    samples = not isinstance(policy, QPolicy)
     return FinalEvaluation(
         greedy=evaluate(policy, env_id, **settings, tell=tell),
-        sampled=evaluate(policy, env_id, **settings, deterministic=False) if samples else None,
+        sampled=evaluate(policy, env_id, **settings, deterministic=False),
         untrained=None if untrained is None else evaluate(untrained, env_id, **settings),
         random=evaluate_random(env_id, **settings, with_reference=True),
         checkpoint=folder.name,
         step=int(state["progress"]["steps"]),
         training_illegal_actions=_training_illegal_actions(run),
-        starts=_all_starts(policy, env_id, settings["env_kwargs"]),
     )
-
-
-def _all_starts(policy: nn.Module, env_id: str, env_kwargs: Mapping[str, Any]) -> AllStarts | None:
-    """One episode from every start, where the environment has a list of them."""
-    entry = find_entry(env_id)
-    if entry.all_starts is None:
-        return None
-    with in_evaluation_mode(policy), torch.inference_mode():
-        found: AllStarts = entry.all_starts(
-            lambda obs: policy.distribution(obs_to_tensors(obs)).mode.numpy(),  # type: ignore[operator]
-            entry.kwargs_for("evaluation", **env_kwargs),
-        )
-    return found
 
 
 def _training_illegal_actions(run: RunDir) -> int | None:
@@ -178,6 +154,8 @@ def _training_illegal_actions(run: RunDir) -> int | None:
 
 def _fresh(description: Mapping[str, Any], seed: int) -> nn.Module:
     """The network with random weights, without moving the global random stream."""
+    kind = TeamActorCritic if description.get("kind") == KIND else ActorCritic
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(Seeds(seed).integer("untrained"))
-        return build_policy(description).eval()
+        policy: nn.Module = kind.from_json(description)
+        return policy.eval()

@@ -6,12 +6,15 @@ settings that contradict each other never reach training. It goes to JSON and ba
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from maskrl.errors import ConfigError
 from maskrl.networks.encoders import NetworkConfig
-from maskrl.trainers.trainer_config import TrainerConfig
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "empty": ("raise", "idle"),
@@ -24,10 +27,8 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
 
 
 @dataclass(frozen=True)
-class PPOConfig(TrainerConfig):
+class PPOConfig:
     """Proximal policy optimisation under masks."""
-
-    label = "PPO"
 
     num_envs: int = 16
     """Environments that step in parallel."""
@@ -97,9 +98,6 @@ class PPOConfig(TrainerConfig):
     """Where the network is trained: cpu, cuda, cuda:1, ..."""
     threads: int | None = None
     """Threads of torch; None measures which number is fastest and keeps it for the run."""
-    workers: int | None = None
-    """Processes among which the environments are divided; None steps all in this one, which is
-    faster unless a step of an environment takes long, some 0.1 ms or more. Runs are equal."""
     evaluate_every: int = 100_000
     """Steps between evaluations during training; 0 never evaluates."""
     evaluation_episodes: int = 100
@@ -109,15 +107,15 @@ class PPOConfig(TrainerConfig):
     only at the end."""
 
     def __post_init__(self) -> None:
-        self._build_network()
+        if isinstance(self.network, Mapping):
+            object.__setattr__(self, "network", _network(self.network, NetworkConfig()))
         for name in ("num_envs", "rollout_steps", "minibatch_size", "epochs", "sequence_length"):
             self._whole(name, at_least=1)
         for name in ("evaluate_every", "checkpoint_every", "idle_action"):
             self._whole(name, at_least=0)
         self._whole("evaluation_episodes", at_least=1)
-        for name in ("threads", "workers"):
-            if getattr(self, name) is not None:
-                self._whole(name, at_least=1)
+        if self.threads is not None:
+            self._whole("threads", at_least=1)
         for name in ("gamma", "gae_lambda"):
             self._number(name, low=0.0, high=1.0)
         for name in ("clip", "learning_rate", "adam_eps"):
@@ -130,8 +128,12 @@ class PPOConfig(TrainerConfig):
         if self.entropy_coef_final is not None:
             self._number("entropy_coef_final", low=0.0)
         for name, choices in CHOICES.items():
-            self._one_of(name, choices)
-        self._yes_or_no("waiting_discount")
+            if getattr(self, name) not in choices:
+                some = [repr(choice) for choice in choices]
+                expected = f"{', '.join(some[:-1])} or {some[-1]}"
+                raise ConfigError(f"{name}: expected {expected}, got {getattr(self, name)!r}")
+        if not isinstance(self.waiting_discount, bool):
+            raise ConfigError(f"waiting_discount: expected a bool, got {self.waiting_discount!r}")
         if self.minibatch_size > self.batch_size:
             raise ConfigError(
                 f"minibatch_size: {self.minibatch_size} rows are more than a rollout has: "
@@ -148,3 +150,64 @@ class PPOConfig(TrainerConfig):
     def batch_size(self) -> int:
         """Rows of one rollout."""
         return self.num_envs * self.rollout_steps
+
+    def replace(self, **changes: Any) -> PPOConfig:
+        """The configuration with some fields changed, and checked again."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings as plain nested dicts."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any], *, base: PPOConfig | None = None) -> PPOConfig:
+        """A configuration from plain settings, the rest taken from `base`.
+
+        Args:
+            settings: Fields by name; `network` may be a mapping of some of its fields.
+            base: What is not named; the defaults without it.
+
+        Raises:
+            ConfigError: A name is unknown (the nearest are offered), or a value impossible.
+        """
+        base = base or cls()
+        given = dict(settings)
+        _known("PPO setting", cls, given)
+        if isinstance(given.get("network"), Mapping):
+            given["network"] = _network(given["network"], base.network)
+        return dataclasses.replace(base, **given)
+
+    def _whole(self, name: str, *, at_least: int) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+            kind = "a positive whole number" if at_least else "a whole number, 0 or more"
+            raise ConfigError(f"{name}: expected {kind}, got {value!r}")
+
+    def _number(
+        self, name: str, *, low: float, high: float = math.inf, above: bool = False
+    ) -> None:
+        value = getattr(self, name)
+        fine = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if (
+            not fine
+            or not math.isfinite(value)
+            or not low <= value <= high
+            or (above and value == low)
+        ):
+            upper = "" if high == math.inf else f" and at most {high:g}"
+            least = f"above {low:g}" if above else f"at least {low:g}"
+            raise ConfigError(f"{name}: expected a number {least}{upper}, got {value!r}")
+
+
+def _network(settings: Mapping[str, Any], base: NetworkConfig) -> NetworkConfig:
+    _known("network setting", NetworkConfig, settings)
+    return dataclasses.replace(base, **settings)
+
+
+def _known(what: str, cls: type[Any], settings: Mapping[str, Any]) -> None:
+    names = [f.name for f in dataclasses.fields(cls)]
+    for name in settings:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+            advice = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise ConfigError(f"unknown {what} {name!r}.{advice}")

@@ -6,9 +6,7 @@ and a policy with memory learns from sequences. Settings of teams are refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +21,8 @@ from maskrl.objectives import explained_variance, generalized_advantages
 from maskrl.policies.action_heads import ActionHeads
 from maskrl.policies.actor_critic import ActorCritic, trusted
 from maskrl.policies.predict import predict_and_remember
-from maskrl.trainers.parts import Ground, Tensors
 from maskrl.trainers.ppo_config import PPOConfig
-from maskrl.trainers.ppo_parts import ppo_training_state, restore_ppo_training_state
+from maskrl.trainers.ppo_parts import Ground
 from maskrl.trainers.ppo_policy import fit_memory, policy_for
 from maskrl.trainers.ppo_update import PPOUpdate
 from maskrl.trainers.rollout import RolloutCollector
@@ -137,22 +134,6 @@ class SingleAgentParts:
         """How to build the policy again; None if only its author can."""
         # A class of one's own made from it is another function, whatever its weights fit.
         return self.policy.to_json() if type(self.policy) is ActorCritic else None
-
-    def training_state(
-        self, *, lean: bool
-    ) -> tuple[dict[str, Tensor | np.ndarray], dict[str, Any]]:
-        """The optimiser, and what rewards are divided by; nothing of it is large."""
-        return ppo_training_state(self)
-
-    def training_folders(self, *, lean: bool) -> Mapping[str, Callable[[Path], None]]:
-        """Nothing: a rollout is not kept."""
-        return {}
-
-    def restore_training_state(
-        self, tensors: Tensors, state: Mapping[str, Any], *, new_episodes: bool, source: str
-    ) -> None:
-        """Take over what `training_state` gave."""
-        restore_ppo_training_state(self, tensors, new_episodes=new_episodes, source=source)
 
 
 def one_agent_settings(config: PPOConfig, name: str) -> PPOConfig:

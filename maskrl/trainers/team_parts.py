@@ -6,9 +6,7 @@ every agent has a recursion of its own, or all share the team's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +17,8 @@ from maskrl.buffers.teams import TeamBuffer
 from maskrl.networks.normalize import ObservationNormalizer
 from maskrl.policies.team_actor_critic import TeamActorCritic
 from maskrl.policies.team_predict import predict_team
-from maskrl.trainers.parts import Ground, Tensors
 from maskrl.trainers.ppo_config import PPOConfig
-from maskrl.trainers.ppo_parts import ppo_training_state, restore_ppo_training_state
+from maskrl.trainers.ppo_parts import Ground
 from maskrl.trainers.team_judge import TeamJudge
 from maskrl.trainers.team_policy import team_policy_for, team_settings, trusted_team
 from maskrl.trainers.team_rollout import TeamCollector
@@ -112,19 +109,3 @@ class TeamParts:
         """How to build the policy again; None if only its author can."""
         # A class of one's own made from it is another function, whatever its weights fit.
         return self.policy.to_json() if type(self.policy) is TeamActorCritic else None
-
-    def training_state(
-        self, *, lean: bool
-    ) -> tuple[dict[str, Tensor | np.ndarray], dict[str, Any]]:
-        """The optimiser, and what rewards are divided by; nothing of it is large."""
-        return ppo_training_state(self)
-
-    def training_folders(self, *, lean: bool) -> Mapping[str, Callable[[Path], None]]:
-        """Nothing: a rollout is not kept."""
-        return {}
-
-    def restore_training_state(
-        self, tensors: Tensors, state: Mapping[str, Any], *, new_episodes: bool, source: str
-    ) -> None:
-        """Take over what `training_state` gave."""
-        restore_ppo_training_state(self, tensors, new_episodes=new_episodes, source=source)

@@ -24,22 +24,19 @@ from maskrl.trainers.interrupt import InterruptWatch, TrainingInterrupted
 from maskrl.trainers.threads import torch_threads
 
 if TYPE_CHECKING:
-    from maskrl.trainers.trainer import Trainer
+    from maskrl.trainers.ppo import PPO
 
 logger = logging.getLogger("maskrl")
 
 LONGEST_UNSAVED = 120.0
 """Seconds after which a checkpoint is due even if `checkpoint_every` steps are not over yet."""
 
-SAVING_SHARE = 0.05
-"""The most of the time that such checkpoints may take: a large memory is saved less often."""
-
 
 class TrainingLoop:
     """One call of `learn`.
 
     Args:
-        trainer: Of any algorithm.
+        trainer: With `step`, `save`, and counters.
         run_dir: Where to write, or None.
         callbacks: Called in this order.
         evaluator: From a policy to a result, or None.
@@ -47,7 +44,7 @@ class TrainingLoop:
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: PPO,
         run_dir: RunDir | str | Path | None,
         callbacks: Iterable[Callback],
         evaluator: Callable[[nn.Module], Any] | None,
@@ -58,7 +55,6 @@ class TrainingLoop:
         self.evaluator = evaluator if trainer.config.evaluate_every else None
         self.writer: MetricsWriter | None = None
         self._before = self._saved_at = trainer.elapsed
-        self._save_seconds = 0.0
         self._start = time.perf_counter()
 
     def run(self) -> None:
@@ -118,8 +114,7 @@ class TrainingLoop:
         """Whether so many steps, or `LONGEST_UNSAVED` seconds, came since the last checkpoint."""
         trainer = self.trainer
         waited = trainer.elapsed - self._saved_at
-        longest = max(LONGEST_UNSAVED, self._save_seconds / SAVING_SHARE)
-        return trainer.steps - trainer.last_checkpoint >= steps or waited >= longest
+        return trainer.steps - trainer.last_checkpoint >= steps or waited >= LONGEST_UNSAVED
 
     def _keep_time(self) -> None:
         self.trainer.elapsed = self._before + time.perf_counter() - self._start
@@ -138,15 +133,13 @@ class TrainingLoop:
         if figure is not None and (trainer.best is None or figure >= trainer.best):
             trainer.best = figure
             if self.run_dir is not None:
-                trainer.save(self.run_dir.best_checkpoint, lean=True)
+                trainer.save(self.run_dir.best_checkpoint)
         self.hooks.evaluation(trainer, result)
 
     def _save(self) -> None:
         if self.run_dir is not None:
             self._keep_time()
-            start = time.perf_counter()
             self.trainer.save(self.run_dir.last_checkpoint)
-            self._save_seconds = time.perf_counter() - start
             self.trainer.last_checkpoint = self.trainer.steps
             self._saved_at = self.trainer.elapsed
 
@@ -171,7 +164,7 @@ class TrainingLoop:
         run_dir.write_config(
             {
                 **earlier,
-                "algorithm": trainer.algorithm,
+                "algorithm": "ppo",
                 "env": trainer.env_id,
                 "env_name": trainer.env_name,
                 "env_kwargs": trainer.env_kwargs,
@@ -179,7 +172,7 @@ class TrainingLoop:
                 "total_steps": trainer.total_steps,
                 "max_minutes": None if trainer.max_seconds is None else trainer.max_seconds / 60,
                 "threads": trainer.config.threads,
-                trainer.algorithm: trainer.config.to_json(),
+                "ppo": trainer.config.to_json(),
             }
         )
 
@@ -192,8 +185,8 @@ class TrainingLoop:
         path = self.run_dir.path
         return (
             f"{done}; saved in {path}. Go on: maskrl train --resume {path} "
-            f"(in Python: {type(trainer).__name__}.load({str(path)!r})"
-            f".learn({trainer.total_steps}, run_dir={str(path)!r}))"
+            f"(in Python: PPO.load({str(path)!r}).learn({trainer.total_steps}, "
+            f"run_dir={str(path)!r}))"
         )
 
 

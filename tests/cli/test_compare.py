@@ -7,7 +7,6 @@ import json
 import pytest
 
 from maskrl.cli import main
-from maskrl.cli.compare import _contender
 
 SMALL = ["--seeds=2", "--total-steps=64", "--out=out"]
 
@@ -59,11 +58,6 @@ def test_a_run_that_fails_is_told_and_the_code_says_so(here, quick, capsys):
         (["ownenvs:Steps", "--total-steps", "0"], "--total-steps: expected"),
         (["ownenvs:Steps", "--out", "a_file/x"], "cannot write the folder"),
         (["ownenvs:Steps", "--out", "."], "is not empty and holds no comparison"),
-        (["ownenvs:Steps", "--algorithm", "dqm"], "Did you mean dqn"),
-        (["ownenvs:Steps", "--dqn.gamma=1"], "add --algorithm dqn"),
-        (["ownenvs:Steps", "--regimes", "naive"], "The naive regime is there for dqn"),
-        (["ownenvs:Steps", "--regimes", "fine:1"], "expected masked, none, penalty:P"),
-        (["ownenvs:Steps", "--regimes", "none"], "does not tell how many steps"),
     ],
 )
 def test_what_cannot_be_done_is_one_message(here, capsys, words, complaint):
@@ -71,35 +65,6 @@ def test_what_cannot_be_done_is_one_message(here, capsys, words, complaint):
     assert main(["compare", *words]) == 2
     assert complaint in " ".join(capsys.readouterr().err.split())
     assert [path.name for path in here.iterdir()] == ["a_file"]
-
-
-def test_every_environment_meets_every_regime(here):
-    words = ["ownenvs:Steps", "ownenvs:Steps?limit=3", "--algorithm=dqn", "--dqn.gamma=0.5"]
-    masked, naive, native = (
-        _contender("ownenvs:Steps?limit=3", regime, words, "dqn")
-        for regime in ("masked", "naive", "penalty:0.5:native")
-    )
-    assert masked.label == "ownenvs:Steps?limit=3" and naive.label == f"{masked.label}, naive"
-    assert masked.config["masked_targets"] is True and naive.config["masked_targets"] is False
-    assert {**naive.config, "masked_targets": True} == masked.config
-    assert masked.env_kwargs == naive.env_kwargs == {"limit": 3}
-    assert native.env_kwargs == {"limit": 3, "mask_regime": "penalty:0.5:native"}
-    assert native.config == masked.config and native.config["gamma"] == 0.5
-    assert masked.settings()["dqn"]["gamma"] == 0.5
-    assert {masked.algorithm, naive.algorithm, native.algorithm} == {"dqn"}
-
-
-@pytest.mark.slow
-def test_regimes_of_dqn_are_compared(here, quick_dqn, capsys):
-    words = ["compare", "ownenvs:Steps", "--algorithm=dqn", "--seeds=1", "--out=out"]
-    words += ["--total-steps=128", "--regimes", "masked", "naive", "penalty:0.5:native"]
-    assert main([*words, *quick_dqn]) == 0
-    out = capsys.readouterr().out
-    assert "3 runs in out" in out and "ownenvs:Steps, naive, seed 0: finished" in out
-    found = json.loads((here / "out" / "summary.json").read_text())["environments"]
-    assert [s["label"].partition(", ")[2] for s in found] == ["", "naive", "penalty:0.5:native"]
-    masked, naive, punished = (s["illegal_actions"] for s in found)
-    assert masked == naive == 0 < punished
 
 
 def test_help_teaches(capsys):

@@ -108,14 +108,3 @@ def test_nothing_finished_is_said():
     out = console(False)
     print_summary([], out)
     assert "no run is finished yet" in out.file.getvalue()
-
-
-def test_regimes_on_one_environment_are_named_once(capsys):
-    from maskrl.cli.compare_display import _headings
-
-    assert _headings(["taxi", "taxi, naive", "taxi, penalty:0.1"]) == (
-        "comparison on taxi",
-        ["masked", "naive", "penalty:0.1"],
-    )
-    assert _headings(["a", "a?b=1"]) == ("comparison", ["a", "a?b=1"])
-    assert _headings(["a, naive"]) == ("comparison", ["a, naive"])

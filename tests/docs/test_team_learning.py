@@ -172,12 +172,17 @@ def test_an_arm_that_the_clock_annealed_is_named(script, tables) -> None:
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([0.71, 0.98], (0.7, 1.0)), ([-3.0, 12.0], (-10.0, 20.0)), ([0.5, 0.5], (0.5, 0.500001))],
+    [
+        ([0.71, 0.98], [0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]),
+        ([-3.0, 12.0], [-4.0, -2.0, 0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0]),
+        ([0.5, 0.5], [0.5, 0.5000001]),
+        ([0.917, 0.932], [0.916 + 0.002 * k for k in range(10)]),
+    ],
 )
-def test_the_scale_holds_all_values(tables, values, expected) -> None:
-    low, high = tables.bounds(values)
-    assert (low, high) == pytest.approx(expected)
-    assert low <= min(values) and high > max(values) - 1e-12 and low < high
+def test_the_scale_holds_all_values_in_round_steps(tables, values, expected) -> None:
+    marks = tables.ticks(values)
+    assert marks == pytest.approx(expected, abs=1e-9)
+    assert marks[0] <= min(values) and marks[-1] > max(values) and len(set(marks)) == len(marks)
 
 
 SMALL = {"num_envs": 4, "rollout_steps": 8, "minibatch_size": 32, "epochs": 1}

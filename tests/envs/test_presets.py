@@ -17,10 +17,9 @@ def test_taxi_is_listed_with_settings_for_ppo():
 
 
 @pytest.mark.parametrize("env_id", env_ids())
-def test_every_preset_is_a_valid_configuration(env_id):
-    from maskrl.trainers.algorithms import ALGORITHMS
+def test_every_preset_for_ppo_is_a_valid_configuration(env_id):
+    from maskrl.trainers.ppo_config import PPOConfig
 
-    for name, preset in find_entry(env_id).presets.items():
-        settings = dict(preset)
-        assert isinstance(settings.pop("total_steps", 1), int)
-        ALGORITHMS[name].config.from_json(settings)
+    settings = dict(find_entry(env_id).presets.get("ppo", {}))
+    assert isinstance(settings.pop("total_steps", 1), int)
+    PPOConfig.from_json(settings)

@@ -57,19 +57,3 @@ def test_both_layouts_read_the_same_picture():
 def test_what_is_no_picture_is_refused(shape, channels):
     with pytest.raises(ConfigError, match="three sizes"):
         ConvFeatures(shape, np.dtype(np.uint8), channels=channels)
-
-
-def test_an_even_kernel_looks_at_whole_windows():
-    net = ConvFeatures((6, 7, 2), np.dtype(np.int8), channels=(3,), kernel=4)
-    assert net.out_features == 3 * 3 * 4  # a 4 x 4 window fits 3 times down and 4 times across
-    line = torch.zeros(1, 6, 7, 2, dtype=torch.int8)
-    line[0, 5, :4, 0] = 1  # on the bottom row: seen by windows of the last row alone
-    with torch.no_grad():
-        net.layers[0].weight.fill_(1.0)
-    seen = net(line).reshape(3, 3, 4)
-    assert (seen[:, :2] == 0).all() and seen[0, 2].tolist() == [4.0, 3.0, 2.0, 1.0]
-
-
-def test_a_kernel_larger_than_the_board_is_refused():
-    with pytest.raises(ConfigError, match="layer 2 has a kernel of 4 x 4, and there are 3 x 4"):
-        ConvFeatures((6, 7, 2), np.dtype(np.int8), channels=(3, 3), kernel=4)

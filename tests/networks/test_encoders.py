@@ -255,8 +255,7 @@ def test_what_cannot_be_read_is_named(space, message):
     ("settings", "message"),
     [
         ({"hidden": (64, 0)}, "network.hidden"),
-        ({"channels": (0,)}, "network.channels"),
-        ({"kernel": 0}, "network.kernel"),
+        ({"channels": ()}, "network.channels"),
         ({"entity_depth": 0}, "network.entity_depth"),
         ({"entity_feed_forward": -1}, "network.entity_feed_forward"),
         ({"entity_dim": 64, "entity_heads": 7}, "do not divide"),
@@ -271,15 +270,3 @@ def test_impossible_settings_are_refused(settings, message):
 
 def test_lists_become_tuples():
     assert NetworkConfig(hidden=[32, 32]) == NetworkConfig(hidden=(32, 32))
-
-
-def test_without_channels_a_grid_is_flattened():
-    space = spaces.Dict(
-        {"board": spaces.Box(0, 1, (6, 7, 2), np.int8), "action_mask": mask_space(7)}
-    )
-    flat = make_encoder(space, NetworkConfig(hidden=(), channels=()))
-    windows = make_encoder(space, NetworkConfig(hidden=(), channels=(5,), kernel=4))
-    assert flat.out_features == 84 and windows.out_features == 5 * 3 * 4
-    board = torch.zeros(1, 6, 7, 2, dtype=torch.int8)
-    board[0, 2, 3, 1] = 1
-    assert flat({"board": board}).nonzero().tolist() == [[0, (2 * 7 + 3) * 2 + 1]]

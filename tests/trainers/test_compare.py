@@ -54,16 +54,6 @@ def test_a_comparison_goes_on_only_with_its_own_settings(contender, tmp_path):
         plan_jobs([Contender(**{**vars(contender), "total_steps": 256})], [0], out, episodes=3)
 
 
-def test_a_setting_that_did_not_exist_yet_and_is_not_used_is_no_difference(contender, tmp_path):
-    out = tmp_path / "out"
-    before = {k: v for k, v in contender.config.items() if k != "workers"}
-    plan_jobs([Contender(**{**vars(contender), "config": before})], [0], out, episodes=3)
-    plan_jobs([contender], [0], out, episodes=3)
-    used = Contender(**{**vars(contender), "config": {**contender.config, "workers": 2}})
-    with pytest.raises(RunFolderError, match=r"ppo\.workers was None and is now 2"):
-        plan_jobs([used], [0], out, episodes=3)
-
-
 def test_what_cannot_be_planned_is_named(contender, tmp_path):
     with pytest.raises(ConfigError, match="at least one environment"):
         plan_jobs([], [0], tmp_path / "a", episodes=1)

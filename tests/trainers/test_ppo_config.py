@@ -25,7 +25,6 @@ from maskrl.trainers.ppo_config import PPOConfig
         ({"num_envs": 2.5}, "num_envs"),
         ({"num_envs": True}, "num_envs"),
         ({"threads": 0}, "threads"),
-        ({"workers": 0}, "workers"),
         ({"evaluate_every": -1}, "evaluate_every: expected a whole number, 0 or more"),
         ({"evaluation_episodes": 0}, "evaluation_episodes"),
         ({"gamma": 1.1}, "gamma: expected a number at least 0 and at most 1, got 1.1"),

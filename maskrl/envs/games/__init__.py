@@ -75,48 +75,6 @@ PANDA_PPO: dict[str, Any] = {
 """Masked PPO on the panda: many environments, few epochs, one network for policy and value."""
 
 
-PANDA_DQN: dict[str, Any] = {
-    "num_envs": 64,
-    "train_every": 128,
-    "gradient_steps": 2,
-    "batch_size": 256,
-    "replay_size": 200_000,
-    "learning_starts": 4_000,
-    "n_step": 3,
-    "learning_rate": 1e-3,
-    "epsilon_final": 0.03,
-    "exploration_fraction": 0.2,
-    "target_every": 1,
-    "target_rate": 0.01,
-    "network": {"hidden": (128,), "activation": "relu"},
-    "log_every": 5_000,
-    "evaluate_every": 100_000,
-    "total_steps": 400_000,
-}
-"""Masked DQN on the panda: each transition is learned from four times, and soon greedily."""
-
-
-PANDA_SAC: dict[str, Any] = {
-    "num_envs": 64,
-    "train_every": 128,
-    "gradient_steps": 2,
-    "batch_size": 256,
-    "replay_size": 200_000,
-    "learning_starts": 4_000,
-    "learning_rate": 1e-3,
-    "target_rate": 0.02,
-    "entropy_share": 0.7,
-    "entropy_fraction": 0.7,
-    "temperature": 0.05,
-    "temperature_rate": 5e-3,
-    "network": {"shared": True, "hidden": (128,), "activation": "relu"},
-    "log_every": 6_400,
-    "evaluate_every": 100_000,
-    "total_steps": 400_000,
-}
-"""Discrete SAC on the panda: one network for policy and critics, which halves a gradient step."""
-
-
 FIXED_SCENE = {"total_steps": 500_000, "evaluate_every": 100_000}
 """What differs where every episode begins alike."""
 
@@ -140,12 +98,6 @@ PANDA_PPO_CHANGES: dict[str, dict[str, Any]] = {
     "panda-open": FIXED_SCENE,
     "panda-trees": FIXED_SCENE,
     "panda-hidden": SEARCH,
-}
-
-
-PANDA_REPLAY_CHANGES: dict[str, dict[str, Any]] = {
-    "panda-open": {"total_steps": 100_000, "evaluate_every": 25_000},
-    "panda-trees": {"total_steps": 100_000, "evaluate_every": 25_000},
 }
 
 
@@ -239,11 +191,7 @@ def register_games() -> None:
                 make=LazyCallable(f"{PANDA}.single_env:PandaEnv"),
                 make_vec=LazyCallable(f"{PANDA}.vector_env:PandaVectorEnv"),
                 default_kwargs=settings,
-                presets={
-                    "ppo": PANDA_PPO | PANDA_PPO_CHANGES.get(env_id, {}),
-                    "dqn": PANDA_DQN | PANDA_REPLAY_CHANGES.get(env_id, {}),
-                    "sac": PANDA_SAC | PANDA_REPLAY_CHANGES.get(env_id, {}),
-                },
+                presets={"ppo": PANDA_PPO | PANDA_PPO_CHANGES.get(env_id, {})},
                 evaluation_kwargs={"split": "test"},
                 validation_kwargs={"split": "validation"},
                 reference=LazyCallable(f"{PANDA}.reference:reference"),

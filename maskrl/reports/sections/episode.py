@@ -3,9 +3,7 @@
 Python prepares the data and the empty frame; `templates/episode.js` fills it at
 every step. Equal pictures are stored once, and of very many actions only the
 likeliest are, so that a page stays small. Actions with several heads are groups of
-rows, bits are rows that are on or off, and of candidates padding is left out. Where
-a policy knows what actions are worth, Q-values stand beside or in the place of
-probabilities.
+rows, bits are rows that are on or off, and of candidates padding is left out.
 """
 
 from __future__ import annotations
@@ -68,7 +66,7 @@ def episode_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
         + transport()
         + _arrows_switch()
         + '</div><div class="panel"><dl class="facts" data-part="facts"></dl>'
-        + _tables(first.action_kind, values=_values_shown(first))
+        + _tables(first.action_kind)
         + "</div></div></div>"
     )
     views = first.head_views(first.steps[0])
@@ -80,7 +78,6 @@ def episode_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
             for view in (views if len(views) > 1 or first.action_kind == "multi_binary" else ())
         ],
         "episodes": [episode_data(episode, k) for k, episode in enumerate(episodes)],
-        "values": value_scale(episodes),
     }
     return Section("episode", "Step through an episode", html, data={"episodes": data})
 
@@ -154,59 +151,6 @@ def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
     }
 
 
-def value_scale(episodes: Sequence[EpisodeRecord]) -> dict[str, Any] | None:
-    """How Q-values are drawn on the page: one scale for all steps, so that bars compare.
-
-    Args:
-        episodes: recorded episodes.
-
-    Returns:
-        `shown`, "only" where the values decide and "beside" where probabilities do; `low` and
-        `high`, the smallest and largest value of an allowed action. None without Q-values.
-    """
-    found = [
-        view.q_values[view.allowed & np.isfinite(view.q_values)]
-        for episode in episodes
-        for step in episode.steps
-        for view in episode.head_views(step)
-        if view.q_values is not None
-    ]
-    allowed = np.concatenate(found) if found else np.zeros(0)
-    if not allowed.size:
-        return None
-    shown = _values_shown(episodes[0])
-    return {
-        "shown": shown,
-        "low": round(float(allowed.min()), 4),
-        "high": round(float(allowed.max()), 4),
-    }
-
-
-def _values_shown(episode: EpisodeRecord) -> str:
-    """Where the Q-values of an episode stand: "only", "beside" probabilities, or "" without."""
-    if all(step.q_values is None for step in episode.steps):
-        return ""
-    return "only" if episode.by_value else "beside"
-
-
-def value_rows(view: HeadView, limit: int = MAX_ACTIONS) -> list[int]:
-    """Which actions to show by their Q-values, in the order of the environment.
-
-    Args:
-        view: a decision with Q-values.
-        limit: at most so many. With more actions: the one taken, the best disallowed one, then
-            the best allowed ones, then other disallowed ones.
-    """
-    values = np.nan_to_num(np.asarray(view.q_values, np.float64), nan=-np.inf)
-    if len(values) <= limit:
-        return list(range(len(values)))
-    first = [view.action]
-    if not view.allowed.all():
-        first.append(int(np.where(view.allowed, -np.inf, values).argmax()))
-    order = np.lexsort((-values, ~view.allowed)).tolist()
-    return sorted(list(dict.fromkeys([*first, *order]))[:limit])
-
-
 def action_rows(
     step: EpisodeStep | HeadView, limit: int = MAX_ACTIONS, *, hide_masked: bool = False
 ) -> list[int]:
@@ -267,7 +211,7 @@ class Store:
 
 
 def _step_data(episode: EpisodeRecord, step: EpisodeStep) -> dict[str, Any]:
-    """One decision: rows of actions as `_rows` makes them, entities, attention."""
+    """One decision: rows of [action, allowed, probability, logit], entities, attention."""
     views = episode.head_views(step)
     kind = episode.action_kind
     heads: dict[str, Any] = {}
@@ -279,13 +223,7 @@ def _step_data(episode: EpisodeRecord, step: EpisodeStep) -> dict[str, Any]:
         limit = min(MAX_ACTIONS, max(4, MAX_ROWS // counting)) if counting else MAX_ACTIONS
         heads = {"chosen": action_text(views), "heads": [_head(view, limit) for view in views]}
     first = views[0]
-    rows = []
-    if not heads:
-        by_value = episode.by_value and first.q_values is not None
-        shown = (
-            value_rows(first) if by_value else action_rows(first, hide_masked=kind == "candidates")
-        )
-        rows = _rows(first, shown)
+    rows = [] if heads else _rows(first, action_rows(first, hide_masked=kind == "candidates"))
     entities: list[list[Any]] = []
     attention: list[Any] = []
     if step.attention and step.entity_names is not None and step.entity_mask is not None:
@@ -308,15 +246,11 @@ def _step_data(episode: EpisodeRecord, step: EpisodeStep) -> dict[str, Any]:
 
 
 def _rows(view: HeadView, shown: Sequence[int]) -> list[list[Any]]:
-    """Rows of [choice, allowed, probability, logit], and the Q-value where it is known."""
-    rows: list[list[Any]] = [
+    """Rows of [choice, allowed, probability, logit]."""
+    return [
         [k, int(view.allowed[k]), _rounded(view.probs[k], 4), _rounded(view.logits[k], 3)]
         for k in shown
     ]
-    if view.q_values is not None:
-        for k, row in zip(shown, rows, strict=True):
-            row.append(_rounded(view.q_values[k], 3))
-    return rows
 
 
 def _head(view: HeadView, limit: int) -> dict[str, Any]:
@@ -364,19 +298,15 @@ def _intro(episodes: Sequence[EpisodeRecord]) -> str:
     """What there is to see."""
     first = episodes[0]
     many = len(episodes) > 1
-    by_value = _values_shown(first) == "only"
-    how = "the best allowed action" if by_value else "its likeliest action"
-    sentence = f"The trained agent plays with {how} at every step"
+    sentence = "The trained agent plays with its likeliest action at every step"
     if first.layout_id is not None:
         sentence += ", on layouts" if many else ", on a layout"
         sentence += " that it never saw in training"
     if many:
         sentence += f"; {len(episodes)} episodes, played once and not selected"
-    shown = ["what the mask allowed there"]
-    shown.append("what each action is worth" if by_value else "how the probabilities fell")
+    sentence += ". Beside each picture: what the mask allowed there, and how the probabilities fell"
     if any(step.attention for step in first.steps):
-        shown.append("how the agent spread its attention over the scene")
-    sentence += f". Beside each picture: {wording.listing(shown)}"
+        sentence += ", and how the agent spread its attention over the scene"
     sentence += "."
     if first.action_kind == "tree":
         sentence += (
@@ -437,20 +367,18 @@ def _arrows_switch() -> str:
     )
 
 
-def _tables(kind: str = "discrete", *, values: str = "") -> str:
+def _tables(kind: str = "discrete") -> str:
     """Empty tables of actions and of attention."""
     noun = _NAMES_OF_KINDS.get(kind, "choice")
     bits = kind == "multi_binary"
     mask = "mask" if bits else '<span class="visually-hidden">mask</span>'
     title = {"candidates": "Candidates", "multi_binary": "Bits"}.get(kind, "Actions")
-    bars = "Q-value" if values == "only" else "on" if bits else "probability"
-    last = {"only": "to the best", "beside": "Q-value"}.get(values, "log-odds" if bits else "logit")
     return (
         f'<table class="rows"><caption>{title}</caption><thead><tr><th scope="col">{noun}</th>'
         f'<th scope="col">{mask}</th>'
-        f'<th scope="col">{bars}</th>'
+        f'<th scope="col">{"on" if bits else "probability"}</th>'
         '<th scope="col" class="number"></th>'
-        f'<th scope="col" class="number">{last}</th></tr></thead>'
+        f'<th scope="col" class="number">{"log-odds" if bits else "logit"}</th></tr></thead>'
         '<tbody data-part="actions"></tbody></table><p class="caption" data-part="more" hidden></p>'
         '<div class="attention-block" data-part="attention" hidden>'
         f"<h3>{escape('Attention of the agent')}</h3>"

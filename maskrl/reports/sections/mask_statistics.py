@@ -64,7 +64,7 @@ def mask_statistics_section(run: RunData) -> Section | None:
                 "mask-mass",
                 figure,
                 title="What the network alone would have got wrong",
-                caption=escape(_greedy_caption(mass) if run.by_value else _mass_caption(mass)),
+                caption=escape(_mass_caption(mass)),
             )
         )
     html = tiles(_entries(run)) + f'<div class="grid two">{"".join(places)}</div>'
@@ -128,18 +128,6 @@ def _share_caption(run: RunData) -> str:
             else f"In {wording.percent(idle, 1)} nothing was: no decision was taken there."
         )
     return " ".join(parts)
-
-
-def _greedy_caption(share: np.ndarray) -> str:
-    """How often a disallowed action had the largest Q-value."""
-    finite = share[np.isfinite(share)]
-    first, last = float(finite[0]), float(finite[-1])
-    return (
-        "The share of states, out of the memory, in which a disallowed action has the largest "
-        f"Q-value of all: {wording.percent(first, 1)} at the start, {wording.percent(last, 1)} at "
-        "the end. A maximum without the mask would take it, and a target without the mask would "
-        "bootstrap from it, though no experience ever corrects it. With the mask neither happens."
-    )
 
 
 def _mass_caption(mass: np.ndarray) -> str:

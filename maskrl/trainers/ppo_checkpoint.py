@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from maskrl.envs.contract import can_save_state
@@ -21,20 +22,15 @@ from maskrl.policies.load import PREFIX, fill, load_policy
 from maskrl.runs.checkpoint import save_checkpoint
 
 if TYPE_CHECKING:
-    from maskrl.trainers.trainer import Trainer
+    from maskrl.trainers.ppo import PPO
 
 logger = logging.getLogger("maskrl")
 
 Tensors = Mapping[str, Tensor | np.ndarray]
 
 
-def save_training(trainer: Trainer, folder: str | Path, *, lean: bool = False) -> None:
+def save_training(trainer: PPO, folder: str | Path) -> None:
     """Write a checkpoint of the trainer, between two updates.
-
-    Args:
-        trainer: Not changed.
-        folder: Replaced where it exists.
-        lean: As of `Trainer.save`.
 
     Raises:
         RunFolderError: The folder cannot be written.
@@ -42,8 +38,12 @@ def save_training(trainer: Trainer, folder: str | Path, *, lean: bool = False) -
     tensors: dict[str, Tensor | np.ndarray] = {
         PREFIX + name: tensor for name, tensor in trainer.policy.state_dict().items()
     }
-    own_tensors, own_state = trainer.parts.training_state(lean=lean)
-    tensors |= own_tensors
+    for index, slots in trainer.update.optimizer.state_dict()["state"].items():
+        for name, tensor in slots.items():
+            tensors[f"optimizer.{index}.{name}"] = tensor
+    if trainer.reward_scale is not None:
+        for name, tensor in trainer.reward_scale.state_dict().items():
+            tensors[f"reward_scale.{name}"] = tensor
     arrays, rollout = trainer.collector.get_state()
     tensors |= {f"rollout.{name}": array for name, array in arrays.items()}
     env_state, env_arrays = _env_state(trainer)
@@ -52,7 +52,7 @@ def save_training(trainer: Trainer, folder: str | Path, *, lean: bool = False) -
         folder,
         tensors,
         {
-            "algorithm": trainer.algorithm,
+            "algorithm": "ppo",
             "env": {"id": trainer.env_id, "kwargs": trainer.env_kwargs},
             "env_state": env_state,
             "seed": trainer.seeds.seed,
@@ -61,14 +61,12 @@ def save_training(trainer: Trainer, folder: str | Path, *, lean: bool = False) -
             "policy": trainer.policy_json(),
             "rollout": rollout,
             "progress": trainer.progress_state(),
-            **({"training": own_state} if own_state else {}),
         },
-        folders=trainer.parts.training_folders(lean=lean),
     )
 
 
 def restore_training(
-    trainer: Trainer, tensors: Tensors, state: Mapping[str, Any], *, source: str
+    trainer: PPO, tensors: Tensors, state: Mapping[str, Any], *, source: str
 ) -> None:
     """Bring a fresh trainer to where `save_training` was called.
 
@@ -76,6 +74,12 @@ def restore_training(
         RunFolderError: The checkpoint is of another network or other environments.
     """
     fill(trainer.policy, tensors, prefix=PREFIX, source=source)
+    _restore_optimizer(trainer.update.optimizer, tensors)
+    if trainer.reward_scale is not None:
+        scale = dict(tensors)
+        if state["env_state"] is None:  # new episodes, in as many environments as there are now
+            scale["reward_scale.running"] = torch.zeros_like(trainer.reward_scale.running)
+        fill(trainer.reward_scale, scale, prefix="reward_scale.", source=source)
     arrays = _under("rollout.", tensors)
     if state["env_state"] is None:
         trainer.collector.set_counters(state["rollout"])
@@ -93,12 +97,6 @@ def restore_training(
         trainer.env.set_state(  # type: ignore[attr-defined]
             {**_under("env.", tensors), **state["env_state"]}
         )
-    trainer.parts.restore_training_state(
-        tensors,
-        state.get("training", {}),
-        new_episodes=state["env_state"] is None,
-        source=source,
-    )
     trainer.seeds.set_state(state["seeds"])
     trainer.restore_progress(state["progress"])
 
@@ -117,7 +115,7 @@ def policy_beside_settings(state: Mapping[str, Any], folder: Path) -> nn.Module 
     return found
 
 
-def _env_state(trainer: Trainer) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
+def _env_state(trainer: PPO) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
     """The environments' state, plain values and arrays apart; None where there is none."""
     if not trainer.collector.started:
         return None, {}
@@ -132,6 +130,16 @@ def _env_state(trainer: Trainer) -> tuple[dict[str, Any] | None, dict[str, np.nd
     saved = trainer.env.get_state()  # type: ignore[attr-defined]
     arrays = {name: x for name, x in saved.items() if isinstance(x, np.ndarray)}
     return {name: x for name, x in saved.items() if name not in arrays}, arrays
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _under("optimizer.", tensors).items():
+        index, slot = name.split(".")
+        state.setdefault(int(index), {})[slot] = torch.as_tensor(tensor)
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
 
 
 def _under(prefix: str, tensors: Tensors) -> dict[str, Any]:
