@@ -8,6 +8,8 @@
 #   make bench   set up an environment of its own with other libraries at pinned
 #                versions, and measure maskrl's speed beside theirs
 #   make setup   only set up the development environment
+#   make worlds  set up an environment of its own, on top of the development one, with
+#                Jumanji, JaxMARL and rl4co, and run the tests that need them
 #   make microrts  add microRTS's engine to it (it needs Java 17 or newer)
 #   make clean   remove the environment and caches (runs/ stays)
 #
@@ -18,14 +20,18 @@
 #   ENV=, MINUTES=, ARGS=   what `make train` trains, for how long, further options;
 #                     ARGS= also for `make bench`, e.g. ARGS="--only training"
 #   TESTS=            which tests, e.g. TESTS=tests/masks
+#   TEST_PROCESSES=   how many processes share out the fast tests' files: one per core, at most
+#                     4, if nothing is said; 0 runs them in the one that is started
 
 VENV    ?= .venv
 BENCH   ?= .venv-bench
+WORLDS  ?= .venv-worlds
 TORCH   ?= torch==2.13.0
 ENV     ?= panda
 MINUTES ?= 5
 ARGS    ?=
 TESTS   ?= tests
+TEST_PROCESSES ?= auto
 # What runs microRTS's engine; maskrl/envs/adapters/microrts/installation.py says the same.
 JPYPE    = JPype1==1.7.1
 MICRORTS = gym-microrts==0.6.0
@@ -38,7 +44,7 @@ BENCH_PIP := $(BENCH)/bin/python -m pip install --disable-pip-version-check --co
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup microrts train test check slow bench clean
+.PHONY: help setup microrts train test check slow bench worlds clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -78,7 +84,7 @@ train: $(VENV)/.with-maskrl
 	@echo "to use the command \`maskrl\` in this shell: source $(BIN)/activate"
 
 test: $(VENV)/.with-dev
-	@$(BIN)/python -m pytest $(TESTS) -m "not slow"
+	@$(BIN)/python -m pytest $(TESTS) -m "not slow" --numprocesses $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile
 
 slow: $(VENV)/.with-dev
 	@$(BIN)/python -m pytest $(TESTS) -m slow
@@ -98,6 +104,19 @@ $(BENCH)/.with-others: $(BENCH)/.with-torch pyproject.toml constraints-bench.txt
 bench: $(BENCH)/.with-others
 	@$(BENCH)/bin/maskrl bench $(ARGS)
 
+# On top of $(VENV): what is there is used from there, torch above all.
+$(WORLDS)/.with-libraries: $(VENV)/.with-dev requirements-worlds.txt
+	@echo "setting up $(WORLDS) with Jumanji, JaxMARL and rl4co (once; about 200 MB)"
+	@$(BIN)/python -m venv $(WORLDS)
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> $$($(WORLDS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beneath.pth
+	@$(WORLDS)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps -r requirements-worlds.txt
+	@touch $@
+
+worlds: $(WORLDS)/.with-libraries
+	@MASKRL_WORLDS=required $(WORLDS)/bin/python -m pytest tests/envs/adapters -m "worlds and not slow"
+	@echo "to train on one of them: $(WORLDS)/bin/python -m maskrl train jumanji:Snake-v1"
+
 check: $(VENV)/.with-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -105,5 +124,5 @@ check: $(VENV)/.with-dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) $(BENCH) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist maskrl.egg-info
+	rm -rf $(VENV) $(BENCH) $(WORLDS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist maskrl.egg-info
 	find maskrl tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

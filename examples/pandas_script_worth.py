@@ -11,7 +11,7 @@ import argparse
 
 import numpy as np
 
-from maskrl.envs.games.panda.layouts import split_seeds
+from maskrl.envs.games.layout_seeds import split_seeds
 from maskrl.envs.games.pandas.planner import plan
 from maskrl.envs.games.pandas.settings import PandasSettings
 

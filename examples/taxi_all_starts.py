@@ -18,6 +18,8 @@ import numpy as np
 
 from maskrl.envs import make
 from maskrl.envs.adapters.gymnasium_info import MaskFromInfo
+from maskrl.envs.all_starts import optimal_taxi_values as optimal_values
+from maskrl.envs.all_starts import taxi_start_states as start_states
 
 Choose = Callable[[dict[str, Any]], int]
 
@@ -49,12 +51,6 @@ def taxi() -> MaskFromInfo:
     return env
 
 
-def start_states(env: MaskFromInfo) -> np.ndarray:
-    """The states in which an episode can begin: passenger waiting elsewhere than it wants to."""
-    inner: Any = env.unwrapped
-    return np.flatnonzero(inner.initial_state_distrib)
-
-
 def evaluate_all_starts(choose: Choose, env: MaskFromInfo) -> AllStarts:
     """Play one episode from every start.
 
@@ -76,28 +72,6 @@ def evaluate_all_starts(choose: Choose, env: MaskFromInfo) -> AllStarts:
         returns.append(total)
         solved.append(terminated)
     return AllStarts(np.array(returns), np.array(solved), env.illegal_actions - before)
-
-
-def optimal_values(env: MaskFromInfo) -> tuple[np.ndarray, np.ndarray]:
-    """Undiscounted optimum by value iteration over the allowed actions.
-
-    Returns:
-        The value of each state [500], and of each action in it [500, 6], -inf if disallowed.
-    """
-    inner: Any = env.unwrapped
-    n_states, n_actions = inner.observation_space.n, inner.action_space.n
-    table = [[inner.P[s][a][0] for a in range(n_actions)] for s in range(n_states)]
-    following = np.array([[entry[1] for entry in row] for row in table])
-    reward = np.array([[float(entry[2]) for entry in row] for row in table])
-    goes_on = np.array([[not entry[3] for entry in row] for row in table])
-    allowed = np.array([inner.action_mask(s) for s in range(n_states)], dtype=bool)
-    values = np.zeros(n_states)
-    while True:
-        actions = np.where(allowed, reward + goes_on * values[following], -np.inf)
-        better = actions.max(axis=1)
-        if np.array_equal(better, values):
-            return values, actions
-        values = better
 
 
 def main() -> None:

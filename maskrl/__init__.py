@@ -54,10 +54,13 @@ _INDEX = {
     "MaskFromInfo": "maskrl.envs.adapters.gymnasium_info",
     "MaskFromObservation": "maskrl.envs.adapters.gymnasium_info",
     "MaskFromMethod": "maskrl.envs.adapters.gymnasium_info",
+    "MaskFromCallable": "maskrl.envs.adapters.gymnasium_info",
     # Policies
     "NetworkConfig": "maskrl.networks.encoders",
     "RecurrentCore": "maskrl.networks.recurrent",
     "ActorCritic": "maskrl.policies.actor_critic",
+    "QPolicy": "maskrl.policies.q_policy",
+    "SoftActorCritic": "maskrl.policies.soft_actor_critic",
     "Policy": "maskrl.policies.protocol",
     "RecurrentPolicy": "maskrl.policies.protocol",
     "load_policy": "maskrl.policies.load",
@@ -65,6 +68,10 @@ _INDEX = {
     # Training and evaluation
     "PPO": "maskrl.trainers.ppo",
     "PPOConfig": "maskrl.trainers.ppo_config",
+    "DQN": "maskrl.trainers.dqn",
+    "DQNConfig": "maskrl.trainers.dqn_config",
+    "DiscreteSAC": "maskrl.trainers.sac",
+    "SACConfig": "maskrl.trainers.sac_config",
     "Callback": "maskrl.trainers.callbacks",
     "evaluate": "maskrl.trainers.evaluate",
     "evaluate_random": "maskrl.trainers.evaluate",
@@ -80,6 +87,7 @@ _INDEX = {
 _PACKAGES = frozenset(
     {
         "attention",
+        "audit",
         "bench",
         "buffers",
         "caches",
@@ -137,6 +145,7 @@ if TYPE_CHECKING:
         MaskedMultiCategorical as MaskedMultiCategorical,
     )
     from maskrl.distributions.pointer_categorical import PointerCategorical as PointerCategorical
+    from maskrl.envs.adapters.gymnasium_info import MaskFromCallable as MaskFromCallable
     from maskrl.envs.adapters.gymnasium_info import MaskFromInfo as MaskFromInfo
     from maskrl.envs.adapters.gymnasium_info import MaskFromMethod as MaskFromMethod
     from maskrl.envs.adapters.gymnasium_info import MaskFromObservation as MaskFromObservation
@@ -170,12 +179,18 @@ if TYPE_CHECKING:
     from maskrl.policies.load import load_policy as load_policy
     from maskrl.policies.protocol import Policy as Policy
     from maskrl.policies.protocol import RecurrentPolicy as RecurrentPolicy
+    from maskrl.policies.q_policy import QPolicy as QPolicy
+    from maskrl.policies.soft_actor_critic import SoftActorCritic as SoftActorCritic
     from maskrl.reports import write_report as write_report
     from maskrl.runs.run_dir import RunDir as RunDir
     from maskrl.runs.seeding import seed_everything as seed_everything
     from maskrl.trainers.callbacks import Callback as Callback
+    from maskrl.trainers.dqn import DQN as DQN
+    from maskrl.trainers.dqn_config import DQNConfig as DQNConfig
     from maskrl.trainers.evaluate import Evaluation as Evaluation
     from maskrl.trainers.evaluate import evaluate as evaluate
     from maskrl.trainers.evaluate import evaluate_random as evaluate_random
     from maskrl.trainers.ppo import PPO as PPO
     from maskrl.trainers.ppo_config import PPOConfig as PPOConfig
+    from maskrl.trainers.sac import DiscreteSAC as DiscreteSAC
+    from maskrl.trainers.sac_config import SACConfig as SACConfig

@@ -64,3 +64,7 @@ class RunFolderError(UsageError, OSError):
 
 class RatioDriftError(MaskrlError, RuntimeError):
     """Actions are scored under another mask or state than they were sampled under."""
+
+
+class WorkerError(MaskrlError, RuntimeError):
+    """A process that steps environments died."""

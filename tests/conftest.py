@@ -13,9 +13,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 
 import random
+import runpy
+import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -33,6 +36,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("maskrl")
 
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost", "")
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes that share out the files ignore Ctrl-C, and what they start would inherit that; a
+    # handler of their own is not inherited.
+    signal.signal(signal.SIGINT, lambda *_: None)
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +66,10 @@ def _no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", connect_locally)
         yield
+
+
+@pytest.fixture(scope="session")
+def write_comparison() -> Any:
+    """Writes the folder of a made-up comparison; see `tests/runs/comparison_folders.py`."""
+    place = Path(__file__).with_name("runs") / "comparison_folders.py"
+    return runpy.run_path(str(place))["write_comparison"]

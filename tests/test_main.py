@@ -1,12 +1,22 @@
-"""`python -m maskrl` is `maskrl`."""
+"""`python -m maskrl` is `maskrl`: its arguments, its output and its exit code."""
 
 from __future__ import annotations
 
-import subprocess
+import runpy
 import sys
 
+import pytest
 
-def test_the_module_starts_the_command_line():
-    done = subprocess.run([sys.executable, "-m", "maskrl", "trian"], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "Did you mean train?" in done.stderr and done.stdout == ""
+from maskrl import __version__
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "said"), [("--version", 0, __version__), ("juggle", 2, "juggle")]
+)
+def test_the_module_runs_the_command(monkeypatch, capsys, word, code, said):
+    monkeypatch.setattr(sys, "argv", ["maskrl", word])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module("maskrl", run_name="__main__")
+    assert (left.value.code or 0) == code
+    printed = capsys.readouterr()
+    assert said in printed.out + printed.err

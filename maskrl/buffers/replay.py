@@ -9,53 +9,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from maskrl.buffers.array_room import ArrayRoom
 from maskrl.buffers.final_rows import FinalRows
+from maskrl.buffers.replay_checks import (
+    check_entries,
+    check_feature,
+    check_priorities,
+    check_settings,
+    check_step,
+)
 from maskrl.buffers.steps import OPERATION, stored_dtype
+from maskrl.buffers.transitions import Transitions
 from maskrl.envs.contract import is_mask_key
-from maskrl.errors import ConfigError
+from maskrl.errors import ConfigError, RunFolderError
 from maskrl.kernels.sum_tree import SumTree
-from maskrl.masks.arrays import check_mask_array, pack_bits
+from maskrl.masks.arrays import check_mask_array, pack_bits, unpack_bits
 from maskrl.masks.packed import PackedMask
 from maskrl.masks.tree import FLAT_MASK
-
-
-@dataclass(frozen=True)
-class Transitions:
-    """Transitions drawn from a replay buffer.
-
-    Attributes:
-        observations: Per key `[M, ...]`. Action masks are `PackedMask` `[M, n]`, all entries in a
-            row; masks that steer a network, such as "visibility", are bool `[M, ...]`.
-        actions: `[M]` int64, or `[M, K]`.
-        rewards: `[M]` float32, the discounted sum over up to n steps.
-        next_observations: As `observations`, after these steps. Where `terminated` they are the
-            final ones if the environment gave them, otherwise zeros.
-        discounts: `[M]` float32, gamma to the number of steps: the weight of the successor.
-        terminated: `[M]` bool, the episode ended within these steps, and nothing is to come.
-        truncated: `[M]` bool, it was cut off within them.
-        index: `[M]` int64, for `update_priorities`.
-        weights: `[M]` float32, importance weights, largest 1; all 1 if drawn evenly.
-    """
-
-    observations: dict[str, Any]
-    actions: Tensor
-    rewards: Tensor
-    next_observations: dict[str, Any]
-    discounts: Tensor
-    terminated: Tensor
-    truncated: Tensor
-    index: Tensor
-    weights: Tensor
+from maskrl.runs.array_folder import load_arrays, save_arrays
 
 
 class ReplayBuffer:
@@ -93,20 +72,16 @@ class ReplayBuffer:
         priority_exponent: float = 0.0,
         folder: Path | str | None = None,
     ) -> None:
-        for name, value in (("num_envs", num_envs), ("capacity", capacity), ("n_step", n_step)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(
-                    f"ReplayBuffer: {name} is {value!r}; expected a positive whole number"
-                )
-        for name, number in (("gamma", gamma), ("priority_exponent", priority_exponent)):
-            if not 0.0 <= number <= 1.0:
-                raise ConfigError(f"ReplayBuffer: {name} is {number!r}; expected 0 to 1")
+        check_settings(
+            {"num_envs": num_envs, "capacity": capacity, "n_step": n_step},
+            {"gamma": gamma, "priority_exponent": priority_exponent},
+        )
         self.num_envs = num_envs
         # One row more: the newest observation has not been acted on.
         self.rows = rows = -(-capacity // num_envs) + 1
         self.n_step = n_step
         self.gamma = gamma
-        self.folder = None if folder is None else Path(folder)
+        self._room = room = ArrayRoom(folder)
         self._features: dict[str, np.ndarray] = {}
         self._bits: dict[str, np.ndarray] = {}
         self.mask_shapes: dict[str, tuple[int, ...]] = {}
@@ -116,31 +91,22 @@ class ReplayBuffer:
             if is_mask_key(key):
                 self.mask_shapes[key] = shape
                 size = -(-math.prod(shape) // 8)
-                self._bits[key] = self._array(name, (rows, num_envs, size), np.dtype(np.uint8))
+                self._bits[key] = room.new(name, (rows, num_envs, size), np.dtype(np.uint8))
             else:
                 dtype = stored_dtype(key, space)
-                self._features[key] = self._array(name, (rows, num_envs, *shape), dtype)
+                self._features[key] = room.new(name, (rows, num_envs, *shape), dtype)
         wide = (rows, num_envs)
-        self._actions = self._array("actions", (*wide, *action_shape), np.dtype(np.int64))
-        self._rewards = self._array("rewards", wide, np.dtype(np.float32))
+        self._actions = room.new("actions", (*wide, *action_shape), np.dtype(np.int64))
+        self._rewards = room.new("rewards", wide, np.dtype(np.float32))
         self._terminated = np.zeros(wide, np.bool_)
         self._truncated = np.zeros(wide, np.bool_)
-        self._finals = FinalRows(wide, {**self._features, **self._bits})
+        self._finals = FinalRows(wide, {**self._features, **self._bits}, room)
         self._head = 0
         self._filled = 0
         self._begun = False
         self.priority_exponent = priority_exponent
         self._tree = SumTree(rows * num_envs) if priority_exponent > 0 else None
         self._largest = 1.0
-
-    def _array(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        if self.folder is None:
-            return np.zeros(shape, dtype)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # Whatever an entry is called, its file has a name of its own.
-        path = self.folder / f"{quote(name, safe=' ')}.bin"
-        path.unlink(missing_ok=True)  # writing into it would reach a buffer that uses it
-        return np.memmap(path, dtype, "w+", shape=shape)
 
     def __len__(self) -> int:
         """How many transitions there are."""
@@ -191,8 +157,10 @@ class ReplayBuffer:
             final_index: `[M]`, of which environments they are.
 
         Raises:
-            ConfigError: The buffer was not begun, a truncated episode has no final observation,
-                or there are final observations without their index, or the other way round.
+            ConfigError: The buffer was not begun, something has another shape or kind, a reward is
+                not finite, a truncated episode has no final observation, one is of an environment
+                that goes on, or final observations come without their index, or the other way
+                round.
             MaskDtypeError, MaskShapeError: A mask is not boolean, or not as its space says. What
                 raised has written nothing.
         """
@@ -204,6 +172,7 @@ class ReplayBuffer:
                 "says of which environments the observations are"
             )
         here = self._head
+        check_step(actions, rewards, terminated, truncated, self._actions.shape[1:])
         given = np.zeros(0, np.int64) if final_index is None else np.asarray(final_index)
         cut = np.asarray(truncated) & ~np.asarray(terminated)
         missing = np.setdiff1d(np.flatnonzero(cut), given)
@@ -211,6 +180,12 @@ class ReplayBuffer:
             raise ConfigError(
                 f"ReplayBuffer: environment {missing[0]} was truncated and has no final "
                 "observation; without it its future would be that of the next episode"
+            )
+        going_on = np.setdiff1d(given, np.flatnonzero(np.asarray(truncated) | terminated))
+        if going_on.size or len(np.unique(given)) != len(given):
+            raise ConfigError(
+                f"ReplayBuffer: final_index is {given.tolist()}; expected each environment whose "
+                "episode ended in this step, once"
             )
         packed = self._packed(next_obs, self.num_envs)
         finals: dict[str, np.ndarray] = {}
@@ -239,8 +214,12 @@ class ReplayBuffer:
             beta: Of the importance weights `(N * probability)^-beta`, where priorities count.
 
         Raises:
-            ConfigError: There is no transition yet.
+            ConfigError: There is no transition yet, none is asked for, or beta is below 0.
         """
+        if not 0.0 <= beta < math.inf:
+            raise ConfigError(f"ReplayBuffer: beta is {beta!r}; expected a number from 0 on")
+        if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < 1:
+            raise ConfigError(f"ReplayBuffer: rows is {rows!r}; expected a positive whole number")
         if not self._filled:
             raise ConfigError("ReplayBuffer: sample before the first transition")
         if self._tree is None:
@@ -265,80 +244,204 @@ class ReplayBuffer:
             epsilon: Added, so that no transition is out of reach.
 
         Raises:
-            ConfigError: An error is no finite number.
+            ConfigError: An error is no finite number, or no transition's; or epsilon is 0.
         """
         if self._tree is None:
             return
         size = errors.detach().abs().to("cpu", torch.float64).numpy()
-        if not np.isfinite(size).all():
-            raise ConfigError(
-                f"ReplayBuffer: errors[{int(np.flatnonzero(~np.isfinite(size))[0])}] is not "
-                "finite; training has diverged"
-            )
         places = index.cpu().numpy()
+        check_priorities(places, size, self._tree.size, epsilon)
         # Rows that are being written anew have no priority yet, and are not to be drawn.
         alive = self._tree[places] > 0
         priorities = (size + epsilon) ** self.priority_exponent
         self._tree.write(places[alive], priorities[alive])
         self._largest = max(self._largest, float(priorities.max(initial=0.0)))
 
+    def get_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Everything that is in the buffer, for `set_state` of one made in the same way.
+
+        Returns:
+            Arrays of the rows in use, which are views of the buffer wherever they can be, and
+            what else there is to know, JSON-able.
+        """
+        used = self.rows if self._filled == self.rows - 1 else self._head + 1
+        arrays = {name: array[:used] for name, array in self._arrays().items()}
+        arrays |= {f"finals.{name}": x for name, x in self._finals.get_state(used).items()}
+        if self._tree is not None:
+            arrays["priorities"] = self._tree.numbers[: used * self.num_envs]
+        return arrays, {
+            "rows": self.rows,
+            "num_envs": self.num_envs,
+            "priority_exponent": self.priority_exponent,
+            "head": self._head,
+            "filled": self._filled,
+            "begun": self._begun,
+            "largest": self._largest,
+        }
+
+    def set_state(self, arrays: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        """Hold what another buffer held when `get_state` was called on it, and nothing else.
+
+        The same generator then draws the same transitions. A buffer may lie in memory and the
+        other one in files; `n_step` and `gamma` say how transitions are read and may differ.
+
+        Raises:
+            RunFolderError: The state is damaged, or of a buffer of another size, of other
+                entries or with other priorities; nothing has changed.
+        """
+        here = {name: getattr(self, name) for name in ("rows", "num_envs", "priority_exponent")}
+        for name, value in here.items():
+            if state.get(name) != value:
+                raise RunFolderError(
+                    f"the saved replay buffer has {name} = {state.get(name)!r}, this one {value}: "
+                    "it was saved under other settings"
+                )
+        try:
+            head, filled, begun = int(state["head"]), int(state["filled"]), bool(state["begun"])
+            largest = float(state["largest"])
+            used = self.rows if filled == self.rows - 1 else head + 1
+            if not (0 <= head < used <= self.rows and filled in (head, self.rows - 1)):
+                raise ValueError(
+                    f"head {head} and {filled} rows of {self.rows} contradict each other"
+                )
+            targets = {**self._arrays(), **{f"finals.{k}": x for k, x in self._finals.like.items()}}
+            for name, target in targets.items():
+                saved = arrays[name]
+                if saved.dtype != target.dtype or saved.shape[1:] != target.shape[1:]:
+                    raise RunFolderError(
+                        f"the saved replay buffer holds {name} of dtype {saved.dtype} and shape "
+                        f"{saved.shape[1:]}, this one has {target.dtype} and {target.shape[1:]}: "
+                        "it was saved of another environment"
+                    )
+                if not name.startswith(("finals.kept", "finals.free")) and len(saved) != used:
+                    raise ValueError(f"{name} has {len(saved)} rows, expected {used}")
+            if self._tree is not None:
+                priorities = np.zeros(self._tree.size)
+                priorities[: used * self.num_envs] = arrays["priorities"]
+                if not (np.isfinite(priorities).all() and (priorities >= 0).all()):
+                    raise ValueError("priorities are not all finite and at least 0")
+            self._finals.set_state(
+                {
+                    name.removeprefix("finals."): arrays[name]
+                    for name in arrays
+                    if name.startswith("finals.")
+                }
+            )
+        except RunFolderError:
+            raise
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise RunFolderError(
+                f"the saved replay buffer is damaged: {type(error).__name__}: {error}"
+            ) from error
+        for name, target in self._arrays().items():
+            target[:used] = arrays[name]
+        if self._tree is not None:
+            self._tree.write(np.arange(self._tree.size), priorities)
+        self._head, self._filled, self._begun, self._largest = head, filled, begun, largest
+
+    def save(self, folder: Path | str) -> None:
+        """Write the buffer into a folder of its own, replaced as a whole; nothing is copied.
+
+        Args:
+            folder: Where; not the one in which the buffer itself lies, nor around that.
+
+        Raises:
+            RunFolderError: The place cannot be written, holds something else or this buffer.
+        """
+        target = Path(folder).resolve()
+        live = None if self._room.folder is None else self._room.folder.resolve()
+        if live is not None and target in (live, *live.parents):
+            raise RunFolderError(
+                f"ReplayBuffer: saving replaces {folder} as a whole, and the buffer's own files "
+                f"lie in {self._room.folder}; save it elsewhere"
+            )
+        save_arrays(folder, *self.get_state())
+
+    def load(self, folder: Path | str) -> None:
+        """Hold what was saved; see `set_state`.
+
+        Raises:
+            RunFolderError: There is nothing, it is damaged, or does not fit this buffer.
+        """
+        self.set_state(*load_arrays(folder))
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """All arrays with a row for each row of the ring."""
+        entries = {f"observation.{key}": x for key, x in (self._features | self._bits).items()}
+        return {
+            **entries,
+            "actions": self._actions,
+            "rewards": self._rewards,
+            "terminated": self._terminated,
+            "truncated": self._truncated,
+        }
+
     def _gather(self, step: np.ndarray, env: np.ndarray, weights: np.ndarray) -> Transitions:
-        rewards, taken = self._rewards[step, env].copy(), np.zeros(len(step), np.int64)
-        newest = (self._head - step) % self.rows  # steps from here to the newest observation
-        going = np.ones(len(step), np.bool_)
-        for k in range(1, self.n_step):
-            before = (step + k - 1) % self.rows
-            going &= ~(self._terminated[before, env] | self._truncated[before, env])
-            going &= k < newest
-            if not going.any():
-                break
-            after = (step + k) % self.rows
-            rewards += np.where(going, np.float32(self.gamma**k) * self._rewards[after, env], 0)
-            taken += going
-        last = (step + taken) % self.rows
-        following = (last + 1) % self.rows
-        terminated, truncated = self._terminated[last, env], self._truncated[last, env]
-        now, then = step * self.num_envs + env, following * self.num_envs + env
-        ended = np.flatnonzero(terminated | truncated)
-        finals = self._finals.places(last[ended], env[ended])
+        # Here, so that numba is loaded by those who learn and not by all who import.
+        from maskrl.kernels.replay_rows import copy_rows, follow
 
-        def rows_of(arrays: dict[str, np.ndarray]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-            here, there = {}, {}
-            for key, array in arrays.items():
-                flat = array.reshape(-1, *array.shape[2:])
-                here[key] = torch.from_numpy(flat[now])
-                rows = flat[then]
-                if ended.size:
-                    rows[ended] = self._finals.read(key, finals)
-                there[key] = torch.from_numpy(rows)
-            return here, there
-
-        features, next_features = rows_of(self._features)
-        bits, next_bits = rows_of(self._bits)
+        size = len(step)
+        index, after = np.empty((2, size), np.int64)
+        rewards, discounts = np.empty((2, size), np.float32)
+        terminated, truncated = np.empty((2, size), np.bool_)
+        follow(
+            step,
+            env,
+            (self.rows, self.num_envs, self._head),
+            (self._terminated, self._truncated, self._finals.place),
+            np.asarray(self._rewards),
+            (self.gamma ** np.arange(self.n_step + 1)).astype(np.float32),
+            index,
+            after,
+            rewards,
+            discounts,
+            terminated,
+            truncated,
+        )
+        entries = {**self._features, **self._bits}
+        here = {key: np.empty((size, *a.shape[2:]), a.dtype) for key, a in entries.items()}
+        there = {key: np.empty_like(array) for key, array in here.items()}
+        actions = np.empty((size, *self._actions.shape[2:]), np.int64)
+        table = [
+            (a, self._finals.entries(key), here[key], there[key]) for key, a in entries.items()
+        ]
+        addresses = [[_address(x) for x in arrays] + [_bytes(arrays[2])] for arrays in table]
+        addresses.append([_address(self._actions), 0, _address(actions), 0, _bytes(actions)])
+        copy_rows(np.array(addresses, np.int64), index, after)
         return Transitions(
-            {**features, **self._masks(bits)},
-            torch.from_numpy(self._actions[step, env]),
+            self._as_tensors(here),
+            torch.from_numpy(actions),
             torch.from_numpy(rewards),
-            {**next_features, **self._masks(next_bits)},
-            torch.from_numpy((self.gamma ** (taken + 1)).astype(np.float32)),
+            self._as_tensors(there),
+            torch.from_numpy(discounts),
             torch.from_numpy(terminated),
             torch.from_numpy(truncated),
-            torch.from_numpy(now),
+            torch.from_numpy(index),
             torch.from_numpy(weights),
         )
 
-    def _masks(self, bits: dict[str, Tensor]) -> dict[str, PackedMask | Tensor]:
-        masks: dict[str, PackedMask | Tensor] = {}
-        for key, packed in bits.items():
-            shape = self.mask_shapes[key]
-            mask = PackedMask(packed, math.prod(shape), (len(packed), math.prod(shape)))
-            steers = key.partition(":")[0] != FLAT_MASK
-            masks[key] = mask.unpack().reshape(-1, *shape) if steers else mask
-        return masks
+    def _as_tensors(self, entries: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Entries `[M, ...]` as they are handed out: masks of actions as bits."""
+        tensors: dict[str, Any] = {}
+        for key, array in entries.items():
+            shape = self.mask_shapes.get(key)
+            if shape is None:
+                tensors[key] = torch.from_numpy(array)
+            elif key.partition(":")[0] == FLAT_MASK:
+                count = math.prod(shape)
+                tensors[key] = PackedMask(torch.from_numpy(array), count, (len(array), count))
+            else:
+                flags = unpack_bits(array, math.prod(shape))
+                tensors[key] = torch.from_numpy(flags.reshape(-1, *shape))
+        return tensors
 
     def _packed(self, obs: Mapping[str, Any], rows: int) -> dict[str, np.ndarray]:
         """An observation `[rows, ...]` as it is stored."""
-        packed = {key: np.asarray(obs[key]) for key in self._features}
+        check_entries(obs, {**self._features, **self.mask_shapes})
+        packed = {
+            key: check_feature(key, obs[key], (rows, *a.shape[2:]), a.dtype)
+            for key, a in self._features.items()
+        }
         for key, shape in self.mask_shapes.items():
             mask = check_mask_array(obs[key], (rows, *shape), name=key, operation=OPERATION)
             packed[key] = pack_bits(mask.reshape(rows, -1))
@@ -359,3 +462,12 @@ class ReplayBuffer:
 
     def _leaves_of(self, row: int) -> np.ndarray:
         return row * self.num_envs + np.arange(self.num_envs)
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _bytes(rows: np.ndarray) -> int:
+    """Bytes of one row."""
+    return math.prod(rows.shape[1:]) * rows.itemsize

@@ -68,6 +68,23 @@ def help_text(documented: Any) -> str:
     return "\n".join(f"  {line}" if line else _EMPTY_LINE for line in lines[:-1])
 
 
+def word_after(option: str, argv: Sequence[str]) -> str | None:
+    """What is given to an option, looked for before anything is parsed; the last one counts.
+
+    Returns:
+        None where the option is not there, or nothing follows it.
+
+    >>> word_after("--out", ["panda", "--out", "here", "--seed", "1"])
+    'here'
+    """
+    found = None
+    for place, word in enumerate(argv):
+        name, equals, value = word.partition("=")
+        if name == option:
+            found = value if equals else next(iter(argv[place + 1 :]), None)
+    return found
+
+
 def split_env_options(argv: Sequence[str]) -> list[str]:
     """Rewrite `--env.key value` and `--env.key=value` as `--env key=value`.
 

@@ -1,7 +1,9 @@
-"""All runs of a comparison at a glance while they train, and the table at the end.
+"""All runs of a comparison at a glance while they train, on one screen.
 
-In a terminal one line per run is redrawn in place; elsewhere a line is printed when a
-run changes its state, and now and then how far the training ones are.
+In a terminal one line per run is redrawn in place, or where there are more runs than lines
+one for each of those at work, with how far all are. Elsewhere a line is printed when a run
+changes its state, and now and then how far the training ones are; each says how far the
+whole is, so that the end of a log file tells enough.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import math
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,7 +19,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from maskrl.trainers.compare_summary import EnvSummary
 from maskrl.trainers.compare_worker import FAILED, FINISHED, TRAINING, WAITING, Job, Report
 from maskrl.trainers.progress import clock
 
@@ -48,7 +48,9 @@ class CompareDisplay:
         self.reports = [Report(WAITING) for _ in names]
         self._began: dict[int, tuple[float, float]] = {}
         self._printed: dict[int, float] = {}
+        self._ended: dict[int, float] = {}
         self._live: Live | None = None
+        self._start: tuple[float, float] | None = None
 
     def __enter__(self) -> CompareDisplay:
         if self.console.is_terminal:
@@ -77,31 +79,69 @@ class CompareDisplay:
             )
         self.reports[number] = report
         now = time.monotonic()
+        if self._start is None and report.state == TRAINING:
+            self._start = (now, self.fraction)
+        if report.state == FINISHED:
+            self._ended[number] = now
         if report.state == TRAINING and "fraction" in report.facts:
             self._began.setdefault(number, (now, report.facts["fraction"]))
         due = now - self._printed.get(number, -math.inf) >= self.line_seconds
         if self._live is None and (changed or due):
             self._printed[number] = now
             self.console.print(
-                f"{self.names[number]}: {self._line(number)}", markup=False, soft_wrap=True
+                f"[{self.overall()}] {self.names[number]}: {self._line(number)}",
+                markup=False,
+                soft_wrap=True,
             )
 
+    @property
+    def fraction(self) -> float:
+        """How far all runs together are, from 0 to 1."""
+        return sum(map(self._fraction, self.reports)) / max(len(self.reports), 1)
+
+    def overall(self) -> str:
+        """How far the whole is, in a few words."""
+        states = [report.state for report in self.reports]
+        parts = [f"{states.count(FINISHED)} of {len(states)} runs", f"{self.fraction:.0%}"]
+        if FAILED in states:
+            parts.insert(1, f"{states.count(FAILED)} failed")
+        done = self.fraction
+        if self._start is not None and self._start[1] < done < 1.0:
+            start, first = self._start
+            parts.append(f"{clock((time.monotonic() - start) * (1 - done) / (done - first))} left")
+        return ", ".join(parts)
+
+    def _on_screen(self) -> list[int]:
+        """The runs that have a line: all, or where these are too many those that are at work."""
+        room = max(self.console.height - 6, 4)
+        if len(self.reports) <= room:
+            return list(range(len(self.reports)))
+        quiet = (WAITING, FINISHED)
+        busy = [k for k, report in enumerate(self.reports) if report.state not in quiet]
+        latest = sorted(
+            (k for k, report in enumerate(self.reports) if report.state == FINISHED),
+            key=lambda k: self._ended.get(k, 0.0),
+        )
+        rest = max(room - len(busy), 0)
+        return sorted({*busy[:room], *(latest[-rest:] if rest else [])})
+
     def table(self) -> RenderableType:
-        """One row per run, and below it why a run failed."""
+        """One row per run on the screen, how far all are, and why a run failed."""
         table = Table(box=None, padding=(0, 1), header_style="dim")
         table.add_column("run", no_wrap=True)
         table.add_column("state", no_wrap=True, min_width=8)
         table.add_column("", width=_BAR)
         for name in ("steps", "steps/s", "return", "score", "left"):
             table.add_column(name, justify="right", no_wrap=True)
-        for number, (name, report) in enumerate(zip(self.names, self.reports, strict=True)):
+        for number in self._on_screen():
+            name, report = self.names[number], self.reports[number]
             facts = report.facts
             table.add_row(
-                name,
+                Text(name),
                 f"[{_STYLES.get(report.state, 'dim')}]{report.state}[/]",
                 ProgressBar(total=1.0, completed=self._fraction(report), width=_BAR),
                 _number(facts.get("steps"), ",.0f"),
-                _number(facts.get("speed"), ",.0f") if report.state == TRAINING else "",
+                _number(facts.get("speed"), ",.0f"),
                 _number(facts.get("mean"), ".3f"),
                 _number(facts.get("score"), ".3f"),
                 self._left(number) if report.state == TRAINING else "",
@@ -111,7 +151,7 @@ class CompareDisplay:
             for name, report in zip(self.names, self.reports, strict=True)
             if report.state == FAILED and report.message
         ]
-        return Group(table, *reasons)
+        return Group(table, Text(self.overall(), style="bold"), *reasons)
 
     def _fraction(self, report: Report) -> float:
         return 1.0 if report.state == FINISHED else float(report.facts.get("fraction", 0.0))
@@ -131,6 +171,8 @@ class CompareDisplay:
             parts.append(report.message)
         if report.state == TRAINING:
             parts.append(f"{facts.get('fraction', 0.0):.0%}, {self._left(number)} left")
+        if "speed" in facts:
+            parts.append(f"{_number(facts['speed'], ',.0f')} steps/s")
         if "mean" in facts:
             parts.append(f"return {_number(facts['mean'], '.3f')}")
         if "score" in facts:
@@ -141,58 +183,6 @@ class CompareDisplay:
 def run_names(jobs: Sequence[Job], labels: Sequence[str]) -> list[str]:
     """What the runs are called in the display."""
     return [f"{label}, seed {job.seed}" for job, label in zip(jobs, labels, strict=True)]
-
-
-def print_summary(summaries: Sequence[EnvSummary], console: Console | None = None) -> None:
-    """Print the table of a comparison: a column per environment, a row per seed and figure."""
-    console = console or Console(highlight=False)
-    if not summaries:
-        console.print("no run is finished yet")
-        return
-    table = Table(title="comparison", title_justify="left", title_style="bold")
-    table.add_column("")
-    for summary in summaries:
-        table.add_column(f"{summary.label}\n{summary.figure}", justify="right")
-    seeds = sorted({seed for summary in summaries for seed in summary.seeds})
-    for seed in seeds:
-        table.add_row(f"seed {seed}", *(_of_seed(summary, seed) for summary in summaries))
-    table.add_section()
-    figures: list[tuple[str, Any]] = [
-        ("mean", lambda s: _number(s.mean, ".3f")),
-        ("interquartile mean", lambda s: _number(s.interquartile_mean, ".3f")),
-        (
-            "95% interval",
-            lambda s: f"{s.interval[0]:.3f} to {s.interval[1]:.3f}" if len(s.seeds) > 1 else "",
-        ),
-    ]
-    if any(summary.ratio is not None for summary in summaries):
-        name = f"mean / mean of {summaries[0].label}"
-        figures.append((name, lambda s: "1" if s is summaries[0] else _number(s.ratio, ".3f")))
-    figures += [
-        ("untrained agent", lambda s: _number(s.untrained, ".3f")),
-        (
-            "random valid agent",
-            lambda s: "0.000" if s.figure == "score" else _number(s.random, ".3f"),
-        ),
-        ("illegal actions", lambda s: f"{s.illegal_actions:,}"),
-    ]
-    for name, figure in figures:
-        table.add_row(name, *(figure(summary) for summary in summaries))
-    console.print(table)
-    for summary in summaries[1:]:
-        first = summaries[0].label
-        # Only settings of one environment have a price; another environment is another task.
-        if summary.ratio is not None and summary.label.split("?")[0] == first.split("?")[0]:
-            console.print(
-                f"{summary.label} reaches {summary.ratio:.1%} of the score of {first}: the price "
-                f"of the difference is {1 - summary.ratio:.1%}"
-            )
-
-
-def _of_seed(summary: EnvSummary, seed: int) -> str:
-    if seed not in summary.seeds:
-        return "not finished"
-    return f"{summary.values[summary.seeds.index(seed)]:.3f}"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -7,7 +7,8 @@ not loaded.
 from __future__ import annotations
 
 import textwrap
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import tyro
 
@@ -16,7 +17,9 @@ from maskrl.envs.setting_list import setting_list
 
 
 def envs(
-    env: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="ENV")] = None,
+    env: Annotated[
+        tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[ENV]", help_behavior_hint="")
+    ] = None,
 ) -> int:
     """List the environments that maskrl brings and the forms of an environment's id.
 
@@ -30,7 +33,7 @@ def envs(
       maskrl train panda --env sight=full
 
     Args:
-        env: An environment to tell more about.
+        env: An environment to tell more about; all are listed without one.
     """
     if env is not None:
         _tell(find_entry(env))
@@ -69,8 +72,26 @@ def _tell(entry: EnvEntry) -> None:
     for name, value, text in rows:
         lead = f"  {name:<{name_width}}  {value:<{value_width}}  "
         print(textwrap.fill(text, 96, initial_indent=lead, subsequent_indent=" " * len(lead)))
-    for algorithm, preset in entry.presets.items():
-        print(f"\n{algorithm} settings that differ from the defaults:")
-        width = max(map(len, preset))
-        for name, value in preset.items():
-            print(f"  {name:<{width}}  {value}")
+    for key, preset in entry.presets.items():
+        algorithm, _, name = key.partition(":")
+        chosen = f" by --preset {name}" if name else ""
+        print(f"\nwhat {algorithm} is trained with{chosen}, over the defaults:")
+        dotted = _dotted(preset)
+        width = max(map(len, dotted))
+        for setting, value in dotted.items():
+            print(f"  {setting:<{width}}  {value}")
+
+
+def _dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings within settings under dotted names, as options and configuration files have them.
+
+    >>> _dotted({"gamma": 0.9, "network": {"hidden": (64,)}})
+    {'gamma': 0.9, 'network.hidden': (64,)}
+    """
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": entry for inner, entry in _dotted(value).items()}
+        else:
+            found[name] = value
+    return found

@@ -6,13 +6,18 @@ changed for the occasion.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from maskrl.cli.arguments import env_settings
+from maskrl.runs.comparison import REMOVED
 from maskrl.runs.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from maskrl.trainers.final_evaluation import FinalEvaluation
 
 
 def evaluate(
@@ -20,7 +25,9 @@ def evaluate(
     *,
     episodes: Annotated[
         int | None,
-        tyro.conf.arg(metavar="N", help_behavior_hint="(default: 500 with a reference, else 200)"),
+        tyro.conf.arg(
+            metavar="N", help_behavior_hint="(default: 500 with a reference, else 200; mining: 50)"
+        ),
     ] = None,
     which: Literal["best", "last"] = "best",
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
@@ -37,6 +44,7 @@ def evaluate(
     played once; no training has seen them. The score is 0 for random valid play and 1 for
     the reference. The result of the usual test is kept in
     evaluation.json; with other episodes, checkpoint, seed or settings it is only printed.
+    A run of a comparison that was tested without its mask too is so again.
 
     Examples:
       maskrl evaluate runs/panda-0-1
@@ -60,9 +68,10 @@ def evaluate(
     changed = env_settings(env)
     result = judge(folder, episodes=episodes, which=which, seed=seed, env_kwargs=changed)
     usual = episodes is None and which == "best" and seed == 0
-    keep = not changed and (usual or folder.read_evaluation() is None)
+    before = None if changed else folder.read_evaluation()
+    keep = not changed and (usual or before is None)
     if keep:
-        folder.write_evaluation(result.to_json())
+        folder.write_evaluation({**result.to_json(), **_without_mask(folder, before, result)})
     print_table(result)
     if changed:
         print("not kept: the environment differs from the run's")
@@ -72,3 +81,19 @@ def evaluate(
             "comparisons read; without --episodes, --which and --seed it is renewed"
         )
     return 0
+
+
+def _without_mask(
+    folder: RunDir, before: Mapping[str, Any] | None, result: FinalEvaluation
+) -> dict[str, Any]:
+    """The test without the mask made anew, where the evaluation that is replaced has one."""
+    from maskrl.trainers.final_evaluation import evaluate_without_mask
+
+    taken = {} if before is None else before.get(REMOVED, {})
+    if "env_kwargs" not in taken:
+        return {}
+    found = evaluate_without_mask(
+        folder, env_kwargs=taken["env_kwargs"], episodes=result.greedy.episodes
+    )
+    print(f"with its mask taken away it returns {found['greedy']['mean']:.3f}; kept too")
+    return {REMOVED: found}

@@ -8,7 +8,7 @@ team also who acted, who died and what each agent got.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from maskrl.envs.adapters.mask_regime import MASK_REGIME
 from maskrl.runs.run_dir import RunDir
 from maskrl.trainers.evaluate import Tell
 from maskrl.trainers.evaluation import PLANNER, Evaluation, TeamFigures, score
@@ -78,6 +79,15 @@ def planning(what: str) -> Iterator[Tell]:
         yield tell
 
 
+def _what_was_played(played: Evaluation) -> str:
+    """What the episodes of an evaluation are called."""
+    if played.layout_ids is None:
+        return "episodes"
+    if len(set(played.layout_ids.tolist())) == 1 < played.episodes:
+        return "episodes, which all begin alike"
+    return "layouts never seen in training"
+
+
 def print_table(result: FinalEvaluation) -> None:
     """Print agent, untrained agent, random valid agent and planner, one below the other."""
     greedy = result.greedy
@@ -86,8 +96,11 @@ def print_table(result: FinalEvaluation) -> None:
         played is not None and played.win_rate is not None
         for played in (greedy, result.sampled, result.untrained, result.random)
     )
+    rivals = (greedy, result.sampled, result.untrained, result.random)
+    draws = any(played is not None and played.draw_rate for played in rivals)
     who = "agent" if greedy.team is None else "team"
-    what = "layouts never seen in training" if greedy.layout_ids is not None else "episodes"
+    chance = f"random valid {who}" if not greedy.env_kwargs.get(MASK_REGIME) else f"random {who}"
+    what = _what_was_played(greedy)
     agent = f"{result.checkpoint} checkpoint, step {result.step:,}"
     table = Table(
         title=f"{greedy.env}: {agent}, on {greedy.episodes} test {what}",
@@ -96,7 +109,8 @@ def print_table(result: FinalEvaluation) -> None:
     )
     table.add_column("")
     columns = ["return", *(["score"] if has_score else []), *(["won"] if wins else [])]
-    columns += ["steps", "illegal actions"]
+    # Eighty columns hold no more beside draws.
+    columns += ["drawn", "steps", "illegal"] if draws else ["steps", "illegal actions"]
     for name in columns:
         table.add_column(name, justify="right")
 
@@ -106,21 +120,24 @@ def print_table(result: FinalEvaluation) -> None:
         cells = [f"{played.mean:.3f}{error}"]
         cells += [f"{own:.3f}"] if has_score and own is not None else []
         cells += [_share(played.win_rate)] if wins else []
+        cells += [_share(played.draw_rate)] if draws else []
         cells += [f"{played.lengths.mean():.1f}", f"{played.illegal_actions:,}"]
         table.add_row(name, *cells, style="bold" if bold else None)
 
     add(who, greedy, bold=True)
-    add(f"{who}, sampling actions", result.sampled)
+    if result.sampled is not None:
+        add(f"{who}, sampling actions", result.sampled)
     if result.untrained is not None:
         add(f"untrained {who}", result.untrained)
     if greedy.random_mean is None:
-        add(f"random valid {who}", result.random)
+        add(chance, result.random)
     else:
         table.add_row(
-            f"random valid {who}",
+            chance,
             f"{greedy.random_mean:.3f}",
             *(["0.000"] if has_score else []),
             *([_share(result.random.win_rate)] if wins else []),
+            *([_share(result.random.draw_rate)] if draws else []),
             f"{result.random.lengths.mean():.1f}",
             f"{result.random.illegal_actions:,}",
         )
@@ -131,13 +148,18 @@ def print_table(result: FinalEvaluation) -> None:
             f"{greedy.planner_mean:.3f}",
             *(["1.000"] if has_score else []),
             *([""] if wins else []),
+            *([""] if draws else []),
             "",
             "",
         )
     console = Console(highlight=False)
     console.print(table)
+    if "opponent" in greedy.env_kwargs:
+        console.print(opponent_line(greedy.env_kwargs), soft_wrap=True)
     if greedy.team is not None:
         console.print(team_line(greedy.team))
+    if result.starts is not None:
+        console.print(result.starts.line(), soft_wrap=True)
     if greedy.no_reference:
         console.print(greedy.no_reference)
     if result.training_illegal_actions is not None:
@@ -147,6 +169,19 @@ def print_table(result: FinalEvaluation) -> None:
         console.print(
             f"{greedy.cut_episodes} episodes were cut off because the environment set no limit"
         )
+
+
+def opponent_line(env_kwargs: Mapping[str, Any]) -> str:
+    """Against whom a game's test was played.
+
+    >>> opponent_line({"opponent": "win_or_block", "opening_moves": 1})
+    'played against win_or_block, after 1 random opening move'
+    """
+    line = f"played against {env_kwargs['opponent']}"
+    opening = env_kwargs.get("opening_moves")
+    if opening:
+        line += f", after {opening} random opening move{'' if opening == 1 else 's'}"
+    return line
 
 
 def team_line(team: TeamFigures) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import tyro
 
+from maskrl.runs.comparison import SETTINGS_FILE
 from maskrl.runs.run_dir import RunDir
 
 
@@ -32,16 +33,19 @@ def report(
     Examples:
       maskrl report runs/panda-0-1
       maskrl report runs/panda-0-1 --out panda.html --open
+      maskrl report runs/compare-panda
 
     Args:
-        run: Folder of the run.
+        run: Folder of the run, or of a comparison.
         out: Where to write it.
         open_browser: Open it when it is written.
     """
-    from maskrl.reports import write_report
+    from maskrl.reports import write_comparison_report, write_report
 
-    folder = RunDir.open(run)
-    path = write_report(folder.path, out=out)
+    if (run / SETTINGS_FILE).is_file():
+        path = write_comparison_report(run, out=out)
+    else:
+        path = write_report(RunDir.open(run).path, out=out)
     print(f"report   {path.resolve()}")
     if open_browser:
         webbrowser.open(path.resolve().as_uri())

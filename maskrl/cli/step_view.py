@@ -41,6 +41,8 @@ class StepView:
         action_names: A name per action.
         action_mask: bool [A], True where the action is allowed; None where all are.
         probabilities: float [A] under the mask; None after an episode's end.
+        q_values: float [A], what each action is worth; None where the policy does not know.
+        by_value: Whether the largest of them decides, so that probabilities say nothing.
         action: The action taken; None after an episode's end.
         heads: The heads of an action that is more than one number, instead of the four above.
         binary: Whether these heads are bits.
@@ -64,6 +66,8 @@ class StepView:
     entity_names: tuple[str | None, ...] = ()
     attention: NDArray[np.floating] | None = None
     visible: NDArray[np.bool_] | None = None
+    q_values: NDArray[np.floating] | None = None
+    by_value: bool = False
 
     @property
     def is_end(self) -> bool:
@@ -145,13 +149,24 @@ def _choices(view: StepView, rows: int) -> Table:
         table = _table("", "bit", "", "on", "")
         _add_bits(table, view.heads, MOST_ACTIONS if len(view.heads) <= rows else rows - 1)
         return table
-    table = _table("", "action", "", "probability", "")
     if not view.heads:
         probabilities = np.asarray(view.probabilities, dtype=np.float64)
         every = np.ones(len(probabilities), bool)
         allowed = every if view.action_mask is None else np.asarray(view.action_mask)
-        _add_actions(table, view.action_names, allowed, probabilities, view.action, MOST_ACTIONS)
+        if view.by_value and view.q_values is not None:
+            return _value_table(view, allowed)
+        table = _table("", "action", "", "probability", "", *_value_header(view))
+        _add_actions(
+            table,
+            view.action_names,
+            allowed,
+            probabilities,
+            view.action,
+            MOST_ACTIONS,
+            q_values=view.q_values,
+        )
         return table
+    table = _table("", "action", "", "probability", "")
     counting = [head for head in view.heads if head.relevant]
     # Every head has a line for its name, and one that counts perhaps one for the rest.
     room = (rows - len(view.heads)) // max(1, len(counting)) - 1
@@ -175,6 +190,7 @@ def _add_actions(
     most: int,
     *,
     indent: str = "",
+    q_values: NDArray[np.floating] | None = None,
 ) -> None:
     """Every choice with its mask and probability, the likeliest only where there are many."""
     count = len(probabilities)
@@ -194,6 +210,7 @@ def _add_actions(
             "" if allowed[index] else "masked",
             Text(bar(share), style="green" if taken else "cyan"),
             f"{share:6.1%}" if allowed[index] else "",
+            *([] if q_values is None else [f"{float(q_values[index]):+8.2f}"]),
             style=style,
         )
     if count > len(shown):
@@ -207,6 +224,44 @@ def _add_actions(
             f"{float(probabilities[rest].sum()):6.1%}",
             style="dim",
         )
+
+
+def _value_header(view: StepView) -> tuple[str, ...]:
+    return () if view.q_values is None else ("Q-value",)
+
+
+def _value_table(view: StepView, allowed: NDArray[np.bool_]) -> Table:
+    """Every action with its mask and Q-value, the best only where there are many.
+
+    Bars go from the worst allowed action shown to the best; what is masked has none, however
+    large its value is.
+    """
+    values = np.asarray(view.q_values, dtype=np.float64)
+    table = _table("", "action", "", "Q-value", "")
+    order = np.lexsort((-values, ~allowed))
+    shown = np.sort(order[:MOST_ACTIONS])
+    if view.action is not None and view.action not in shown:
+        shown = np.sort(np.append(order[: MOST_ACTIONS - 1], view.action))
+    choices = values[allowed & np.isin(np.arange(len(values)), shown)]
+    low, high = (float(choices.min()), float(choices.max())) if choices.size else (0.0, 0.0)
+    for index in shown.tolist():
+        value, taken = float(values[index]), index == view.action
+        share = (value - low) / (high - low) if high > low else 1.0
+        name = view.action_names[index] if index < len(view.action_names) else str(index)
+        table.add_row(
+            ">" if taken else "",
+            name.replace("_", " "),
+            "" if allowed[index] else "masked",
+            Text(bar(max(share, 0.5 / BAR_CELLS)) if allowed[index] else " " * BAR_CELLS,
+                 style="green" if taken else "cyan"),
+            f"{value:+8.2f}",
+            style="bold green" if taken else "" if allowed[index] else "dim",
+        )  # fmt: skip
+    rest = np.setdiff1d(np.arange(len(values)), shown)
+    if rest.size:
+        masked = int((~allowed[rest]).sum())
+        table.add_row("", f"{len(rest)} more", f"{masked} masked", "", "", style="dim")
+    return table
 
 
 def _add_bits(table: Table, bits: Sequence[HeadView], most: int) -> None:
@@ -255,6 +310,6 @@ def _attention_table(view: StepView, rows: int) -> Table:
 def _table(*headers: str) -> Table:
     """A plain table with a line below its head."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False, header_style="dim")
-    for header, least in zip(headers, (1, 10, 6, BAR_CELLS, 6), strict=True):
+    for header, least in zip(headers, (1, 10, 6, BAR_CELLS, 6, 8), strict=False):
         table.add_column(header, min_width=least, no_wrap=True)
     return table

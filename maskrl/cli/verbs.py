@@ -23,8 +23,9 @@ VERBS = {
     "evaluate": "play test episodes with a trained agent and compare it with references",
     "report": "write a run's report: one HTML file that opens offline",
     "watch": "watch a trained agent play in the terminal",
+    "audit": "try whether an environment's masks are right",
     "envs": "list the environments and the forms of an environment's id",
-    "compare": "train several seeds on one or several environments, in parallel",
+    "compare": "measure what a mask buys: regimes, settings and seeds, in parallel",
     "bench": "measure maskrl's speed beside other libraries",
 }
 
@@ -43,8 +44,11 @@ verbs:
 examples:
   maskrl train panda                      a panda under an action and a feature mask
   maskrl train gymnasium:Taxi-v4          anything that gymnasium.make takes
+  maskrl train gymnasium:Taxi-v4 --algorithm dqn        or sac: learn values
   maskrl train mypackage.envs:MyEnv       an environment of your own
+  maskrl audit mypackage.envs:MyEnv       whether its masks are right
   maskrl watch runs/panda-0-1             see what was learned
+  maskrl compare panda --regimes masked naive none      with the mask and without
 
 `maskrl VERB --help` explains a verb with all its options.
 `--traceback` with any verb shows where an error came from; `maskrl --version`.
@@ -69,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         print(f"maskrl {version()}")
         return 0
+    _open_no_window()
     try:
         return start(words[0], words[1:])
     except MaskrlError as error:
@@ -84,6 +89,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has closed it (`maskrl envs | head`); that is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _open_no_window() -> None:
+    """Let environments that draw with SDL draw where there is no screen, without complaints."""
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 
 
 def start(verb: str, argv: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """`maskrl watch RUN`: a trained agent plays in the terminal, and shows its reasons.
 
-Beside the world stand the actions with their mask and probabilities, in a group for each
-head where there are several, what the agent expects, and whom it attends to. Without a
+Beside the world stand the actions with their mask and probabilities or Q-values, in a group for
+each head where there are several, what the agent expects, and whom it attends to. Without a
 terminal (a pipe, a log) the frames are printed one after another. The agent plays
 layouts that it was not trained on. A team has a row for every agent.
 """
@@ -42,10 +42,10 @@ def watch(
 ) -> int:
     """Watch a trained agent play in the terminal, step by step.
 
-    Beside the world: each action with its mask and probability, the return that the
-    agent expects, and the entities that it attends to. Beside a team's world: a row for each
-    agent, what it does, how surely, what else it might do and how much its mask disallows.
-    Ctrl-C ends it.
+    Beside the world: each action with its mask and probability, or its Q-value where that
+    decides, the return that the agent expects, and the entities that it attends to. Beside a
+    team's world: a row for each agent, what it does, how surely, what else it might do and how
+    much its mask disallows. Ctrl-C ends it.
 
     Examples:
       maskrl watch runs/panda-0-1
@@ -57,7 +57,8 @@ def watch(
         episodes: Episodes to play.
         speed: Steps per second.
         seed: Seed of the first episode; the next ones count up from it.
-        sampled: Sample actions, as in training, instead of taking the likeliest.
+        sampled: Sample actions, as in training, instead of taking the likeliest; of an agent that
+            goes by Q-values in proportion to exp(value / temperature).
         which: The checkpoint that did best in evaluation, or the last one.
     """
     from maskrl.policies import load_policy, record_episode  # torch, not needed for --help
@@ -190,6 +191,8 @@ def _choices(record: EpisodeRecord, step: EpisodeStep) -> dict[str, Any]:
         "action_mask": None if head.action_mask is None else head.action_mask[shown],
         "probabilities": head.probs[shown],
         "action": int(np.flatnonzero(shown == head.action)[0]),
+        "q_values": None if head.q_values is None else head.q_values[shown],
+        "by_value": record.by_value,
     }
 
 

@@ -7,6 +7,8 @@ namespace `maskrl/`, by name only: a game is imported when one is made.
 from __future__ import annotations
 
 from maskrl.envs import games, presets
+from maskrl.envs.adapters.detect import MaskConvention, find_convention
+from maskrl.envs.adapters.gymnasium_info import adapt
 from maskrl.envs.contract import (
     MASK_KEYS,
     OBSERVER_INDEX,
@@ -38,12 +40,15 @@ __all__ = [
     "OBSERVER_INDEX",
     "EnvDescription",
     "EnvEntry",
+    "MaskConvention",
     "action_tree_of",
+    "adapt",
     "can_save_state",
     "describe",
     "env_ids",
     "feature_keys",
     "final_observations",
+    "find_convention",
     "find_entry",
     "is_mask_key",
     "make",

@@ -10,9 +10,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-import os
-import sys
-import types
 import typing
 import warnings
 from collections.abc import Callable, Mapping
@@ -20,10 +17,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from maskrl.envs.adapters.gymnasium_info import adapt
-from maskrl.envs.contract import require_same_step
+from maskrl.envs.autoreset import as_same_step
+from maskrl.envs.foreign_modules import import_module
 from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.errors import ConfigError, MaskrlError, UnknownEnvError
 
@@ -31,7 +30,16 @@ T = TypeVar("T")
 
 
 MASK_OPTIONS = {
-    "mask_key": "Name under which info holds the action mask; action_mask if nothing is said.",
+    "mask_key": "Name of the action mask in the observation or in info, or of the method or "
+    "attribute that gives it; the names in use (action_mask, action_masks, legal_actions, ...) if "
+    "nothing is said.",
+    "mask_source": "The only place to look for the mask: observation, info, method or attribute.",
+    "mask_fn": "A function that computes the mask from env, observation, info or state: "
+    "package.module:function, or in Python the function itself.",
+    "mask_form": "mask (one flag per action), ids (numbers of the allowed actions) or dict (flags "
+    "by number), where the first mask leaves it open.",
+    "mask_missing": "all if a mask that is None or absent allows everything; error, which holds "
+    "if nothing is said, otherwise.",
     "mask_allowed": "The value that means allowed, 1 or 0; 1 if nothing is said.",
     "binary_convention": "How a MultiBinary mask is written: pairs (may be 0, may be 1), which "
     "holds if nothing is said, or gymnasium (0, 1, and 2 for a free bit).",
@@ -130,9 +138,9 @@ def make_class_vec(
     if inspect.isclass(factory) and issubclass(factory, VectorEnv):
         if seed is not None:
             kwargs["seed"] = seed
+        masks = _mask_arguments(kwargs)
         venv = call(f"environment {path!r}", factory, {"num_envs": num_envs, **kwargs})
-        require_same_step(venv)
-        return venv
+        return as_same_step(venv, name=path, **masks)
     return GymnasiumVectorEnv([lambda: make_class(path, **kwargs)] * num_envs, seed=seed)
 
 
@@ -167,6 +175,14 @@ def find_gymnasium_spec(name: str) -> str:
     return name
 
 
+def spec_behind(env_id: str) -> EnvSpec | None:
+    """Gymnasium's entry for "gymnasium:ID" or "gymnasium:module:ID"; None for other ids."""
+    source, _, name = env_id.partition(":")
+    if source != "gymnasium":
+        return None
+    return gymnasium.registry.get(name.rpartition(":")[2])
+
+
 def make_gymnasium(name: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     """Make one environment by its Gymnasium id and adapt its masks."""
     masks = _mask_arguments(kwargs)
@@ -183,37 +199,6 @@ def make_gymnasium_vec(
 ) -> VectorEnv[Any, Any, Any]:
     """Make `num_envs` environments by their Gymnasium id, stepping in this process."""
     return GymnasiumVectorEnv([lambda: make_gymnasium(name, **kwargs)] * num_envs, seed=seed)
-
-
-def import_module(module_name: str, path: str) -> types.ModuleType:
-    """Import a module that an id names, also from the current directory.
-
-    Args:
-        module_name: Name of the module.
-        path: The whole id, for messages.
-
-    Raises:
-        UnknownEnvError: There is no such module.
-        ConfigError: Importing it fails.
-    """
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module_name + ".").startswith(error.name + "."):
-            raise ConfigError(
-                f"environment {path!r}: importing {module_name} fails, because {error}."
-            ) from error
-        raise UnknownEnvError(
-            f"environment {path!r}: there is no module {error.name!r} among the installed "
-            f"packages or in the current directory ({here}). Expected package.module:Class."
-        ) from error
-    except Exception as error:
-        raise ConfigError(
-            f"environment {path!r}: importing {module_name} fails: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _mask_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:

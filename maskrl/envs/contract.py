@@ -342,6 +342,8 @@ def attribute_of(env: Any, name: str) -> list[Any]:
     while isinstance(layer, VectorEnv):
         if hasattr(layer, name):
             return [getattr(layer, name)]
+        if callable(elsewhere := getattr(layer, "attribute_values", None)):
+            return list(elsewhere(name))  # its environments are in other processes
         if isinstance(layer, SyncVectorEnv | AsyncVectorEnv):
             # asked for first, because a missing attribute ends the process of an asynchronous one
             there = layer.call("has_wrapper_attr", name)

@@ -26,6 +26,53 @@ TAXI_PPO = {
 }
 
 
+TAXI_DQN = {
+    "total_steps": 160_000,
+    "num_envs": 32,
+    "train_every": 32,
+    "gradient_steps": 1,
+    "batch_size": 512,  # little dearer than 64: a network of this size waits for its calls
+    "replay_size": 160_000,
+    "gamma": 0.95,
+    "n_step": 3,
+    "learning_rate": 2e-3,
+    "double": False,
+    "dueling": False,
+    "exploration_fraction": 0.5,
+    "target_every": 1,
+    "target_rate": 0.02,
+    "log_every": 4_000,
+    "evaluate_every": 40_000,
+    "network": {"hidden": (128,), "activation": "relu"},
+    "threads": 1,
+}
+"""DQN on the taxi: nothing of it is random, so that plain targets of three steps do."""
+
+
+TAXI_SAC = {
+    "total_steps": 200_000,
+    "num_envs": 32,
+    "train_every": 32,
+    "gradient_steps": 1,
+    "batch_size": 512,
+    "replay_size": 160_000,
+    "learning_starts": 8_000,  # a ride that arrives is rare at first, and has to be in the memory
+    "gamma": 0.95,
+    "learning_rate": 2e-3,
+    "dueling": False,
+    "target_rate": 0.02,
+    "entropy_share": 0.95,  # 0.75 wanders about without ever arriving
+    "entropy_fraction": 0.55,
+    "temperature": 0.5,
+    "temperature_rate": 5e-3,
+    "log_every": 4_000,
+    "evaluate_every": 40_000,
+    "network": {"hidden": (128,), "activation": "relu"},
+    "threads": 1,
+}
+"""Discrete SAC on the taxi: nearly any allowed move at first, and hardly a choice in the end."""
+
+
 KNIGHTS_PPO = {
     "total_steps": 300_000,
     "num_envs": 8,
@@ -42,6 +89,47 @@ KNIGHTS_PPO = {
 """PPO on knights and archers: a network that all share, told who is which."""
 
 
+CONNECT_FOUR_PPO = {
+    "total_steps": 10_000_000,
+    "num_envs": 256,
+    "rollout_steps": 64,
+    "minibatch_size": 2048,
+    "epochs": 4,
+    "gamma": 1.0,  # a game has at most 21 moves of its own
+    "gae_lambda": 0.9,
+    "learning_rate": 1e-3,
+    "entropy_coef": 0.05,
+    "network": {
+        "shared": True,
+        "channels": (32,),
+        "kernel": 4,  # every line of four lies in one window of 4 x 4
+        "hidden": (256, 128),
+        "activation": "relu",
+    },
+    "evaluation_episodes": 200,
+    "evaluate_every": 1_000_000,
+    "checkpoint_every": 1_000_000,
+}
+"""PPO against itself on connect four: many games, short advantages."""
+
+
+TIC_TAC_TOE_PPO = {
+    "total_steps": 2_000_000,
+    "num_envs": 128,
+    "rollout_steps": 32,
+    "minibatch_size": 1024,
+    "epochs": 4,
+    "gamma": 1.0,
+    "gae_lambda": 0.9,
+    "learning_rate": 1e-3,
+    "entropy_coef": 0.02,
+    "network": {"shared": True, "channels": (), "hidden": (128, 128), "activation": "relu"},
+    "evaluation_episodes": 200,
+    "evaluate_every": 200_000,
+}
+"""PPO against itself on tic-tac-toe."""
+
+
 def register_foreign() -> None:
     """Register all, once."""
     register(
@@ -50,8 +138,9 @@ def register_foreign() -> None:
             summary="Gymnasium's taxi; its mask says which of six actions change anything",
             make=partial(construct.make_gymnasium, "Taxi-v4"),
             make_vec=partial(construct.make_gymnasium_vec, "Taxi-v4"),
-            presets={"ppo": TAXI_PPO},
+            presets={"ppo": TAXI_PPO, "dqn": TAXI_DQN, "sac": TAXI_SAC},
             action_names=("south", "north", "east", "west", "pick up", "drop off"),
+            all_starts=construct.LazyCallable("maskrl.envs.all_starts:play_taxi_starts"),
         )
     )
     register(
@@ -61,5 +150,21 @@ def register_foreign() -> None:
             check=False,  # asked for or not, the list is made without PettingZoo
             presets={"ppo": KNIGHTS_PPO},
             action_names=("forward", "backward", "turn left", "turn right", "attack", "wait"),
+        )
+    )
+    register(
+        pettingzoo_entry(
+            "connect_four_v3",
+            "PettingZoo's connect four, learned by playing against oneself",
+            check=False,
+            presets={"ppo": CONNECT_FOUR_PPO},
+        )
+    )
+    register(
+        pettingzoo_entry(
+            "tictactoe_v3",
+            "PettingZoo's tic-tac-toe, learned by playing against oneself",
+            check=False,
+            presets={"ppo": TIC_TAC_TOE_PPO},
         )
     )

@@ -19,11 +19,22 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from maskrl.envs import construct
 from maskrl.envs.adapters import pettingzoo_ids
+from maskrl.envs.adapters.mask_regime import (
+    MASK_REGIME,
+    MASKED,
+    one_by_one,
+    tested_under,
+    under_regime,
+)
 from maskrl.envs.adapters.mask_removal import REMOVE_MASKS, remove_masks
+from maskrl.envs.subprocesses import in_processes
+from maskrl.envs.vectorize import GymnasiumVectorEnv
+from maskrl.envs.versus.settings import GAME_OPTIONS
 from maskrl.errors import ConfigError, UnknownEnvError
 
 Phase = Literal["train", "validation", "evaluation"]
@@ -33,14 +44,25 @@ ID_FORMS = (
     "panda?sight=full (an id with keyword arguments)",
     "gymnasium:Taxi-v4 (anything that gymnasium.make takes)",
     "pettingzoo:knights_archers_zombies_v11 (PettingZoo's environments whose agents act at once)",
+    "pettingzoo:connect_four_v3?opponent=random (PettingZoo's games of turns, of which one seat is "
+    "the agent's)",
     "microrts:maps/8x8/basesWorkers8x8.xml (a map of microRTS, which `make microrts` installs)",
+    "jumanji:Snake-v1 (an environment of Jumanji's, with the extra maskrl[jumanji])",
+    "smax:3m (a battle of JaxMARL's SMAX, with the extra maskrl[smax])",
+    "rl4co:tsp (a combinatorial problem of rl4co's, with the extra maskrl[rl4co])",
     "mypackage.envs:MyEnv (a gymnasium.Env class of your own)",
-    "pettingzoo:mypackage.envs:parallel_env (a pettingzoo.ParallelEnv of your own)",
+    "pettingzoo:mypackage.envs:parallel_env (a pettingzoo.ParallelEnv or AECEnv of your own)",
 )
 
 _entries: dict[str, EnvEntry] = {}
 
+_pettingzoo_make = construct.LazyCallable("maskrl.envs.adapters.pettingzoo_versus:make")
+_pettingzoo_make_vec = construct.LazyCallable("maskrl.envs.adapters.pettingzoo_versus:make_vec")
 _microrts_entry = construct.LazyCallable("maskrl.envs.adapters.microrts.entry:microrts_entry")
+_library_entry = construct.LazyCallable("maskrl.envs.adapters.library_ids:library_entry")
+
+LIBRARIES = ("jumanji", "smax", "rl4co")
+"""Sources of ids whose libraries are extras; `adapters.library_ids` has their entries."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +85,10 @@ class EnvEntry:
         action_names: Names for the actions of an environment that has no attribute
             `action_names` itself; empty where none are known.
         query_kwargs: Arguments that came with the id ("?sight=full").
+        all_starts: `all_starts(choose, env_kwargs)` plays one episode from every state in which
+            one can begin, and gives `maskrl.envs.all_starts.AllStarts`; None where there are many.
+        test_episodes: How many a final evaluation plays unless said otherwise; None for the
+            usual number. Few do where all episodes begin alike and only the agent is random.
         options: What else may follow the id where `settings` says nothing: names and what
             they mean.
     """
@@ -79,16 +105,24 @@ class EnvEntry:
     settings: construct.LazyCallable | None = None
     action_names: tuple[str, ...] = ()
     query_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    all_starts: construct.LazyCallable | None = None
+    test_episodes: int | None = None
     options: Mapping[str, str] = field(default_factory=lambda: construct.MASK_OPTIONS)
 
     def kwargs_for(self, phase: Phase = "train", **extra: Any) -> dict[str, Any]:
-        """All keyword arguments of one phase; later ones win: default, phase, id, `extra`."""
+        """All keyword arguments of one phase; later ones win: default, phase, id, `extra`.
+
+        Evaluations charge no penalty of a `mask_regime`: all are judged by the same rewards.
+        """
         of_phase: Mapping[str, Any] = {}
         if phase == "evaluation":
             of_phase = self.evaluation_kwargs
         elif phase == "validation":
             of_phase = self.validation_kwargs
-        return {**self.default_kwargs, **of_phase, **self.query_kwargs, **extra}
+        found = {**self.default_kwargs, **of_phase, **self.query_kwargs, **extra}
+        if phase != "train" and MASK_REGIME in found:
+            found[MASK_REGIME] = tested_under(found[MASK_REGIME])
+        return found
 
 
 def register(entry: EnvEntry) -> EnvEntry:
@@ -111,7 +145,7 @@ def env_ids() -> tuple[str, ...]:
 
 
 def parse_env_id(env_id: str) -> tuple[str, dict[str, Any]]:
-    """Split "panda?sight=full&trees=3" into the id and its keyword arguments.
+    """Split "panda?sight=full&max_trees=3" into the id and its keyword arguments.
 
     Values are read as JSON or Python literals where they are such, as text otherwise.
 
@@ -119,8 +153,8 @@ def parse_env_id(env_id: str) -> tuple[str, dict[str, Any]]:
         ConfigError: It is no string, or the part after "?" is not of the form
             name=value&name=value.
 
-    >>> parse_env_id("panda?sight=full&trees=3")
-    ('panda', {'sight': 'full', 'trees': 3})
+    >>> parse_env_id("panda?sight=full&max_trees=3")
+    ('panda', {'sight': 'full', 'max_trees': 3})
     """
     if not isinstance(env_id, str):
         name = env_id.__name__ if isinstance(env_id, type) else type(env_id).__name__
@@ -135,7 +169,7 @@ def parse_env_id(env_id: str) -> tuple[str, dict[str, Any]]:
         if not (equals and name.isidentifier()):
             raise ConfigError(
                 f"environment id {env_id!r}: expected name=value pairs joined by '&' after '?', "
-                f"got {part!r}. Example: panda?sight=full&trees=3"
+                f"got {part!r}. Example: panda?sight=full&max_trees=3"
             )
         kwargs[name] = _parse_value(unquote(value))
     return base_id, kwargs
@@ -169,6 +203,8 @@ def find_entry(env_id: str) -> EnvEntry:
             entry = pettingzoo_entry(name)
         elif colon and source == "microrts" and name:
             entry = _microrts_entry(name)
+        elif colon and source in LIBRARIES and name:
+            entry = _library_entry(source, name)
         elif colon and source and name:
             construct.find_class(base_id)
             entry = EnvEntry(
@@ -203,12 +239,13 @@ def pettingzoo_entry(
     """
     if check:
         pettingzoo_ids.check_name(name)
+    more = {**pettingzoo_ids.game_defaults(name), **more}
+    more.setdefault("options", {**pettingzoo_ids.TEAM_OPTIONS, **GAME_OPTIONS})
     return EnvEntry(
         f"{pettingzoo_ids.PREFIX}{pettingzoo_ids.short_id(name)}",
         summary or f"PettingZoo's {name}",
-        partial(pettingzoo_ids.make_parallel, name),
-        partial(pettingzoo_ids.make_parallel_vec, name),
-        options=pettingzoo_ids.TEAM_OPTIONS,
+        partial(_pettingzoo_make, name),
+        partial(_pettingzoo_make_vec, name),
         **more,
     )
 
@@ -219,7 +256,8 @@ def make(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     Args:
         env_id: In one of the forms that `ID_FORMS` lists.
         kwargs: Arguments of the environment; they win over those in the id. `remove_masks`
-            ("action_mask", "agent_mask" or both) takes masks away, for ablations.
+            ("action_mask", "agent_mask" or both) takes masks away, for ablations; `mask_regime`
+            ("none", "penalty:P") punishes what the mask disallows instead of telling it.
 
     Raises:
         UnknownEnvError: No such environment.
@@ -228,12 +266,18 @@ def make(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     """
     entry = find_entry(env_id)
     arguments = {**entry.kwargs_for("train"), **kwargs}
-    removed = arguments.pop(REMOVE_MASKS, ())
-    return remove_masks(construct.call(f"make({env_id!r})", entry.make, arguments), removed)
+    removed, regime = arguments.pop(REMOVE_MASKS, ()), arguments.pop(MASK_REGIME, MASKED)
+    env = construct.call(f"make({env_id!r})", entry.make, arguments)
+    return remove_masks(under_regime(env, regime), removed)
 
 
 def make_vec(
-    env_id: str, num_envs: int, *, seed: int | None = None, **kwargs: Any
+    env_id: str,
+    num_envs: int,
+    *,
+    seed: int | None = None,
+    workers: int | None = None,
+    **kwargs: Any,
 ) -> VectorEnv[Any, Any, Any]:
     """Make `num_envs` copies of an environment that step together.
 
@@ -241,8 +285,12 @@ def make_vec(
         env_id: In one of the forms that `ID_FORMS` lists.
         num_envs: Number of sub-environments, at least 1.
         seed: Seed of a first `reset()` that gives none.
+        workers: Processes among which they are divided; None or 0 steps all in this one, which
+            is faster unless a step takes long, some 0.1 ms or more. Never forked; a script that
+            asks for processes does so under `if __name__ == "__main__":`.
         kwargs: Arguments of the environment; they win over those in the id. `remove_masks`
-            ("action_mask", "agent_mask" or both) takes masks away, for ablations.
+            ("action_mask", "agent_mask" or both) takes masks away, for ablations; `mask_regime`
+            ("none", "penalty:P") punishes what the mask disallows instead of telling it.
 
     Returns:
         A `VectorEnv` with Dict observations that resets in SAME_STEP mode.
@@ -251,7 +299,8 @@ def make_vec(
         UnknownEnvError: No such environment.
         NoMaskError: It offers none of action, entity and agent mask.
         ConfigError: `num_envs` is below 1 or stands in the id too, it cannot be made with
-            these arguments, or it has no mask to remove.
+            these arguments, it has no mask to remove, or there are more workers than
+            environments.
     """
     if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
         raise ConfigError(
@@ -260,14 +309,48 @@ def make_vec(
     entry = find_entry(env_id)
     arguments: dict[str, Any] = {**entry.kwargs_for("train"), **kwargs}
     refuse_reserved(f"make_vec({env_id!r})", arguments, ("num_envs",))
+    refuse_reserved(f"make_vec({env_id!r})", arguments, ("workers",))
     if seed is not None:
         refuse_reserved(f"make_vec({env_id!r})", arguments, ("seed",))
-        arguments["seed"] = seed
-    removed = arguments.pop(REMOVE_MASKS, ())
-    venv = construct.call(
-        f"make_vec({env_id!r})", entry.make_vec, {"num_envs": num_envs, **arguments}
-    )
-    return remove_masks(venv, removed)
+    maker = _Maker(env_id, entry.make_vec, arguments, construct.spec_behind(entry.id))
+    if workers:
+        name = f"environment {env_id!r}"
+        return in_processes(maker, num_envs, workers, seed=seed, name=name)
+    return maker(num_envs, seed)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes environments, here or in another process, where less may be registered.
+
+    Attributes:
+        env_id: What was asked for.
+        make_vec: Of its entry.
+        arguments: Of the environment.
+        spec: Gymnasium's entry for the id, if it is one of Gymnasium's.
+    """
+
+    env_id: str
+    make_vec: Callable[..., VectorEnv[Any, Any, Any]]
+    arguments: Mapping[str, Any]
+    spec: EnvSpec | None
+
+    def __call__(self, num_envs: int, seed: int | None = None) -> VectorEnv[Any, Any, Any]:
+        if self.spec is not None:
+            gymnasium.registry.setdefault(self.spec.id, self.spec)
+        arguments = dict(self.arguments)
+        if arguments.get(MASK_REGIME, MASKED) != MASKED:
+            # What is withheld from one environment and not from another needs them one by one.
+            seed = arguments.pop("seed", seed)
+            fns = one_by_one(partial(make, self.env_id), num_envs, arguments)
+            return GymnasiumVectorEnv(fns, seed=seed)
+        arguments.pop(MASK_REGIME, None)
+        if seed is not None:
+            arguments["seed"] = seed
+        removed = arguments.pop(REMOVE_MASKS, ())
+        arguments["num_envs"] = num_envs
+        venv = construct.call(f"make_vec({self.env_id!r})", self.make_vec, arguments)
+        return remove_masks(venv, removed)
 
 
 def refuse_reserved(
@@ -290,7 +373,8 @@ def _refer(
     reference: Callable[..., Mapping[str, Any]], env_kwargs: Mapping[str, Any], layout_ids: Any
 ) -> Mapping[str, Any]:
     """A reference's returns, which are the same whichever masks a learner goes without."""
-    kept = {name: value for name, value in env_kwargs.items() if name != REMOVE_MASKS}
+    ours = (REMOVE_MASKS, MASK_REGIME)
+    kept = {name: value for name, value in env_kwargs.items() if name not in ours}
     return reference(kept, layout_ids)
 
 

@@ -6,8 +6,6 @@ illegal actions of its sub-environments, and saves their state where that is pla
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +13,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from maskrl.envs.env_state import capture_envs, restore_envs
+from maskrl.envs.env_state import pack_envs, unpack_envs
 from maskrl.errors import ConfigError
 from maskrl.masks.tree import ActionTree
 
@@ -91,8 +89,7 @@ class GymnasiumVectorEnv(SyncVectorEnv):
         Raises:
             ConfigError: An attribute of an environment is no plain data; it is named.
         """
-        packed = zlib.compress(json.dumps(capture_envs(self.envs)).encode(), level=1)
-        return {"envs": np.frombuffer(packed, dtype=np.uint8).copy()}
+        return {"envs": pack_envs(self.envs)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continue where `get_state` was called on an environment made in the same way.
@@ -100,16 +97,7 @@ class GymnasiumVectorEnv(SyncVectorEnv):
         Raises:
             ConfigError: The state is damaged, or of other or fewer environments.
         """
-        try:
-            saved = json.loads(zlib.decompress(np.asarray(state["envs"], np.uint8).tobytes()))
-            restore_envs(self.envs, saved)
-        except ConfigError:
-            raise
-        except Exception as error:  # whatever a damaged file leads to
-            raise ConfigError(
-                "set_state: the saved environment state is damaged: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        unpack_envs(self.envs, state.get("envs"))
         self._first_seed = None
 
     def state_obstacle(self) -> str | None:

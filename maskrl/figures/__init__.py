@@ -15,6 +15,7 @@ from maskrl.figures.attention_map import attention_map_figure
 from maskrl.figures.bench_ratios import bench_ratio_figure
 from maskrl.figures.learning_curves import ReferenceLine, learning_curve
 from maskrl.figures.mask_statistics import disallowed_mass_figure, share_figure
+from maskrl.figures.q_values import q_values_figure
 from maskrl.figures.team_actions import action_map
 from maskrl.figures.theme import DARK, LIGHT, PALETTE, figure_template
 from maskrl.figures.visibility_map import visibility_figure
@@ -33,6 +34,7 @@ __all__ = [
     "disallowed_mass_figure",
     "figure_template",
     "learning_curve",
+    "q_values_figure",
     "share_figure",
     "visibility_figure",
 ]

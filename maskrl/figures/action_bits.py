@@ -12,9 +12,14 @@ from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from maskrl.figures.theme import PALETTE, figure_layout
+from maskrl.figures.choice_rows import (
+    add_probabilities,
+    add_raw_bars,
+    colours_of,
+    lay_out_three,
+    panels,
+)
 from maskrl.masks.arrays import check_mask_array
 
 WORDS = {
@@ -69,123 +74,50 @@ def action_bits_figure(
             raise ValueError(
                 f"action_bits_figure: {name} has {array.size} entries, expected {n}, one per bit"
             )
-    rows = list(range(n))
     words = [WORDS[(bool(off), bool(on))] for off, on in pairs]
     free = np.array([word == "free" for word in words])
     on = np.zeros(n, np.bool_) if action is None else np.asarray(action).reshape(-1) == 1
     plain = [escape(str(name)) for name in names]
     labels = [f"<b>{name}</b>" if lit else name for name, lit in zip(plain, on, strict=True)]
-    colours = [PALETTE.allowed if f else PALETTE.disallowed for f in free]
-    figure = make_subplots(
-        rows=1,
-        cols=3,
-        shared_yaxes=True,
-        horizontal_spacing=0.03,
-        column_widths=[0.28, 0.26, 0.46],
-        subplot_titles=("raw log-odds", "mask", "probability of on"),
-    )
-    figure.add_trace(
-        go.Bar(
-            x=[float(v) if np.isfinite(v) else None for v in log_odds],
-            y=rows,
-            orientation="h",
-            marker={
-                "color": colours,
-                "pattern": {
-                    "shape": ["" if f else "/" for f in free],
-                    "fillmode": "replace",
-                    "size": 6,
-                    "solidity": 0.35,
-                },
-                "line": {"color": colours, "width": 1},
-            },
-            hovertext=[
-                f"<b>{name}</b><br>raw log-odds {value:.3f}<br>{word}"
-                for name, value, word in zip(plain, log_odds, words, strict=True)
-            ],
-            hoverinfo="text",
-        ),
-        row=1,
-        col=1,
+    figure = panels(("raw log-odds", "mask", "probability of on"), (0.28, 0.26, 0.46))
+    add_raw_bars(
+        figure,
+        [float(v) if np.isfinite(v) else None for v in log_odds],
+        free,
+        [
+            f"<b>{name}</b><br>raw log-odds {value:.3f}<br>{word}"
+            for name, value, word in zip(plain, log_odds, words, strict=True)
+        ],
     )
     figure.add_trace(
         go.Scatter(
             x=[0] * n,
-            y=rows,
+            y=list(range(n)),
             mode="text",
             text=words,
-            textfont={"size": 12, "color": colours},
+            textfont={"size": 12, "color": colours_of(free)},
             cliponaxis=False,  # on a narrow page the words are wider than their column
             hoverinfo="skip",
         ),
         row=1,
         col=2,
     )
-    figure.add_trace(
-        go.Bar(
-            x=probs.tolist(),
-            y=rows,
-            orientation="h",
-            marker={"color": PALETTE.allowed, "line": {"width": 0}},
-            hovertext=[
-                f"<b>{name}</b><br>on with probability {p:.4f}<br>{word}"
-                for name, p, word in zip(plain, probs, words, strict=True)
-            ],
-            hoverinfo="text",
-        ),
-        row=1,
-        col=3,
-    )
+    without = None
     if show_unmasked:
-        without = 0.5 * (1.0 + np.tanh(0.5 * np.nan_to_num(log_odds, nan=0.0)))
-        figure.add_trace(
-            go.Scatter(
-                x=without.tolist(),
-                y=rows,
-                mode="markers",
-                marker={
-                    "symbol": "diamond",
-                    "size": 9,
-                    "color": "#ffffff",
-                    "line": {"width": 2, "color": PALETTE.neutral},
-                },
-                cliponaxis=False,
-                hovertext=[
-                    f"<b>{name}</b><br>without the mask {p:.4f}"
-                    for name, p in zip(plain, without, strict=True)
-                ],
-                hoverinfo="text",
-            ),
-            row=1,
-            col=3,
-        )
-    figure.add_trace(
-        go.Scatter(
-            x=[1.06] * n,
-            y=rows,
-            mode="text",
-            text=[
-                f"{p:.2f}" if f else "" if word == "idle" else f"{p:.0f}"
-                for p, f, word in zip(probs, free, words, strict=True)
-            ],
-            textposition="middle right",
-            textfont={"size": 12},
-            hoverinfo="skip",
-        ),
-        row=1,
-        col=3,
+        without = (0.5 * (1.0 + np.tanh(0.5 * np.nan_to_num(log_odds, nan=0.0)))).tolist()
+    add_probabilities(
+        figure,
+        probs.tolist(),
+        names=plain,
+        hover=[
+            f"<b>{name}</b><br>on with probability {p:.4f}<br>{word}"
+            for name, p, word in zip(plain, probs, words, strict=True)
+        ],
+        numbers=[
+            f"{p:.2f}" if f else "" if word == "idle" else f"{p:.0f}"
+            for p, f, word in zip(probs, free, words, strict=True)
+        ],
+        without=without,
     )
-    figure.update_layout(
-        **figure_layout(height=row_height * n + 72, bargap=0.42, margin={"t": 34, "r": 14})
-    )
-    figure.update_annotations(font={"size": 13})
-    figure.update_xaxes(fixedrange=True, nticks=4, zeroline=False)
-    figure.update_yaxes(
-        fixedrange=True, showgrid=False, range=[n - 0.5, -0.5], tickvals=rows, ticktext=labels
-    )
-    figure.update_xaxes(
-        zeroline=True, zerolinecolor=PALETTE.neutral, zerolinewidth=1, tickformat="~g", row=1, col=1
-    )
-    figure.update_xaxes(range=[-1, 1], showticklabels=False, showgrid=False, row=1, col=2)
-    figure.update_xaxes(range=[0, 1.42], tickvals=[0, 0.5, 1], row=1, col=3)
+    lay_out_three(figure, labels, row_height)
     return figure

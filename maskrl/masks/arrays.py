@@ -35,7 +35,8 @@ def as_mask_array(x: Any, *, allowed: int = 1, name: str = "action_mask") -> Boo
         environments change their mask in place.
 
     Raises:
-        MaskDtypeError: `x` is None or not numeric, or holds anything but 0 and 1.
+        MaskDtypeError: `x` is None or not numeric, holds anything but 0 and 1, or is a tensor
+            that numpy cannot read.
         MaskShapeError: `x` is a ragged nested sequence.
 
     Example:
@@ -55,6 +56,12 @@ def as_mask_array(x: Any, *, allowed: int = 1, name: str = "action_mask") -> Boo
             f"as_mask_array: {name} is a nested sequence of uneven lengths ({error}); "
             f"expected rows of equal length. Pad the short rows with 0."
         ) from None
+    except (TypeError, RuntimeError) as error:  # a tensor on another device, or with gradients
+        raise MaskDtypeError(
+            f"as_mask_array: {name} is a {type(x).__name__} of which numpy makes no array "
+            f"({error}); expected 0/1 values. Hand over an array, of a tensor for example "
+            "`x.bool().cpu().numpy()`."
+        ) from error
     if array.dtype == np.bool_:
         return array.copy() if allowed else ~array
     if array.dtype.kind not in "iuf":

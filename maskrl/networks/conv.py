@@ -8,9 +8,11 @@ stated. Kernels adapt to the size, from 4 x 4 grids to camera frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
 
 from maskrl.errors import ConfigError
 from maskrl.networks.mlp import find_activation
@@ -42,7 +44,10 @@ class ConvFeatures(nn.Module):
     """Convolutions and a flattening: `[B, *shape]` to `[B, out_features]`.
 
     Sides of at least 36 use the kernels 8, 4, 3 with strides 4, 2, 1 (repeating the last);
-    smaller ones 3 with stride 1 and padding, so that no cell is lost.
+    smaller ones one kernel with stride 1, or one per layer. An odd kernel is padded, so that no
+    cell is lost, unless `padding` is "none"; an even one is not, and looks at all whole windows:
+    of 4 x 4 in connect four every line lies in one. `pool` takes the largest of every square of
+    so many cells after each layer; what is left over at an edge is dropped.
 
     Args:
         shape: The three sizes of one picture.
@@ -50,12 +55,16 @@ class ConvFeatures(nn.Module):
         channels: Output channels per layer, at least one.
         activation: Of every layer.
         layout: As in `channels_last`.
+        kernel: Side of the kernels where they are not strided; one for all, or one per layer.
+        padding: "odd" pads odd kernels where they are not strided, "none" pads none.
+        pool: Side of the squares that are pooled after each layer where kernels are not strided.
 
     Attributes:
         out_features: Width of the output.
 
     Raises:
-        ConfigError: The shape has not three sizes, or no layer is asked for.
+        ConfigError: The shape has not three sizes, no layer is asked for, there is not one
+            kernel per layer, or a kernel or a square is larger than what it is to look at.
 
     Reference:
         Mnih et al., Human-level control through deep reinforcement learning, methods.
@@ -69,6 +78,9 @@ class ConvFeatures(nn.Module):
         channels: Sequence[int] = (16, 32),
         activation: str = "relu",
         layout: str = "auto",
+        kernel: int | Sequence[int] = 3,
+        padding: Literal["odd", "none"] = "odd",
+        pool: int = 1,
     ) -> None:
         super().__init__()
         if len(shape) != 3 or not channels:
@@ -76,21 +88,43 @@ class ConvFeatures(nn.Module):
                 f"ConvFeatures: expected three sizes and at least one layer, got shape {shape} "
                 f"and channels {channels}"
             )
+        kernels = tuple(kernel) if isinstance(kernel, Sequence) else (kernel,) * len(channels)
+        if len(kernels) != len(channels):
+            raise ConfigError(
+                f"ConvFeatures: expected one kernel for each of the {len(channels)} layers, got "
+                f"{kernels}"
+            )
         self.last = channels_last(shape, np.dtype(dtype), layout)
         self.is_bytes = np.dtype(dtype) == np.uint8
         planes, height, width = (shape[2], *shape[:2]) if self.last else shape
         self.activation = find_activation(activation)
         layers: list[nn.Module] = []
         strided = min(height, width) >= LARGE
+        self.pool = 1 if strided else pool
         for index, out in enumerate(channels):
-            kernel, stride = ((8, 4), (4, 2), (3, 1))[min(index, 2)] if strided else (3, 1)
-            conv = nn.Conv2d(planes, out, kernel, stride, padding=0 if strided else 1)
+            size, stride = (
+                ((8, 4), (4, 2), (3, 1))[min(index, 2)] if strided else (kernels[index], 1)
+            )
+            edge = 0 if strided or padding == "none" or size % 2 == 0 else size // 2
+            if size > min(height, width) + 2 * edge:
+                raise ConfigError(
+                    f"ConvFeatures: layer {index + 1} has a kernel of {size} x {size}, and there "
+                    f"are {height} x {width} cells to look at; make it smaller, or leave out "
+                    "layers"
+                )
+            conv = nn.Conv2d(planes, out, size, stride, padding=edge)
             nn.init.orthogonal_(conv.weight, 2**0.5)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
             layers.append(conv)
             planes = out
-            if strided:
-                height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
+            height, width = ((side + 2 * edge - size) // stride + 1 for side in (height, width))
+            if self.pool > min(height, width):
+                raise ConfigError(
+                    f"ConvFeatures: layer {index + 1} gives {height} x {width} cells, too few to "
+                    f"pool squares of {self.pool} x {self.pool}; make pool smaller, or leave out "
+                    "layers"
+                )
+            height, width = height // self.pool, width // self.pool
         self.layers = nn.ModuleList(layers)
         self.out_features = planes * height * width
 
@@ -102,4 +136,6 @@ class ConvFeatures(nn.Module):
             x = x.permute(0, 3, 1, 2)
         for layer in self.layers:
             x = self.activation(layer(x))
+            if self.pool > 1:
+                x = max_pool2d(x, self.pool)
         return x.flatten(1)

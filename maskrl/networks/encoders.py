@@ -22,6 +22,7 @@ from maskrl.envs.contract import CANDIDATES, is_mask_key
 from maskrl.errors import ConfigError
 from maskrl.networks.conv import ConvFeatures
 from maskrl.networks.entity import EntityNetwork
+from maskrl.networks.first_weights import FirstWeights
 from maskrl.networks.mlp import ACTIVATIONS, MLP
 from maskrl.networks.pointer import CandidatePool
 
@@ -63,7 +64,20 @@ class NetworkConfig:
     """Radius of a learned bias on attention for the offset between two entities, whose cells are
     then read from the entry "positions" [E, 2]; 0 for none."""
     channels: tuple[int, ...] = (16, 32)
-    """Output channels of the convolutions over pictures and grids."""
+    """Output channels of the convolutions over pictures and grids; none at all, (), flattens
+    them instead, which is far faster and does for small boards."""
+    kernel: int = 3
+    """Side of the convolutions' kernels over grids with sides below 36. Odd ones keep the size of
+    the grid; even ones see whole windows only, and shrink it by kernel - 1."""
+    kernels: tuple[int, ...] = ()
+    """Sides of these kernels layer by layer, in place of one for all; () for that one."""
+    padding: Literal["odd", "none"] = "odd"
+    """none lets odd kernels see whole windows only, too."""
+    pool: int = 1
+    """Side of the squares of cells of which each layer over such a grid keeps the largest."""
+    weights: FirstWeights = "orthogonal"
+    """What fully connected layers and convolutions begin with: orthogonal weights, those of a
+    policy's last layer small, so that it begins undecided; or torch's own."""
     image_layout: Literal["auto", "channels_last", "channels_first"] = "auto"
     """Where a picture has its channels; auto judges by the shape."""
     embedding_dim: int = 64
@@ -76,27 +90,30 @@ class NetworkConfig:
     """Layers of the memory upon each other."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "channels"):
+        for name in ("hidden", "channels", "kernels"):
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value))
             if any(isinstance(x, bool) or not isinstance(x, int) or x < 1 for x in value):
                 raise ConfigError(f"network.{name}: expected positive whole numbers, got {value}")
         sizes = {"entity_dim": 1, "entity_depth": 1, "entity_heads": 1, "embedding_dim": 1}
-        sizes |= {"memory_size": 1, "memory_layers": 1}
+        sizes |= {"memory_size": 1, "memory_layers": 1, "kernel": 1, "pool": 1}
         for name, least in {**sizes, "entity_feed_forward": 0, "entity_offsets": 0}.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(
                     f"network.{name}: expected a whole number of at least {least}, got {value!r}"
                 )
-        if not self.channels:
-            raise ConfigError("network.channels: expected at least one layer, got none")
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ConfigError(
                     f"network.{name}: expected one of {', '.join(known)}, "
                     f"got {getattr(self, name)!r}"
                 )
+        if self.kernels and len(self.kernels) != len(self.channels):
+            raise ConfigError(
+                f"network.kernels: expected one for each of the {len(self.channels)} layers of "
+                f"channels {self.channels}, or none at all, got {self.kernels}"
+            )
         if self.entity_dim % self.entity_heads:
             raise ConfigError(
                 f"network.entity_heads: {self.entity_heads} heads do not divide entity_dim "
@@ -110,6 +127,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "entity_pool": ("self", "mean", "max", "attention"),
     "image_layout": ("auto", "channels_last", "channels_first"),
     "memory": ("none", "gru", "lstm"),
+    "padding": ("odd", "none"),
+    "weights": ("orthogonal", "torch"),
 }
 
 
@@ -338,9 +357,15 @@ def _part(key: str, space: spaces.Space[Any], config: NetworkConfig) -> nn.Modul
     if isinstance(space, spaces.MultiDiscrete):
         sizes = tuple(int(n) for n in space.nvec.flatten())
         return OneHot(sizes, tuple(int(s) for s in space.start.flatten()))
-    if isinstance(space, spaces.Box) and len(space.shape) == 3:
+    if isinstance(space, spaces.Box) and len(space.shape) == 3 and config.channels:
         return ConvFeatures(
-            space.shape, space.dtype, channels=config.channels, layout=config.image_layout
+            space.shape,
+            space.dtype,
+            channels=config.channels,
+            layout=config.image_layout,
+            kernel=config.kernels or config.kernel,
+            padding=config.padding,
+            pool=config.pool,
         )
     if isinstance(space, (spaces.Box, spaces.MultiBinary)):
         return FlatNumbers(tuple(space.shape))

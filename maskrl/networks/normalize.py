@@ -98,15 +98,23 @@ class FeatureNormalizer(nn.Module):
         return ((x - self.shift) * self.scale).clamp(-self.limit, self.limit)
 
     @torch.no_grad()
-    def update(self, samples: Tensor, keep: Tensor | None = None) -> None:
-        """Merge samples `[M, *shape]`, those of `keep` `[M]` where given."""
+    def update(self, samples: Tensor, keep: Tensor | None = None, *, novelty: bool = False) -> None:
+        """Merge samples `[M, *shape]`, those of `keep` `[M]` where given.
+
+        Args:
+            samples: What was seen.
+            keep: Which of them count.
+            novelty: A feature that has never varied is scaled by its variance of 0 and the
+                `epsilon`, so that whatever it is next reaches the limit. It carries no scale of
+                its own otherwise.
+        """
         self.moments.update(samples, keep)
         if self.moments.count > 0:
             variance = self.moments.variance
             self.shift.copy_(self.moments.mean)
-            # A feature that has never varied carries no scale of its own.
+            constant = self.epsilon**-0.5 if novelty else 1.0
             self.scale.copy_(
-                torch.where(variance > self.epsilon, (variance + self.epsilon).rsqrt(), 1.0)
+                torch.where(variance > self.epsilon, (variance + self.epsilon).rsqrt(), constant)
             )
 
 
@@ -165,8 +173,8 @@ class ObservationNormalizer(nn.Module):
             if isinstance(part, FeatureNormalizer)
         )
 
-    def update(self, obs: Mapping[str, Tensor]) -> None:
-        """Merge a batch of observations `[M, ...]` with their masks.
+    def update(self, obs: Mapping[str, Tensor], *, novelty: bool = False) -> None:
+        """Merge a batch of observations `[M, ...]` with their masks; `novelty` as of a feature.
 
         Of `entities` `[M, E, F]` only what `entity_mask` `[M, E]` marks as there and the
         observer's row of `visibility` `[M, E, E]` (or `[M, E]`) marks as seen is read; of
@@ -176,13 +184,14 @@ class ObservationNormalizer(nn.Module):
             assert isinstance(normalizer, FeatureNormalizer)
             samples = obs[key]
             if key == self.entity_key:
-                normalizer.update(samples.flatten(0, 1), seen_entities(obs).flatten())
+                seen = seen_entities(obs).flatten()
+                normalizer.update(samples.flatten(0, 1), seen, novelty=novelty)
             elif key == CANDIDATES:
                 keep = obs.get("action_mask")
                 rows = None if keep is None else keep.flatten()
-                normalizer.update(samples.flatten(0, -2), rows)
+                normalizer.update(samples.flatten(0, -2), rows, novelty=novelty)
             else:
-                normalizer.update(samples)
+                normalizer.update(samples, novelty=novelty)
 
 
 def seen_entities(obs: Mapping[str, Tensor]) -> Tensor:

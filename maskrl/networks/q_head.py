@@ -18,6 +18,8 @@ from maskrl.errors import ConfigError
 from maskrl.functional.dueling import dueling_values
 from maskrl.masks.packed import PackedMask
 from maskrl.networks.mlp import orthogonal_linear
+from maskrl.networks.noisy import NoisyLinear
+from maskrl.networks.pointer import CandidateScorer
 
 Returns = Literal["mean", "categorical", "quantile"]
 
@@ -34,6 +36,7 @@ class QHead(nn.Module):
         atoms: N, for the two distributions.
         low: Lowest return, where categorical.
         high: Highest return, where categorical.
+        noisy: Whether the layers can be shaken by noise of a learned size; see `draw_noise`.
 
     Raises:
         ConfigError: A setting is out of range.
@@ -51,6 +54,7 @@ class QHead(nn.Module):
         atoms: int = 51,
         low: float = -10.0,
         high: float = 10.0,
+        noisy: bool = False,
     ) -> None:
         super().__init__()
         if returns not in get_args(Returns):
@@ -67,8 +71,9 @@ class QHead(nn.Module):
         self.returns: Returns = returns
         self.n_actions = n_actions
         self.atoms = 1 if returns == "mean" else atoms
-        self.advantage = orthogonal_linear(in_features, n_actions * self.atoms, 0.01)
-        self.value = orthogonal_linear(in_features, self.atoms, 1.0) if dueling else None
+        linear = NoisyLinear if noisy else orthogonal_linear
+        self.advantage = linear(in_features, n_actions * self.atoms, 0.01)
+        self.value = linear(in_features, self.atoms, 1.0) if dueling else None
         support = torch.linspace(low, high, atoms) if returns == "categorical" else None
         self.register_buffer("support", support)
 
@@ -94,6 +99,18 @@ class QHead(nn.Module):
             value = value.unsqueeze(-2)
         return dueling_values(value, out, action_mask, atoms=with_atoms)
 
+    def draw_noise(self, generator: torch.Generator | None = None) -> None:
+        """Shake the layers, if they are noisy, until the next call or `rest`."""
+        for layer in (self.advantage, self.value):
+            if isinstance(layer, NoisyLinear):
+                layer.draw(generator)
+
+    def rest(self) -> None:
+        """Let the layers be their means."""
+        for layer in (self.advantage, self.value):
+            if isinstance(layer, NoisyLinear):
+                layer.rest()
+
     def means(self, predicted: Tensor) -> Tensor:
         """Q-values `[B, A]` of what `forward` gave."""
         if self.returns == "mean":
@@ -102,3 +119,60 @@ class QHead(nn.Module):
             return predicted.mean(-1)
         assert self.support is not None
         return predicted.softmax(-1) @ self.support
+
+
+class CandidateQHead(nn.Module):
+    """A value for every candidate of a set: `[B, in_features]` and its rows to `[B, C]`.
+
+    One network scores every candidate from its own features and those of the whole, so that
+    permuting candidates permutes their values; a dueling head adds the state's value.
+
+    Args:
+        in_features: Width of the features.
+        candidate_features: Features of a candidate.
+        hidden: Widths of the scorer's layers, at least one.
+        dueling: As of `QHead`.
+        activation: One of `maskrl.networks.mlp.ACTIVATIONS`.
+    """
+
+    returns: Returns = "mean"
+    support: Tensor | None = None
+
+    def __init__(
+        self,
+        in_features: int,
+        candidate_features: int,
+        hidden: tuple[int, ...],
+        *,
+        dueling: bool = True,
+        activation: str = "tanh",
+    ) -> None:
+        super().__init__()
+        self.advantage = CandidateScorer(
+            candidate_features, in_features, hidden, activation=activation
+        )
+        self.value = orthogonal_linear(in_features, 1, 1.0) if dueling else None
+
+    def forward(self, features: Tensor, action_mask: Tensor | None, candidates: Tensor) -> Tensor:
+        """The values.
+
+        Args:
+            features: `[B, in_features]`.
+            action_mask: bool `[B, C]`, which candidates may be chosen; others say nothing.
+            candidates: `[B, C, candidate_features]`.
+        """
+        scores: Tensor = self.advantage(candidates, features, action_mask)
+        if self.value is None:
+            return scores
+        value = F.linear(features, self.value.weight, self.value.bias)
+        return dueling_values(value, scores, action_mask)
+
+    def draw_noise(self, generator: torch.Generator | None = None) -> None:
+        """Nothing: these layers are not noisy."""
+
+    def rest(self) -> None:
+        """Nothing, likewise."""
+
+    def means(self, predicted: Tensor) -> Tensor:
+        """Q-values, which are what `forward` gave."""
+        return predicted

@@ -25,6 +25,9 @@ from maskrl.networks.team_members import Members
 ENTRIES = ("grid", "agent_mask", AGENT_CELLS, "alive")
 """What a grid's observation may hold beside action masks."""
 
+_OF_PICTURES = ("kernel", "kernels", "padding", "pool", "image_layout")
+"""Settings of convolutions over what one agent sees, which have no place here."""
+
 
 class GridTeam(TeamNetwork):
     """Features of agents in their cells, and of the whole grid.
@@ -93,12 +96,25 @@ class GridTeam(TeamNetwork):
         return out
 
 
-def require_grid(observation_space: spaces.Dict) -> None:
-    """Refuse entries that nothing would read.
+def require_grid(observation_space: spaces.Dict, config: NetworkConfig | None = None) -> None:
+    """Refuse entries that nothing would read, and settings that nothing would follow.
+
+    Args:
+        observation_space: Of one environment.
+        config: Of the network that reads it.
 
     Raises:
-        ConfigError: Names the entry.
+        ConfigError: Names the entry or the setting.
     """
+    plain = NetworkConfig()
+    for name in _OF_PICTURES if config is not None else ():
+        given, expected = getattr(config, name), getattr(plain, name)
+        if given != expected:
+            raise ConfigError(
+                f"network.{name}={given!r}: a team on a grid is read by an encoder and a decoder "
+                "whose kernels are 3 x 3 and keep every cell, so it would be ignored. Leave it at "
+                f"{expected!r}; its levels are network.channels."
+            )
     entries = observation_space.spaces
     if "visibility" in entries:
         raise ConfigError(

@@ -61,8 +61,8 @@ class TeamNormalizer(ObservationNormalizer):
             )
         self.normalizers = nn.ModuleList(normalizers)
 
-    def update(self, obs: Mapping[str, Tensor]) -> None:
-        """Merge a batch of observations `[B, ...]` with their masks.
+    def update(self, obs: Mapping[str, Tensor], *, novelty: bool = False) -> None:
+        """Merge a batch of observations `[B, ...]` with their masks; `novelty` as of a feature.
 
         Of `entities` only what `entity_mask` marks as there and a living agent sees is read;
         of agents' own observations only those of living agents.
@@ -72,12 +72,13 @@ class TeamNormalizer(ObservationNormalizer):
             samples = obs[key]
             if self.team.source == "grid":
                 cells = samples.movedim(1, -1).flatten(0, 2)
-                normalizer.update(cells[..., None, None])
+                normalizer.update(cells[..., None, None], novelty=novelty)
             elif self.team.source == "scene":
-                seen = seen_by_team(obs, self.team)
-                normalizer.update(samples.flatten(0, 1), seen.flatten())
+                seen = seen_by_team(obs, self.team).flatten()
+                normalizer.update(samples.flatten(0, 1), seen, novelty=novelty)
             else:
-                normalizer.update(samples.flatten(0, 1), living(obs, self.team).flatten())
+                alive = living(obs, self.team).flatten()
+                normalizer.update(samples.flatten(0, 1), alive, novelty=novelty)
 
 
 def _is_picture(space: spaces.Box, team: TeamDescription) -> bool:

@@ -24,6 +24,7 @@ from maskrl.objectives.policy_gradient import (
     approximate_kl,
     clip_fraction,
     clipped_policy_loss,
+    entropy_of_actions,
     log_ratio,
     mean_over,
     normalize_advantages,
@@ -35,6 +36,13 @@ from maskrl.objectives.q_learning import (
     max_next_values,
     n_step_rewards,
     td_targets,
+)
+from maskrl.objectives.soft_q_learning import (
+    soft_next_values,
+    soft_policy_loss,
+    soft_values,
+    target_entropies,
+    temperature_loss,
 )
 from maskrl.objectives.team_loss import TeamActed, TeamLoss, TeamLossSettings, team_loss
 from maskrl.objectives.value import explained_variance, value_loss
@@ -54,6 +62,7 @@ __all__ = [
     "clipped_policy_loss",
     "count_disallowed",
     "distribution_means",
+    "entropy_of_actions",
     "expected_next_values",
     "explained_variance",
     "generalized_advantages",
@@ -67,9 +76,14 @@ __all__ = [
     "normalize_advantages",
     "ppo_loss",
     "quantile_huber_loss",
+    "soft_next_values",
+    "soft_policy_loss",
+    "soft_values",
     "successor_values",
     "take_actions",
+    "target_entropies",
     "td_targets",
     "team_loss",
+    "temperature_loss",
     "value_loss",
 ]

@@ -101,3 +101,22 @@ def approximate_kl(log_ratio: Tensor, keep: Tensor | None = None) -> Tensor:
 def clip_fraction(log_ratio: Tensor, *, clip: float, keep: Tensor | None = None) -> Tensor:
     """Share of the kept rows whose ratio left the trust region: a scalar in [0, 1]."""
     return mean_over((torch.expm1(log_ratio).abs() > clip).to(log_ratio.dtype), keep)
+
+
+def entropy_of_actions(log_probs: Tensor) -> Tensor:
+    """What the choices that were made contribute to the entropy: `[B]`.
+
+    `sum over heads of -p log p`, p the probability of the head's choice. Some published code
+    takes its mean for the entropy; it is not an estimate of that, because a choice is counted
+    by its probability twice, once for being made and once in the sum. It is here to reproduce
+    such runs.
+
+    Args:
+        log_probs: `[B, K]`, of the choice of every head, under the policy being trained; finite.
+            A head that does not count has 0, and adds nothing.
+
+    Example:
+        >>> entropy_of_actions(torch.tensor([[0.5, 0.25], [1.0, 0.5]]).log())
+        tensor([0.6931, 0.3466])
+    """
+    return -(log_probs.exp() * log_probs).sum(-1)

@@ -16,6 +16,7 @@ _HOME = {
     "Policy": "protocol",
     "QPolicy": "q_policy",
     "RecurrentPolicy": "protocol",
+    "SoftActorCritic": "soft_actor_critic",
     "TeamActorCritic": "team_actor_critic",
     "TeamPolicy": "team_protocol",
     "load_policy": "load",

@@ -117,6 +117,41 @@ class ActionHeads:
         kind = MaskedBernoulli if self.kind == "multi_binary" else MaskedCategorical
         return kind(logits, mask, empty=empty, idle_action=idle_action, validate_args=validate_args)
 
+    def opened(self, obs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The observation as a network that knows of no mask would score it.
+
+        Heads that may choose something may choose anything. One that may choose nothing still
+        takes no decision: it was not asked, and has nothing to learn from its answer.
+
+        Args:
+            obs: Dict with the masks `[B, ...]`, packed or not, which are left as they are.
+
+        Raises:
+            ConfigError: The action is a choice of a candidate, some of which are padding.
+        """
+        if self.kind == "candidates":
+            raise ConfigError(
+                "opened: candidates have no answer without their mask, for it also says which "
+                "places of the set hold nothing"
+            )
+        mask = obs.get(FLAT_MASK)
+        if mask is None:
+            return dict(obs)
+        if isinstance(mask, PackedMask):
+            mask = mask.unpack()
+        rows = list(mask.reshape(len(mask), -1).split(list(self.nvec), -1))
+        seen = dict(obs)
+        if self.tree is not None:
+            for name, table in tables(self.tree, obs).items():
+                place = self.tree.position(name)
+                # A row of the table and the flat mask allow a choice together.
+                together = table & rows[place].unsqueeze(-2)
+                seen[f"{FLAT_MASK}:{name}"] = together.any(-1, keepdim=True).expand_as(table)
+                rows[place] = torch.ones_like(rows[place])
+        rows = [row.any(-1, keepdim=True).expand_as(row) for row in rows]
+        seen[FLAT_MASK] = torch.cat(rows, -1).reshape(mask.shape)
+        return seen
+
     def disallowed_mass(self, logits: Tensor, obs: Mapping[str, Tensor], actions: Tensor) -> Tensor:
         """Probability that the network without masks puts on what they disallow: `[B]`.
 

@@ -26,6 +26,7 @@ from maskrl.errors import ConfigError
 from maskrl.masks.tree import FLAT_MASK, ActionTree
 from maskrl.networks.chain import Chain, chain_of
 from maskrl.networks.encoders import DictEncoder, NetworkConfig, make_encoder
+from maskrl.networks.first_weights import begin_with
 from maskrl.networks.heads import PolicyHead, ValueHead
 from maskrl.networks.memory import Memory
 from maskrl.networks.normalize import ObservationNormalizer
@@ -145,6 +146,7 @@ class ActorCritic(nn.Module):
         else:
             self.policy_head = PolicyHead(width_of(self.memory or self.actor), self.heads.n_logits)
         self.value_head = ValueHead(width_of(self.memory or self.critic or self.actor))
+        begin_with(config.weights, self, besides=(encoder, critic_encoder))
 
     one_pass = True
 

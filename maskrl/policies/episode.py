@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,14 @@ from maskrl.policies.episode_pictures import (
     action_names,
     entity_names,
     entity_places,
+    env_attribute,
     make_drawing,
     picture,
 )
 from maskrl.policies.head_view import HeadLabels, HeadView, label_heads, split_heads
 from maskrl.policies.playing import Player, in_evaluation_mode
 from maskrl.policies.predict import obs_to_tensors
+from maskrl.policies.q_policy import QPolicy
 from maskrl.policies.team_episode import TeamEpisode, play_team
 from maskrl.runs.seeding import Seeds
 
@@ -66,6 +68,8 @@ class EpisodeStep:
             the observer's row only. Empty without attention.
         relevant: bool `[K]`, which heads of a tree count in the action; None: all do.
         illegal: Whether a head that counts chose what its mask disallowed.
+        q_values: float32 `[A]`, what each action is worth, of a policy that knows; None of others.
+            Of disallowed actions it says nothing that was ever learned.
     """
 
     frame: np.ndarray | None
@@ -84,6 +88,7 @@ class EpisodeStep:
     relevant: np.ndarray | None = None
     illegal: bool = False
     entity_places: tuple[tuple[float, float] | None, ...] | None = None
+    q_values: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,8 @@ class EpisodeRecord:
         action_kind: As in `maskrl.envs.contract.EnvDescription`.
         heads: Names of all heads and their choices; empty where an action is one number.
         stopped: It was not over: `max_steps` ended the record, and nothing else.
+        by_value: The policy takes the allowed action of the largest Q-value; its probabilities
+            are only a way to draw others.
     """
 
     env: str
@@ -120,6 +127,7 @@ class EpisodeRecord:
     action_kind: str = "discrete"
     heads: tuple[HeadLabels, ...] = ()
     stopped: bool = False
+    by_value: bool = False
 
     @property
     def total_reward(self) -> float:
@@ -134,9 +142,12 @@ class EpisodeRecord:
     def head_views(self, step: EpisodeStep) -> tuple[HeadView, ...]:
         """The heads of one of the steps, one by one; one alone where an action is a number."""
         labels = self.heads or (HeadLabels("", self.action_names),)
-        return split_heads(
+        views = split_heads(
             labels, step.action, step.action_mask, step.logits, step.probs, step.relevant
         )
+        if step.q_values is None or len(views) > 1:
+            return views
+        return (replace(views[0], q_values=step.q_values),)
 
 
 def record_episode(
@@ -225,7 +236,11 @@ def record_episode(
             stopped = not (terminated or truncated) and len(steps) >= max_steps
             truncated = bool(truncated) or stopped
         final_frame, final_text = picture(env, drawn)
-        heads = label_heads(description, action_names(env, entry.action_names))
+        heads = label_heads(
+            description,
+            action_names(env, entry.action_names),
+            env_attribute(env, "action_head_names"),
+        )
     return EpisodeRecord(
         env=env_id,
         env_kwargs=kwargs,
@@ -240,6 +255,7 @@ def record_episode(
         action_kind=description.action_kind,
         heads=heads if description.action_kind != "discrete" else (),
         stopped=stopped,
+        by_value=isinstance(policy, QPolicy),
     )
 
 
@@ -285,7 +301,20 @@ def _decide(
         "attention": maps,
         "relevant": None if description.action_tree is None else judged.relevant,
         "illegal": bool(judged.illegal) and bool(masks),
+        "q_values": _q_values(policy, batch),
     }
+
+
+def _q_values(policy: nn.Module, batch: dict[str, torch.Tensor]) -> np.ndarray | None:
+    """What each action is worth, float32 `[A]`; None of a policy that does not know.
+
+    One of one's own tells by a method `values(obs)` to `[B, A]`, as `QPolicy` does.
+    """
+    tell = getattr(policy, "values", None)
+    if not callable(tell):
+        return None
+    values: torch.Tensor = tell(batch)
+    return values[0].float().cpu().numpy()
 
 
 @contextlib.contextmanager

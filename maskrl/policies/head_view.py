@@ -7,6 +7,7 @@ tree that does not count in the action taken says so. numpy only.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,7 @@ class HeadView:
         probs: float `[n]`, after it: exactly 0 where disallowed.
         action: What it chose.
         relevant: Whether it counts in the action taken.
+        q_values: float `[n]`, what each choice is worth; None where nobody tells.
     """
 
     name: str
@@ -55,6 +57,7 @@ class HeadView:
     probs: np.ndarray
     action: int
     relevant: bool = True
+    q_values: np.ndarray | None = None
 
     @property
     def allowed(self) -> np.ndarray:
@@ -96,13 +99,16 @@ def split_heads(
     )
 
 
-def label_heads(description: EnvDescription, names: Any) -> tuple[HeadLabels, ...]:
+def label_heads(
+    description: EnvDescription, names: Any, head_names: Any = None
+) -> tuple[HeadLabels, ...]:
     """Names of all heads and choices, from what the environment says of them.
 
     Args:
         description: Of the environment.
         names: Its `action_names`, or None: one name per choice of all heads, or a sequence of
             them per head; of bits one name per bit. What does not fit is passed over.
+        head_names: Its `action_head_names`, one name per head, or None; a tree has its own.
 
     Returns:
         One per head. Without names choices are numbers, heads "head 0" and bits "bit 0".
@@ -124,6 +130,8 @@ def label_heads(description: EnvDescription, names: Any) -> tuple[HeadLabels, ..
         heads = tree.names
     else:
         heads = ("",) if len(nvec) == 1 else tuple(f"head {k}" for k in range(len(nvec)))
+        if len(nvec) > 1 and _is_row(head_names, len(nvec)):
+            heads = tuple(map(str, head_names))
     return tuple(HeadLabels(name, choices) for name, choices in zip(heads, given, strict=True))
 
 
@@ -141,13 +149,16 @@ def action_text(views: Sequence[HeadView], *, binary: bool = False) -> str:
         return f"{on[0]} on" if on else "all off"
     if len(views) == 1:
         return readable(views[0].chosen)
-    return ", ".join(_choice_text(view) for view in views if view.relevant)
+    counting = [view for view in views if view.relevant]
+    # Where several heads have a choice of one name, "up" alone does not say what is up.
+    of_heads = Counter(name for view in counting for name in set(view.choices))
+    return ", ".join(_choice_text(view, of_heads[view.chosen] > 1) for view in counting)
 
 
-def _choice_text(view: HeadView) -> str:
-    """A choice by its name, or by the head's name and its number."""
+def _choice_text(view: HeadView, shared: bool) -> str:
+    """A choice by its name, with that of its head if others share it, or by its number."""
     if not view.chosen.isdigit():
-        return readable(view.chosen)
+        return f"{readable(view.name)} {readable(view.chosen)}" if shared else readable(view.chosen)
     apart = ": " if view.name[-1:].isdigit() else " "
     return f"{readable(view.name)}{apart}{view.chosen}"
 

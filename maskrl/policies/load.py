@@ -16,6 +16,8 @@ from torch import nn
 
 from maskrl.errors import RunFolderError
 from maskrl.policies.actor_critic import ActorCritic
+from maskrl.policies.q_policy import QPolicy
+from maskrl.policies.soft_actor_critic import SoftActorCritic
 from maskrl.policies.team_actor_critic import KIND, TeamActorCritic
 from maskrl.runs.checkpoint import STATE, checkpoint_exists, load_checkpoint
 from maskrl.runs.run_dir import RunDir
@@ -67,7 +69,7 @@ def load_policy(
         device: Where it goes.
 
     Returns:
-        An `ActorCritic` or `TeamActorCritic`, or `policy`, in evaluation mode.
+        What was trained, as `build_policy` makes it, or `policy`, in evaluation mode.
 
     Raises:
         RunFolderError: Nothing there, damaged, or made for another network.
@@ -78,11 +80,27 @@ def load_policy(
     if policy is None:
         if "policy" not in state:
             raise RunFolderError(f"{folder} holds no policy; it was not written by a trainer")
-        description = state["policy"]
-        is_team = description.get("kind") == KIND
-        policy = (TeamActorCritic if is_team else ActorCritic).from_json(description)
+        policy = build_policy(state["policy"])
     fill(policy, tensors, prefix=PREFIX, source=str(folder))
     return policy.to(device).eval()
+
+
+def build_policy(description: Mapping[str, Any]) -> nn.Module:
+    """A policy with fresh weights, as its `to_json` described it.
+
+    Returns:
+        An `ActorCritic`, a `TeamActorCritic`, a `QPolicy` or a `SoftActorCritic`.
+
+    Raises:
+        ConfigError: It describes a policy of its author's own.
+    """
+    kinds: dict[Any, Any] = {
+        KIND: TeamActorCritic,
+        QPolicy.kind: QPolicy,
+        SoftActorCritic.kind: SoftActorCritic,
+    }
+    policy: nn.Module = kinds.get(description.get("kind"), ActorCritic).from_json(description)
+    return policy
 
 
 def fill(

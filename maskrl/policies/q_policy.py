@@ -7,35 +7,32 @@ action's. How it explores is the trainer's affair.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
 from maskrl.distributions import MaskedCategorical
-from maskrl.envs.contract import describe
-from maskrl.envs.space_json import space_from_json, space_to_json
+from maskrl.envs.contract import CANDIDATES
 from maskrl.errors import ConfigError
 from maskrl.functional.select import masked_argmax
+from maskrl.masks.packed import PackedMask
 from maskrl.masks.tree import FLAT_MASK
-from maskrl.networks.encoders import NetworkConfig, make_encoder
-from maskrl.networks.normalize import ObservationNormalizer
-from maskrl.networks.q_head import QHead, Returns
-from maskrl.policies.action_heads import ActionHeads
-from maskrl.policies.predict import predict_action
+from maskrl.networks.encoders import DictEncoder, NetworkConfig, make_encoder
+from maskrl.networks.first_weights import begin_with
+from maskrl.networks.q_head import CandidateQHead, QHead, Returns
+from maskrl.policies.value_policy import ValuePolicy
 
 
-class QPolicy(nn.Module):
+class QPolicy(ValuePolicy):
     """Q-values over Dict observations with masks.
 
     Args:
         observation_space: Of one environment: a Dict with at least one mask.
-        action_space: Discrete, starting at 0.
-        config: How the encoder is built; `shared` and what is for a critic say nothing here.
+        action_space: Discrete, starting at 0; or the index of one of the observation's candidates.
+        config: How the encoder is built. There is no critic beside it to share anything with or to
+            show more: such settings are refused.
         returns: What is predicted of an action; see `QHead`.
         dueling: As in `QHead`.
         atoms, low, high: As in `QHead`.
@@ -43,6 +40,7 @@ class QPolicy(nn.Module):
         normalize_observations: Normalise real-valued entries by running statistics.
         empty: What a row that allows nothing means: "raise", or "idle" for no decision.
         idle_action: What is sent to the environment when idle.
+        noisy: Whether the head's layers can be shaken; see `QHead.draw_noise`.
         encoder: Replaces the encoder: a module from the Dict observation to `[B, out_features]`,
             with the attribute `out_features`.
 
@@ -50,6 +48,8 @@ class QPolicy(nn.Module):
         NoMaskError: The observation has no mask.
         ConfigError: Spaces or settings that it cannot serve.
     """
+
+    kind = "q_policy"
 
     def __init__(
         self,
@@ -66,50 +66,92 @@ class QPolicy(nn.Module):
         normalize_observations: bool = False,
         empty: Literal["raise", "idle"] = "raise",
         idle_action: int = 0,
+        noisy: bool = False,
         encoder: nn.Module | None = None,
     ) -> None:
-        super().__init__()
         config = config or NetworkConfig()
-        heads = ActionHeads(describe(observation_space, action_space, None))
-        if heads.kind != "discrete":
+        super().__init__(
+            observation_space,
+            action_space,
+            config,
+            normalize_observations=normalize_observations,
+            empty=empty,
+            idle_action=idle_action,
+            is_rebuildable=encoder is None,
+        )
+        if config.critic_sees != "same":
             raise ConfigError(
-                f"QPolicy: a value belongs to one choice, and the actions are {action_space} "
-                f"({heads.kind}): joint choices have too many values. Train with PPO, or flatten "
-                "the actions to one Discrete in a wrapper."
+                f"network.critic_sees={config.critic_sees!r}: Q-learning has one network, which "
+                "judges and acts, so it sees what the agent sees. Leave it at 'same', or train "
+                "with PPO or SAC, whose critics do not act."
             )
-        heads.require_idle_action(idle_action)
-        if getattr(config, "memory", "none") != "none":
+        if config.shared:
             raise ConfigError(
-                "network.memory: Q-learning here draws single transitions, which memory has no "
-                "place in; train with PPO, or leave it at 'none'"
+                "network.shared: Q-learning has one network, so there is nothing to share. Leave "
+                "it at False."
             )
         if not temperature > 0:
             raise ConfigError(f"temperature: expected more than 0, got {temperature!r}")
-        self.observation_space = observation_space
-        self.action_space = action_space
-        self.config = config
         self.temperature = temperature
-        self.empty: Literal["raise", "idle"] = empty
-        self.idle_action = idle_action
-        self.is_rebuildable = encoder is None
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "returns": returns,
             "dueling": dueling,
             "atoms": atoms,
             "low": low,
             "high": high,
+            "noisy": noisy,
         }
-        self.normalizer = (
-            ObservationNormalizer(observation_space) if normalize_observations else None
-        )
         self.encoder = encoder or make_encoder(observation_space, config)
         width: Any = self.encoder.out_features
-        self.head = QHead(width, heads.n_logits, **self._settings)  # type: ignore[arg-type]
+        self.head: QHead | CandidateQHead
+        if self.heads.kind == "discrete":
+            self.head = QHead(width, self.heads.n_logits, **self._settings)
+        else:
+            self.head = self._candidate_head(width)
+        begin_with(config.weights, self, besides=(encoder,))
+        # Bits are enough for a head; an encoder that reads the mask wants it unpacked.
+        ours = type(self.encoder) is DictEncoder
+        reads: Any = getattr(self.encoder, "reads", ())
+        self._unpacks = self.heads.kind == "candidates" or not ours or FLAT_MASK in reads
+
+    def _candidate_head(self, width: int) -> CandidateQHead:
+        """The head for a choice of a candidate.
+
+        Raises:
+            ConfigError: Distributions of returns or noise are asked for.
+        """
+        settings = self._settings
+        if settings["returns"] != "mean" or settings["noisy"]:
+            raise ConfigError(
+                "returns: the value of a candidate is learned as a mean, without noisy layers; got "
+                f"returns={settings['returns']!r}, noisy={settings['noisy']}"
+            )
+        return CandidateQHead(
+            width,
+            (self.observation_space[CANDIDATES].shape or ())[-1],
+            self.config.hidden or (self.config.entity_dim,),
+            dueling=bool(settings["dueling"]),
+            activation=self.config.activation,
+        )
+
+    @property
+    def head_settings(self) -> dict[str, Any]:
+        """What the head was made with: returns, dueling, atoms, low, high and noisy."""
+        return dict(self._settings)
 
     def predictions(self, obs: Mapping[str, Tensor]) -> Tensor:
         """What is predicted of every action, `[B, A]` or `[B, A, N]`; see `QHead.forward`."""
-        seen = obs if self.normalizer is None else self.normalizer(obs)
-        predicted: Tensor = self.head(self.encoder(seen), obs.get(FLAT_MASK))
+        mask = obs.get(FLAT_MASK)
+        if self._unpacks and isinstance(mask, PackedMask):
+            mask = mask.unpack()
+            obs = {**obs, FLAT_MASK: mask}
+        seen = self.normalized(obs)
+        features = self.encoder(seen)
+        predicted: Tensor
+        if isinstance(self.head, CandidateQHead):
+            predicted = self.head(features, mask, seen[CANDIDATES])
+        else:
+            predicted = self.head(features, mask)
         return predicted
 
     def values(self, obs: Mapping[str, Tensor]) -> Tensor:
@@ -134,82 +176,9 @@ class QPolicy(nn.Module):
         )
         return values.gather(-1, best.unsqueeze(-1)).squeeze(-1)
 
-    def predict(
-        self,
-        obs: Any,
-        *,
-        action_mask: Any = None,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-        generator: torch.Generator | None = None,
-    ) -> tuple[np.ndarray, Any]:
-        """An action for one observation, or `[B]` actions for a batch.
-
-        Args:
-            obs: As the environment gives it; see `maskrl.policies.predict.predict_action`.
-            action_mask: Boolean mask that takes the place of the observation's own.
-            state: Handed back as it is: this policy has no memory.
-            episode_start: Of no effect, for the same reason.
-            deterministic: The best allowed action; otherwise a sample of `distribution`.
-            generator: Of the samples.
-
-        Returns:
-            Actions as `predict_action` gives them, and `state`.
-
-        Raises:
-            NoMaskError: The space has an action mask and none was given.
-
-        Empty rows:
-            By `empty`: an error, or `idle_action`.
-        """
-        action = predict_action(
-            self,
-            self.observation_space,
-            obs,
-            action_space=self.action_space,
-            action_mask=action_mask,
-            deterministic=deterministic,
-            generator=generator,
-        )
-        return action, state
-
-    def to_json(self) -> dict[str, Any]:
-        """What is needed, beside the state dict, to build this policy again."""
-        return {
-            "kind": "q_policy" if self.is_rebuildable else "own",
-            "observation_space": space_to_json(self.observation_space),
-            "action_space": space_to_json(self.action_space),
-            "network": dataclasses.asdict(self.config),
-            "head": self._settings,
-            "temperature": self.temperature,
-            "normalize_observations": self.normalizer is not None,
-            "empty": self.empty,
-            "idle_action": self.idle_action,
-        }
+    def _arguments(self) -> dict[str, Any]:
+        return {"head": self._settings, "temperature": self.temperature}
 
     @classmethod
-    def from_json(cls, description: Mapping[str, Any]) -> QPolicy:
-        """A policy with fresh weights, as `to_json` described it.
-
-        Raises:
-            ConfigError: It describes another kind of policy.
-        """
-        if description.get("kind") != "q_policy":
-            raise ConfigError(
-                f"QPolicy: expected a description of kind 'q_policy', got "
-                f"{description.get('kind')!r}"
-            )
-        observation_space = space_from_json(description["observation_space"])
-        if not isinstance(observation_space, spaces.Dict):
-            raise ConfigError("the policy's description has spaces of another kind")
-        return cls(
-            observation_space,
-            space_from_json(description["action_space"]),
-            NetworkConfig(**description["network"]),
-            **description["head"],
-            temperature=description["temperature"],
-            normalize_observations=description["normalize_observations"],
-            empty=description["empty"],
-            idle_action=description["idle_action"],
-        )
+    def _read_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
+        return {**description["head"], "temperature": description["temperature"]}

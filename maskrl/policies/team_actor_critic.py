@@ -24,6 +24,7 @@ from maskrl.envs.teams import TeamDescription, describe_team
 from maskrl.errors import ConfigError, MaskShapeError
 from maskrl.masks.tree import ActionTree
 from maskrl.networks.encoders import NetworkConfig
+from maskrl.networks.first_weights import begin_with
 from maskrl.networks.heads import PolicyHead, ValueHead
 from maskrl.networks.mlp import linear_alike
 from maskrl.networks.team import TeamNetwork
@@ -117,6 +118,7 @@ class TeamActorCritic(nn.Module):
             self.pool = TeamPool(source.agent_features, activation=config.activation)
             width += self.pool.out_features
         self.value_head = ValueHead(width)
+        begin_with(config.weights, self)
 
     @property
     def value_reads(self) -> tuple[str, ...] | None:
@@ -415,7 +417,7 @@ def _require_settings(
             "ignored. Leave it at 0."
         )
     if team.source == "grid":
-        require_grid(space)
+        require_grid(space, config)
     sees_all = team.source == "grid" or (team.source == "own" and critic == "team")
     if config.critic_sees == "everything" and sees_all:
         raise ConfigError(

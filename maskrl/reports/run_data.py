@@ -61,6 +61,26 @@ class RunData:
         return str(self.config.get("env", "unknown environment"))
 
     @property
+    def algorithm(self) -> str:
+        """What trained it: "ppo", "dqn" or "sac"."""
+        return str(self.config.get("algorithm", "ppo"))
+
+    @property
+    def by_value(self) -> bool:
+        """Whether its agent takes the allowed action of the largest Q-value."""
+        return self.algorithm == "dqn"
+
+    @property
+    def masked_targets(self) -> bool:
+        """Whether targets took what the next state allows alone; False in the naive regime."""
+        return bool(self.settings.get("masked_targets", True))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of the algorithm."""
+        return self.config.get(self.algorithm) or {}
+
+    @property
     def env_kwargs(self) -> dict[str, Any]:
         """The settings of the environment."""
         return dict(self.config.get("env_kwargs") or {})
@@ -132,6 +152,11 @@ class RunData:
     def is_team(self) -> bool:
         """Whether agents of a team were trained."""
         return "agents_acting" in self.metrics
+
+    @property
+    def is_off_policy(self) -> bool:
+        """Whether it was learned from a memory of transitions."""
+        return "replay_size" in self.metrics
 
     @property
     def random_return(self) -> float:

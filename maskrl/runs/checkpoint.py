@@ -10,9 +10,7 @@ mixed pair is noticed and never used.
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from safetensors import SafetensorError
 
 from maskrl.errors import RunFolderError
 from maskrl.runs.json_file import read_json, to_json
+from maskrl.runs.whole_folder import standing_folder, whole_folder, write_through
 
 FORMAT = 1
 TENSORS = "tensors.safetensors"
@@ -30,7 +29,11 @@ STATE = "state.json"
 
 
 def save_checkpoint(
-    folder: str | Path, tensors: Mapping[str, torch.Tensor | np.ndarray], state: Mapping[str, Any]
+    folder: str | Path,
+    tensors: Mapping[str, torch.Tensor | np.ndarray],
+    state: Mapping[str, Any],
+    *,
+    folders: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> None:
     """Save named tensors and a JSON-able state as one checkpoint, atomically.
 
@@ -40,9 +43,11 @@ def save_checkpoint(
         folder: the checkpoint's folder; replaced where it exists.
         tensors: torch tensors and numpy arrays of any shape; each comes back as its own kind.
         state: numbers, text, lists and dicts; numpy numbers are made plain.
+        folders: by name, what writes a folder of that name inside the checkpoint, for what is
+            too large for tensors, such as a replay buffer's `save`.
 
     Raises:
-        RunFolderError: the place cannot be written.
+        RunFolderError: the place cannot be written, or holds something else.
         TypeError: `state` holds something that JSON cannot.
     """
     folder = Path(folder)
@@ -62,19 +67,12 @@ def save_checkpoint(
             "state": dict(state),
         }
     )
-    beside = folder.with_name(f".{folder.name}.writing")
     try:
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        _write_through(beside / TENSORS, data)
-        _write_through(beside / STATE, text.encode())
-        previous = _previous(folder)
-        if folder.exists():
-            shutil.rmtree(previous, ignore_errors=True)
-            os.rename(folder, previous)
-        os.rename(beside, folder)
-        _sync_folder(folder.parent)
-        shutil.rmtree(previous, ignore_errors=True)
+        with whole_folder(folder, marks=(STATE, TENSORS)) as beside:
+            for name, write in (folders or {}).items():
+                write(beside / name)
+            write_through(beside / TENSORS, data)
+            write_through(beside / STATE, text.encode())
     except OSError as error:
         raise RunFolderError(
             f"cannot write the checkpoint {folder}: {error.strerror or error}. "
@@ -104,7 +102,7 @@ def load_checkpoint(
         )
     for attempt in (1, 2):
         # Without the folder itself: killed, or caught, between the two renames of a save.
-        source = folder if folder.is_dir() else _previous(folder)
+        source = standing_folder(folder)
         try:
             return _load(source, folder)
         except RunFolderError:
@@ -117,7 +115,7 @@ def load_checkpoint(
 def checkpoint_exists(folder: str | Path) -> bool:
     """Return whether `load_checkpoint` would find something there."""
     folder = Path(folder)
-    return folder.is_dir() or _previous(folder).is_dir()
+    return standing_folder(folder).is_dir()
 
 
 def _load(
@@ -162,23 +160,3 @@ def _advice(folder: Path) -> str:
             f"or use --which {other.name} where only the policy is needed."
         )
     return "Restore the folder from a copy, or train anew."
-
-
-def _previous(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.previous")
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -49,6 +49,11 @@ class RunDir:
         return self.path / "timings.csv"
 
     @property
+    def episodes_path(self) -> Path:
+        """One row for each episode of the training, where that was asked for."""
+        return self.path / "episodes.csv"
+
+    @property
     def tensorboard_path(self) -> Path:
         """The folder of TensorBoard's event files."""
         return self.path / "tensorboard"
@@ -173,6 +178,7 @@ class RunDir:
             self.config_path,
             self.metrics_path,
             self.timings_path,
+            self.episodes_path,
             self.evaluation_path,
             self.report_path,
         ):

@@ -7,9 +7,13 @@ from typing import Any
 
 _HOME = {
     "Callback": "callbacks",
+    "DQN": "dqn",
+    "DQNConfig": "dqn_config",
+    "DiscreteSAC": "sac",
     "Evaluation": "evaluate",
     "PPO": "ppo",
     "PPOConfig": "ppo_config",
+    "SACConfig": "sac_config",
     "TrainingInterrupted": "interrupt",
 }
 

@@ -17,6 +17,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 
 from maskrl.buffers.steps import StepBuffer
+from maskrl.envs.adapters.mask_regime import step_charges
 from maskrl.errors import ConfigError, NonFiniteLogitsError, RunFolderError
 from maskrl.trainers.episodes import EpisodeRecord
 
@@ -70,6 +71,7 @@ class Collector(ABC, Generic[BufferT]):
         self.illegal_actions = 0
         # As the environments give them: their sums are logged in full precision.
         self._rewards = np.zeros(buffer.rewards.shape, np.float64)
+        self._charges: np.ndarray | None = None  # what was taken off them, once something was
         self._on_cpu = device.type == "cpu"
 
     def begin(self) -> None:
@@ -92,6 +94,11 @@ class Collector(ABC, Generic[BufferT]):
         """How many episodes have ended."""
         return self._record.finished
 
+    @property
+    def episode_record(self) -> EpisodeRecord:
+        """The count of its episodes, up to the last step."""
+        return self._record
+
     def episode_metrics(self) -> dict[str, float]:
         """Means over the recent episodes; NaN before the first has ended."""
         return self._record.means()
@@ -103,8 +110,7 @@ class Collector(ABC, Generic[BufferT]):
             for key, array in self.buffer.features.items()
         }
         arrays |= {f"observation.{key}": array for key, array in self.buffer.masks.items()}
-        arrays["running_return"] = self._record.running_return
-        arrays["running_length"] = self._record.running_length
+        arrays |= self._record.running()
         return arrays, {**self._counters(), "started": self.started}
 
     def set_state(self, arrays: Mapping[str, Any], state: Mapping[str, Any]) -> None:
@@ -125,8 +131,7 @@ class Collector(ABC, Generic[BufferT]):
                     f"{target.shape}: it was made with other settings"
                 )
             target[...] = saved
-        self._record.running_return[...] = arrays["running_return"]
-        self._record.running_length[...] = arrays["running_length"]
+        self._record.set_running(arrays)
         self.started = bool(state["started"])
 
     def set_counters(self, state: Mapping[str, Any]) -> None:
@@ -172,11 +177,21 @@ class Collector(ABC, Generic[BufferT]):
             f"learning_rate, or max_grad_norm, or normalise observations and rewards: {error}"
         )
 
+    def _note_charges(self, t: int, infos: Mapping[str, Any]) -> None:
+        """Keep what was taken off the rewards of step `t`."""
+        charges = step_charges(infos, self.env.num_envs)
+        if charges is None and self._charges is None:
+            return
+        if self._charges is None:
+            self._charges = np.zeros_like(self._rewards)
+        self._charges[t] = 0.0 if charges is None else charges
+
     def _catch_up(self, t: int) -> None:
         """Count the steps of this rollout before `t` that were not counted yet."""
         steps = slice(self._counted, t)
         ended = self.buffer.terminated[steps] | self.buffer.truncated[steps]
-        self._record.add(self._rewards[steps], ended)
+        charges = None if self._charges is None else self._charges[steps]
+        self._record.add(self._rewards[steps], ended, charges)
         self._counted = t
 
     def _refuse_strange_rewards(self) -> None:

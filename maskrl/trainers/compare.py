@@ -14,12 +14,13 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
 from maskrl.errors import ConfigError, RunFolderError
+from maskrl.runs.comparison import FORMAT, MASKED, REMOVED, SETTINGS_FILE, finished_test
 from maskrl.runs.json_file import read_json, to_json, write_json
 from maskrl.runs.run_dir import RunDir, env_slug
 from maskrl.trainers.compare_worker import (
@@ -33,7 +34,6 @@ from maskrl.trainers.compare_worker import (
     work,
 )
 
-SETTINGS_FILE = "compare.json"
 Listener = Callable[[int, Report], None]
 
 
@@ -42,12 +42,18 @@ class Contender:
     """One environment of a comparison and how to train on it.
 
     Attributes:
-        label: Its name in tables, e.g. "panda?sight=full".
+        label: Its name in tables, e.g. "panda?sight=full" or "panda, naive".
         env_id: Without settings.
         env_kwargs: Its settings.
-        config: PPO's settings as plain data; one thread.
+        config: The algorithm's settings as plain data; one thread.
         total_steps: Per run.
         max_minutes: Of training per run, or None.
+        algorithm: Out of `maskrl.trainers.algorithms.ALGORITHMS`.
+        env: The environment with its settings, without the regime; the label where not given.
+        regime: How what is impossible is told.
+        varied: What else tells it from its neighbours: key -> value.
+        removed: Settings of the environment with which its agents are tested once more, to see
+            what they do when the mask is taken away; None for no such test.
     """
 
     label: str
@@ -56,6 +62,21 @@ class Contender:
     config: Mapping[str, Any]
     total_steps: int
     max_minutes: float | None = None
+    algorithm: str = "ppo"
+    env: str = ""
+    regime: str = MASKED
+    varied: Mapping[str, Any] = field(default_factory=dict)
+    removed: Mapping[str, Any] | None = None
+
+    def about(self) -> dict[str, Any]:
+        """What it is called and where its runs lie, as plain data."""
+        return {
+            "env": self.env or self.label,
+            "regime": self.regime,
+            "varied": dict(self.varied),
+            "algorithm": self.algorithm,
+            "folder": env_slug(self.label),
+        }
 
     def settings(self) -> dict[str, Any]:
         """What makes two runs comparable, as plain data."""
@@ -64,12 +85,18 @@ class Contender:
             "env_kwargs": dict(self.env_kwargs),
             "total_steps": self.total_steps,
             "max_minutes": self.max_minutes,
-            "ppo": dict(self.config),
+            self.algorithm: dict(self.config),
         }
 
 
 def plan_jobs(
-    contenders: Sequence[Contender], seeds: Sequence[int], out: Path, *, episodes: int
+    contenders: Sequence[Contender],
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    episodes: int,
+    threshold: float | None = None,
+    window: int = 10,
 ) -> list[Job]:
     """Every run of a comparison, seed by seed, and the folder of each.
 
@@ -78,9 +105,11 @@ def plan_jobs(
         seeds: At least one; no two equal.
         out: The comparison's folder: new, or one that was begun with the same settings.
         episodes: Test episodes per run.
+        threshold: Of the return, for the steps to reach it; None for one that the results say.
+        window: Training episodes whose mean is to reach it.
 
     Raises:
-        ConfigError: Nothing to compare, or something twice.
+        ConfigError: Nothing to compare, something twice, or two with one folder.
         RunFolderError: The folder cannot be written, holds something else, or a comparison
             with other settings.
     """
@@ -92,7 +121,12 @@ def plan_jobs(
         for value in values:
             if values.count(value) > 1:
                 raise ConfigError(f"compare: the {name} {value} is given more than once")
-    _write_settings(contenders, out)
+    folders = [env_slug(label).lower() for label in labels]
+    for label, folder in zip(labels, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise ConfigError(f"compare: {label!r} and another one would share the folder {folder}")
+    last = {"seeds": list(seeds), "episodes": episodes, "threshold": threshold, "window": window}
+    _write_settings(contenders, out, last)
     return [
         Job(
             contender.env_id,
@@ -103,6 +137,8 @@ def plan_jobs(
             contender.max_minutes,
             episodes,
             out / env_slug(contender.label) / f"seed-{seed}",
+            contender.algorithm,
+            contender.removed,
         )
         for seed in seeds
         for contender in contenders
@@ -113,9 +149,18 @@ def finished_evaluation(job: Job) -> dict[str, Any] | None:
     """The test of a run that needs no more work, else None."""
     if not (job.folder / "config.json").is_file():
         return None
-    evaluation = RunDir(job.folder).read_evaluation()
-    if evaluation is None or evaluation.get("episodes") != job.episodes:
+    evaluation = finished_test(
+        RunDir(job.folder),
+        episodes=job.episodes,
+        total_steps=job.total_steps,
+        max_minutes=job.max_minutes,
+    )
+    if evaluation is None:
         return None
+    if job.removed is not None:
+        looked = evaluation.get(REMOVED, {}).get("env_kwargs")
+        if looked != read_back(job.removed):
+            return None
     return evaluation
 
 
@@ -237,13 +282,26 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _write_settings(contenders: Sequence[Contender], out: Path) -> None:
-    """Note the settings, or check that they are those that the comparison was begun with."""
+def _write_settings(contenders: Sequence[Contender], out: Path, last: Mapping[str, Any]) -> None:
+    """Note the settings, or check that they are those that the comparison was begun with.
+
+    What was compared before and is not now stays, with its runs; the seeds are those of before
+    and now.
+    """
     path = out / SETTINGS_FILE
     known: dict[str, Any] = {}
+    about: dict[str, Any] = {}
+    seeds = list(last["seeds"])
     if path.is_file():
         advice = "Choose another --out to begin a new comparison."
-        known = read_json(path, advice=advice).get("contenders", {})
+        written = read_json(path, advice=advice)
+        if written.get("format") != FORMAT:
+            raise RunFolderError(
+                f"{path} has format {written.get('format')!r}, this version of maskrl writes "
+                f"{FORMAT}. {advice}"
+            )
+        known, about = written["contenders"], written["about"]
+        seeds = sorted({*seeds, *written["seeds"]})
     elif out.is_dir() and any(out.iterdir()):
         raise RunFolderError(
             f"{out} is not empty and holds no comparison ({SETTINGS_FILE} is missing). "
@@ -252,7 +310,7 @@ def _write_settings(contenders: Sequence[Contender], out: Path) -> None:
     for contender in contenders:
         settings = read_back(contender.settings())
         earlier = known.setdefault(contender.label, settings)
-        if earlier != settings:
+        if not _equal(earlier, settings):
             raise RunFolderError(
                 f"{out} holds a comparison with other settings for {contender.label}: "
                 f"{_first_difference(earlier, settings)}. Use the same settings to go on with "
@@ -264,7 +322,10 @@ def _write_settings(contenders: Sequence[Contender], out: Path) -> None:
         raise RunFolderError(
             f"cannot write the folder {out}: {error.strerror or error}. Choose another --out."
         ) from error
-    write_json(path, {"format": 1, "contenders": known})
+    about |= {contender.label: read_back(contender.about()) for contender in contenders}
+    write_json(
+        path, {"format": FORMAT, **last, "seeds": seeds, "contenders": known, "about": about}
+    )
 
 
 def read_back(settings: Any) -> Any:
@@ -274,9 +335,16 @@ def read_back(settings: Any) -> Any:
     return json.loads(to_json(settings))
 
 
+def _equal(earlier: Any, now: Any) -> bool:
+    """Whether settings are the same; one that did not exist then is None unless it is used."""
+    if isinstance(earlier, Mapping) and isinstance(now, Mapping):
+        return all(_equal(earlier.get(key), now.get(key)) for key in {*earlier, *now})
+    return bool(earlier == now)
+
+
 def _first_difference(earlier: Any, now: Any, name: str = "") -> str:
     if isinstance(earlier, Mapping) and isinstance(now, Mapping):
         for key in [*earlier, *now]:
-            if earlier.get(key) != now.get(key):
+            if not _equal(earlier.get(key), now.get(key)):
                 return _first_difference(earlier.get(key), now.get(key), f"{name}.{key}")
     return f"{name.lstrip('.')} was {earlier!r} and is now {now!r}"

@@ -18,6 +18,7 @@ from typing import Any
 
 from maskrl.errors import MaskrlError
 from maskrl.runs.checkpoint import checkpoint_exists, load_checkpoint
+from maskrl.runs.comparison import REMOVED
 from maskrl.runs.run_dir import RunDir
 from maskrl.runs.run_lock import hold_run
 from maskrl.trainers.callbacks import Callback
@@ -37,11 +38,13 @@ class Job:
         env_id: What to train on, without settings.
         env_kwargs: The environment's settings.
         seed: Of the run.
-        config: PPO's settings as plain data.
+        config: The algorithm's settings as plain data.
         total_steps: To train up to.
         max_minutes: Of training, or None.
         episodes: Of the test.
         folder: Where it is written.
+        algorithm: Out of `maskrl.trainers.algorithms.ALGORITHMS`.
+        removed: Settings of the environment for a test without the mask, or None.
     """
 
     env_id: str
@@ -52,6 +55,8 @@ class Job:
     max_minutes: float | None
     episodes: int
     folder: Path
+    algorithm: str = "ppo"
+    removed: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,10 +94,8 @@ def work(job: Job, pipe: Connection, parent: int) -> None:
     except MaskrlError as error:
         tell(FAILED, str(error))
     except Exception as error:
-        text = traceback.format_exc()
-        (job.folder / ERROR_FILE).write_text(text, encoding="utf-8")
-        where = job.folder / ERROR_FILE
-        tell(FAILED, f"{type(error).__name__}: {error} (the traceback is in {where})")
+        where = _keep_traceback(job.folder)
+        tell(FAILED, f"{type(error).__name__}: {error} ({where})")
     finally:
         pipe.close()
 
@@ -107,7 +110,7 @@ def train_and_test(job: Job, tell: Any, parent: int) -> None:
     """
     import torch
 
-    from maskrl.trainers.final_evaluation import evaluate_run
+    from maskrl.trainers.final_evaluation import evaluate_run, evaluate_without_mask
     from maskrl.trainers.validation import Validator
 
     torch.set_num_threads(1)
@@ -115,6 +118,7 @@ def train_and_test(job: Job, tell: Any, parent: int) -> None:
     run = _folder(job)
     with hold_run(run, wait_seconds=_SECONDS_FOR_A_PREDECESSOR):
         trainer = _trainer(job, run)
+        trainer.log_episodes = True
         config = trainer.config
         validator = None
         if config.evaluate_every:
@@ -137,10 +141,35 @@ def train_and_test(job: Job, tell: Any, parent: int) -> None:
             return
         tell(TESTING, fraction=1.0, steps=trainer.steps, **reporter.facts)
         result = evaluate_run(run, episodes=job.episodes)
-        run.write_evaluation(result.to_json())
+        figures = result.to_json()
+        if job.removed is not None:
+            # Written with the rest or not at all: a kill in between repeats both.
+            figures[REMOVED] = evaluate_without_mask(
+                run, env_kwargs=job.removed, episodes=job.episodes
+            )
+        run.write_evaluation(figures)
+        (job.folder / ERROR_FILE).unlink(missing_ok=True)  # of a try before this one
     score = result.greedy.score
     facts = {} if score is None else {"score": score}
+    if trainer.elapsed > 0:
+        facts["speed"] = trainer.steps / trainer.elapsed
     tell(FINISHED, steps=trainer.steps, mean=result.greedy.mean, **facts)
+
+
+def _keep_traceback(folder: Path) -> str:
+    """Write the traceback of what is being handled into a run's folder, and say where it is.
+
+    The folder may be missing, or be what cannot be written; then its last lines are all there is.
+    """
+    text = traceback.format_exc()
+    path = folder / ERROR_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        last = " ".join(text.strip().splitlines()[-3:-1]).split()
+        return f"{' '.join(last)}; {path} cannot be written: {error.strerror or error}"
+    return f"the traceback is in {path}"
 
 
 def _folder(job: Job) -> RunDir:
@@ -153,19 +182,18 @@ def _folder(job: Job) -> RunDir:
 
 def _trainer(job: Job, run: RunDir) -> Any:
     """The trainer where its last checkpoint left it, or a new one."""
-    from maskrl.trainers.ppo import PPO
-    from maskrl.trainers.ppo_config import PPOConfig
+    from maskrl.trainers.algorithms import ALGORITHMS
 
+    known = ALGORITHMS[job.algorithm]
     if checkpoint_exists(run.last_checkpoint):
-        trainer = PPO.load(run)
+        trainer = known.trainer.load(run)
         saved_env = load_checkpoint(run.last_checkpoint)[1]["env_state"]
         if saved_env is not None or trainer.steps >= job.total_steps:
             return trainer
     # Nothing to go on from, or an environment that could not be saved: begin anew.
     run.clear()
-    return PPO(
-        job.env_id, PPOConfig.from_json(job.config), seed=job.seed, env_kwargs=job.env_kwargs
-    )
+    config = known.config.from_json(job.config)
+    return known.trainer(job.env_id, config, seed=job.seed, env_kwargs=job.env_kwargs)
 
 
 class _Reporter(Callback):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from maskrl.distributions import ConditionalCategorical
 from maskrl.errors import ConfigError
 from maskrl.trainers.clipped_adam import ClippedAdam
+from maskrl.trainers.gradient_limits import GradientLimits
 from maskrl.trainers.ppo_config import PPOConfig
 
 RATIO_TOLERANCE = 1e-3
@@ -59,6 +60,9 @@ class Lesson(Protocol):
     def backward(self, loss: Any) -> bool:
         """Replace the parameters' gradients by those of the last loss; False if it has none."""
 
+    def look_back(self) -> dict[str, float]:
+        """What is measured after the last gradient step."""
+
 
 class GradientSteps(ABC, Generic[BufferT]):
     """Gradient steps on a policy.
@@ -91,6 +95,7 @@ class GradientSteps(ABC, Generic[BufferT]):
         if not self.parameters:
             raise ConfigError(f"policy: {type(policy).__name__} has no parameter to train")
         self.optimizer = ClippedAdam(self.parameters, lr=config.learning_rate, eps=config.adam_eps)
+        self._limits = GradientLimits(policy, config, self.parameters)
 
     @abstractmethod
     def normalize(self, buffer: BufferT) -> None:
@@ -111,7 +116,8 @@ class GradientSteps(ABC, Generic[BufferT]):
             entropy_coef: Of this update.
 
         Returns:
-            Means over the gradient steps, and what was measured before the first.
+            Means over the gradient steps, and what was measured before the first and after the
+            last.
 
         Raises:
             RatioDriftError: A ratio was not 1 before the first gradient step.
@@ -137,7 +143,7 @@ class GradientSteps(ABC, Generic[BufferT]):
             if limit < math.inf and float(loss.statistics[divergence]) > limit:
                 break
             if lesson.backward(loss):
-                norms.append(self.optimizer.clipped_step(config.max_grad_norm or None))
+                norms.append(self._limits.step(self.optimizer))
                 statistics.append(loss.statistics)
         names = self.statistics
         means = torch.stack(statistics).mean(0).tolist() if norms else [0.0] * len(names)
@@ -146,6 +152,7 @@ class GradientSteps(ABC, Generic[BufferT]):
             **dict(zip(names, means, strict=True)),
             "grad_norm": float(norm),
             **(measured or {}),
+            **lesson.look_back(),
             "gradient_steps": float(len(norms)),
             "learning_rate": learning_rate,
             "entropy_coef": entropy_coef,

@@ -6,15 +6,13 @@ settings that contradict each other never reach training. It goes to JSON and ba
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from maskrl.errors import ConfigError
 from maskrl.networks.encoders import NetworkConfig
+from maskrl.trainers.trainer_config import TrainerConfig
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "empty": ("raise", "idle"),
@@ -22,13 +20,16 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "death": ("terminal", "posthumous", None),
     "critic": ("auto", "team", "agent"),
     "weight": ("agent_step", "env_step"),
+    "entropy_of": ("policy", "action"),
 }
 """Settings that are one of a few words."""
 
 
 @dataclass(frozen=True)
-class PPOConfig:
+class PPOConfig(TrainerConfig):
     """Proximal policy optimisation under masks."""
+
+    label = "PPO"
 
     num_envs: int = 16
     """Environments that step in parallel."""
@@ -69,25 +70,48 @@ class PPOConfig:
     value_coef: float = 0.5
     """Weight of the value loss."""
     entropy_coef: float = 0.01
-    """Weight of the entropy bonus over the allowed actions."""
+    """Weight of the entropy bonus over the allowed actions; below 0 it is a penalty, as in some
+    published runs."""
     entropy_coef_final: float | None = None
     """What the weight of the entropy bonus falls to, linearly, until the end; None keeps it."""
+    entropy_of: Literal["policy", "action"] = "policy"
+    """policy: the entropy itself. action: -p log p of each choice that was made, as in some
+    published runs; its mean over many steps is not the entropy."""
     learning_rate: float = 3e-4
     """Step size of Adam."""
     anneal_learning_rate: bool = True
     """Let the step size fall to 0, linearly, until the end."""
+    anneal_steps: int | None = None
+    """Steps until what falls over the training has fallen, from its start; None: those of the
+    run. For the first part of a longer training."""
     adam_eps: float = 1e-5
     """Adam's epsilon."""
     max_grad_norm: float = 0.5
     """Longest gradient; longer ones are scaled down. 0 does not clip."""
+    value_max_grad_norm: float | None = None
+    """Longest gradient of the value's own network, which max_grad_norm then says nothing of; 0
+    does not clip. None limits the gradients of policy and value together."""
     target_kl: float | None = None
     """End an update when the policy moved by more than 1.5 times this; None never does."""
+    bootstrap_truncated: bool = True
+    """Where an episode is cut off by a limit, value what would have followed; False takes it for
+    the episode's end, as in some published runs."""
     normalize_advantage: bool = True
     """Shift and scale the advantages of each rollout to mean 0 and deviation 1."""
     normalize_observations: bool = False
     """Normalise real-valued observations by running statistics, frozen during an update."""
+    normalize_novelty: bool = False
+    """With them: what never varied before has the greatest magnitude, 10, when it first does, as
+    in some published runs; False leaves it as small as it is until the statistics move."""
     normalize_rewards: bool = False
     """Divide rewards by the running deviation of the discounted return."""
+    masked_scores: bool = True
+    """Score actions under the mask that they were sampled under. False is the naive regime, for
+    comparisons: masks are obeyed in acting alone, and ratio and entropy are those of a network
+    that knows of no mask."""
+    measure_kl: bool = False
+    """Also measure how far each update moved the policy: the exact divergence of what acts, that
+    of the network without its masks, and the estimate that was published for both regimes."""
     empty: Literal["raise", "idle"] = "raise"
     """What a step that allows no action means: an error, or that no decision is taken."""
     idle_action: int = 0
@@ -98,6 +122,11 @@ class PPOConfig:
     """Where the network is trained: cpu, cuda, cuda:1, ..."""
     threads: int | None = None
     """Threads of torch; None measures which number is fastest and keeps it for the run."""
+    workers: int | None = None
+    """Processes among which the environments are divided; None steps all in this one, which is
+    faster unless a step of an environment takes long, some 0.1 ms or more. Runs are equal
+    where each environment draws by its own seed; worlds that step as one batch, such as the panda,
+    then play other episodes."""
     evaluate_every: int = 100_000
     """Steps between evaluations during training; 0 never evaluates."""
     evaluation_episodes: int = 100
@@ -107,33 +136,44 @@ class PPOConfig:
     only at the end."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.network, Mapping):
-            object.__setattr__(self, "network", _network(self.network, NetworkConfig()))
+        self._build_network()
         for name in ("num_envs", "rollout_steps", "minibatch_size", "epochs", "sequence_length"):
             self._whole(name, at_least=1)
         for name in ("evaluate_every", "checkpoint_every", "idle_action"):
             self._whole(name, at_least=0)
         self._whole("evaluation_episodes", at_least=1)
-        if self.threads is not None:
-            self._whole("threads", at_least=1)
+        for name in ("threads", "workers", "anneal_steps"):
+            if getattr(self, name) is not None:
+                self._whole(name, at_least=1)
         for name in ("gamma", "gae_lambda"):
             self._number(name, low=0.0, high=1.0)
         for name in ("clip", "learning_rate", "adam_eps"):
             self._number(name, low=0.0, above=True)
-        for name in ("value_coef", "entropy_coef", "max_grad_norm"):
+        for name in ("value_coef", "max_grad_norm"):
             self._number(name, low=0.0)
+        self._number("entropy_coef", low=-math.inf)
         for name in ("value_clip", "target_kl"):
             if getattr(self, name) is not None:
                 self._number(name, low=0.0, above=True)
+        if self.value_max_grad_norm is not None:
+            self._number("value_max_grad_norm", low=0.0)
         if self.entropy_coef_final is not None:
-            self._number("entropy_coef_final", low=0.0)
+            self._number("entropy_coef_final", low=-math.inf)
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                some = [repr(choice) for choice in choices]
-                expected = f"{', '.join(some[:-1])} or {some[-1]}"
-                raise ConfigError(f"{name}: expected {expected}, got {getattr(self, name)!r}")
-        if not isinstance(self.waiting_discount, bool):
-            raise ConfigError(f"waiting_discount: expected a bool, got {self.waiting_discount!r}")
+            self._one_of(name, choices)
+        for name in ("waiting_discount", "masked_scores", "measure_kl", "bootstrap_truncated"):
+            self._yes_or_no(name)
+        self._yes_or_no("normalize_novelty")
+        if self.normalize_novelty and not self.normalize_observations:
+            raise ConfigError(
+                "normalize_novelty: observations are not normalised, so it would change nothing; "
+                "set normalize_observations to True"
+            )
+        if self.value_max_grad_norm is not None and self.network.shared:
+            raise ConfigError(
+                "value_max_grad_norm: policy and value share one network, whose gradients have "
+                "one limit, max_grad_norm; set network.shared to False"
+            )
         if self.minibatch_size > self.batch_size:
             raise ConfigError(
                 f"minibatch_size: {self.minibatch_size} rows are more than a rollout has: "
@@ -150,64 +190,3 @@ class PPOConfig:
     def batch_size(self) -> int:
         """Rows of one rollout."""
         return self.num_envs * self.rollout_steps
-
-    def replace(self, **changes: Any) -> PPOConfig:
-        """The configuration with some fields changed, and checked again."""
-        return dataclasses.replace(self, **changes)
-
-    def to_json(self) -> dict[str, Any]:
-        """All settings as plain nested dicts."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any], *, base: PPOConfig | None = None) -> PPOConfig:
-        """A configuration from plain settings, the rest taken from `base`.
-
-        Args:
-            settings: Fields by name; `network` may be a mapping of some of its fields.
-            base: What is not named; the defaults without it.
-
-        Raises:
-            ConfigError: A name is unknown (the nearest are offered), or a value impossible.
-        """
-        base = base or cls()
-        given = dict(settings)
-        _known("PPO setting", cls, given)
-        if isinstance(given.get("network"), Mapping):
-            given["network"] = _network(given["network"], base.network)
-        return dataclasses.replace(base, **given)
-
-    def _whole(self, name: str, *, at_least: int) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-            kind = "a positive whole number" if at_least else "a whole number, 0 or more"
-            raise ConfigError(f"{name}: expected {kind}, got {value!r}")
-
-    def _number(
-        self, name: str, *, low: float, high: float = math.inf, above: bool = False
-    ) -> None:
-        value = getattr(self, name)
-        fine = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if (
-            not fine
-            or not math.isfinite(value)
-            or not low <= value <= high
-            or (above and value == low)
-        ):
-            upper = "" if high == math.inf else f" and at most {high:g}"
-            least = f"above {low:g}" if above else f"at least {low:g}"
-            raise ConfigError(f"{name}: expected a number {least}{upper}, got {value!r}")
-
-
-def _network(settings: Mapping[str, Any], base: NetworkConfig) -> NetworkConfig:
-    _known("network setting", NetworkConfig, settings)
-    return dataclasses.replace(base, **settings)
-
-
-def _known(what: str, cls: type[Any], settings: Mapping[str, Any]) -> None:
-    names = [f.name for f in dataclasses.fields(cls)]
-    for name in settings:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-            advice = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise ConfigError(f"unknown {what} {name!r}.{advice}")

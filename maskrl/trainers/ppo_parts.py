@@ -2,13 +2,12 @@
 
 What is stored, how it is collected, judged and learned from differs between the two; when
 that happens, how it is annealed, logged, evaluated, saved and resumed does not, and lies
-in `PPO` and `TrainingLoop`, which know parts by this interface alone.
+in `PPO` and `Trainer`, which know parts by this interface alone.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,47 +16,20 @@ from torch import Tensor, nn
 
 from maskrl.buffers.steps import StepBuffer
 from maskrl.networks.normalize import RewardScale
-from maskrl.runs.seeding import Seeds
+from maskrl.policies.load import fill
 from maskrl.trainers.collector import Collector
 from maskrl.trainers.gradient_steps import GradientSteps
+from maskrl.trainers.optimizer_state import optimizer_tensors, restore_optimizer
+from maskrl.trainers.parts import Ground, Parts, Tensors
 from maskrl.trainers.ppo_config import PPOConfig
-from maskrl.trainers.threads import ThreadChoice
-from maskrl.trainers.training_env import TrainingEnv
 
 
-@dataclass(frozen=True)
-class Ground:
-    """What parts are built on.
-
-    Attributes:
-        opened: The environments.
-        seeds: Of everything random.
-        env_seed: Of the first reset.
-        device: Where the network is trained.
-    """
-
-    opened: TrainingEnv
-    seeds: Seeds
-    env_seed: int
-    device: torch.device
-
-    def collector_settings(self, config: PPOConfig) -> dict[str, Any]:
-        """What every collector is told."""
-        return {
-            "generator": self.seeds.torch("actions", self.device),
-            "device": self.device,
-            "empty": config.empty,
-            "seed": self.env_seed,
-            "name": self.opened.name,
-        }
-
-
-class PPOParts(Protocol):
+class PPOParts(Parts, Protocol):
     """What PPO consists of, for one kind of environment.
 
     Attributes:
         config: As resolved for environment and policy.
-        policy: What is trained.
+        policy: What is trained, as of `Parts`.
         reward_scale: What rewards are divided by, or None.
     """
 
@@ -90,15 +62,6 @@ class PPOParts(Protocol):
     def trusted(self) -> AbstractContextManager[None]:
         """Inside the block the policy leaves out checks that the trainer makes itself."""
 
-    def choose_threads(self) -> ThreadChoice:
-        """How many threads torch should use."""
-
-    def predict(self, obs: Any, **given: Any) -> tuple[np.ndarray, Any]:
-        """Actions for one observation or a batch, and the state; as of `PPO.predict`."""
-
-    def policy_json(self) -> dict[str, Any] | None:
-        """How to build the policy again; None if only its author can."""
-
 
 def parts_for(config: PPOConfig, ground: Ground, policy: nn.Module | None) -> PPOParts:
     """The parts for an environment.
@@ -118,3 +81,25 @@ def parts_for(config: PPOConfig, ground: Ground, policy: nn.Module | None) -> PP
     from maskrl.trainers.single_parts import SingleAgentParts
 
     return SingleAgentParts(config, ground, policy)
+
+
+def ppo_training_state(parts: PPOParts) -> tuple[dict[str, Tensor | np.ndarray], dict[str, Any]]:
+    """As of `Parts.training_state`: the optimiser, and what rewards are divided by."""
+    tensors: dict[str, Tensor | np.ndarray] = {}
+    tensors |= optimizer_tensors(parts.update.optimizer)
+    if parts.reward_scale is not None:
+        for name, tensor in parts.reward_scale.state_dict().items():
+            tensors[f"reward_scale.{name}"] = tensor
+    return tensors, {}
+
+
+def restore_ppo_training_state(
+    parts: PPOParts, tensors: Tensors, *, new_episodes: bool, source: str
+) -> None:
+    """As of `Parts.restore_training_state`."""
+    restore_optimizer(parts.update.optimizer, tensors)
+    if parts.reward_scale is not None:
+        scale = dict(tensors)
+        if new_episodes:  # in as many environments as there are now
+            scale["reward_scale.running"] = torch.zeros_like(parts.reward_scale.running)
+        fill(parts.reward_scale, scale, prefix="reward_scale.", source=source)

@@ -25,7 +25,7 @@ from maskrl.masks.heads import masks_along, starts_of
 from maskrl.masks.tree import FLAT_MASK, ActionTree
 from maskrl.networks.chain import is_watched
 from maskrl.networks.encoders import DictEncoder
-from maskrl.objectives import mean_over, normalize_advantages
+from maskrl.objectives import entropy_of_actions, mean_over, normalize_advantages
 from maskrl.objectives.ppo_loss import STATISTICS, LossSettings, PPOLoss, ppo_loss
 from maskrl.policies.action_heads import ActionDistribution, ActionHeads, mass_outside
 from maskrl.policies.actor_critic import ActorCritic
@@ -38,6 +38,7 @@ from maskrl.trainers.gradient_steps import (
 )
 from maskrl.trainers.learning_network import network_of
 from maskrl.trainers.ppo_config import PPOConfig
+from maskrl.trainers.update_divergence import update_divergences
 
 
 class PPOUpdate(GradientSteps[RolloutBuffer]):
@@ -96,14 +97,24 @@ class OneAgentLesson:
         self._read = self._reader()
         self._network = network_of(update.policy)
         self._last: tuple[ActionDistribution, Minibatch] | None = None
+        self._scored = None if config.masked_scores else update.heads
+        self._before: tuple[Tensor, Tensor] | None = None
 
     def loss(self, minibatch: tuple[Tensor, SequenceBatch | None]) -> PPOLoss:
         """The loss of a minibatch under the policy as it is now."""
         index, sequences = minibatch
         batch = self._read(index)
-        distribution, values = self._network.forward(batch.observations, sequences)
+        seen = batch.observations
+        if self._scored is not None:
+            seen = self._scored.opened(seen)
+        distribution, values = self._network.forward(seen, sequences)
         self._last = distribution, batch
-        estimate = entropy_estimate(distribution, self._update.shuffle, self._update.device)
+        if self._update.config.entropy_of == "action":
+            estimate: Tensor | None = entropy_of_actions(
+                distribution.log_prob(batch.actions, reduce="none").reshape(batch.log_probs.shape)
+            )
+        else:
+            estimate = entropy_estimate(distribution, self._update.shuffle, self._update.device)
         return ppo_loss(distribution, values, batch, self._settings, entropy=estimate)
 
     def look(self, loss: PPOLoss) -> dict[str, float]:
@@ -113,12 +124,35 @@ class OneAgentLesson:
         drift = check_ratio(loss.log_probs, batch, self._buffer)
         logits = self._network.raw_logits(batch.observations)
         measured = _measure(distribution, logits, batch, self._update.heads)
+        if self._update.config.measure_kl and logits is not None:
+            self._before = batch.index.clone(), logits.clone()
         return {"ratio_drift": drift, **measured}
 
     def backward(self, loss: PPOLoss) -> bool:
         """Replace the parameters' gradients."""
         self._network.backward(loss)
         return True
+
+    def look_back(self) -> dict[str, float]:
+        """How far the policy moved on the rows of the first minibatch, if that is wanted."""
+        config, heads = self._update.config, self._update.heads
+        if self._before is None or heads is None or has_memory(self._update.policy):
+            return {}
+        index, before = self._before
+        batch = self._read(index)
+        with torch.no_grad():
+            self._network.forward(batch.observations)
+            after = self._network.raw_logits(batch.observations)
+        if after is None or after.shape[-1] != heads.n_logits:
+            return {}
+        return update_divergences(
+            heads,
+            before,
+            after,
+            batch,
+            masked_scores=config.masked_scores,
+            idle_action=config.idle_action,
+        )
 
     def _reader(self) -> MinibatchReader:
         """What cuts minibatches: as bits and into the same memory where the policy is ours."""

@@ -1,15 +1,17 @@
 """How training goes, while it goes: a live panel in a terminal, plain lines elsewhere.
 
 Shows steps and speed, time left, the return of the last episodes, the score of the last
-evaluation between random valid play and the planner's ceiling, the policy's entropy and
-the illegal actions executed. A callback: hand it to `learn(progress=...)`.
+evaluation between random valid play and the planner's ceiling, and the illegal actions
+executed; of a policy its entropy, of what learns from a memory how full that is, what
+actions are worth by now, how wrong that was and how much is tried at random. A callback:
+hand it to `learn(progress=...)`.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -25,6 +27,9 @@ from maskrl.trainers.evaluation import PLANNER
 _SPARKS = "▁▂▃▄▅▆▇█"
 _HISTORY = 30
 _ROUNDS_FOR_SPEED = 20
+
+REPLAY = "replay_size"
+"""The metric of what learns from a memory: how many transitions are in it."""
 
 
 class ProgressDisplay(Callback):
@@ -167,11 +172,7 @@ class ProgressDisplay(Callback):
                 ),
             ),
             (self._evaluation_name(), self._evaluation_text()),
-            (
-                "entropy",
-                f"{_number(get('entropy', nan))} nats, "
-                f"{_percent(get('entropy_normalized', nan))} of what the mask leaves open",
-            ),
+            *self._learning_facts(),
             (
                 "masks",
                 f"{_percent(get('allowed_share', nan))} of actions allowed, "
@@ -181,6 +182,46 @@ class ProgressDisplay(Callback):
         if "agents_acting" in self._metrics:
             facts.append(("team", self._team_text()))
         return facts
+
+    def _learning_facts(self) -> list[tuple[str, RenderableType]]:
+        """What is special about the algorithm."""
+        get, nan = self._metrics.get, math.nan
+        facts: list[tuple[str, RenderableType]] = []
+        if REPLAY in self._metrics:
+            facts.append(("memory", self._memory_text()))
+            if (share := get("epsilon")) is not None:
+                facts.append(
+                    ("epsilon", f"{share:.3f}: of so many actions any allowed one is tried")
+                )
+        if REPLAY not in self._metrics or "entropy" in self._metrics:
+            share = get("entropy_normalized", get("entropy_share", nan))
+            text = f"{_number(get('entropy', nan))} nats, "
+            text += f"{_percent(share)} of what the mask leaves open"
+            if math.isfinite(get("entropy_share_target", nan)):
+                text += f" (aim {_percent(get('entropy_share_target', nan))})"
+            facts.append(("entropy", text))
+        if math.isfinite(get("temperature", nan)):
+            name, unit = (
+                ("alpha", "a nat of entropy")
+                if "entropy" in self._metrics
+                else (
+                    "temperature",
+                    "a factor of e in how often it is tried",
+                )
+            )
+            facts.append((name, f"{get('temperature', nan):.4g} of return is worth {unit}"))
+        return facts
+
+    def _memory_text(self) -> str:
+        """How many transitions there are to learn from, and what was learned of values."""
+        get, nan = self._metrics.get, math.nan
+        room = getattr(getattr(self._trainer, "config", None), "replay_size", None)
+        text = f"{_count(get(REPLAY, nan))} transitions"
+        text += "" if room is None else f" of {room:,}"
+        if math.isfinite(get("td_error", nan)):
+            text += f"; values {_number(_mean_value(get), 2)} on average, "
+            return text + f"{_number(get('td_error', nan))} off their targets"
+        return f"{text}; learning has not begun"
 
     def _team_text(self) -> str:
         """Who is there, and how far each level of ratio is clipped."""
@@ -203,7 +244,8 @@ class ProgressDisplay(Callback):
             scale = f"0 = random valid {_number(self.random)}, 1 = {self.reference_name} "
             scale += _number(self.planner)
         else:
-            scale = "mean return of the likeliest actions"
+            best = REPLAY in self._metrics and "entropy" not in self._metrics
+            scale = f"mean return of the {'best' if best else 'likeliest'} allowed actions"
         if self._score is None:
             return Text(f"not yet; {scale}")
         return Text.assemble(
@@ -222,7 +264,16 @@ class ProgressDisplay(Callback):
             name = self.reference_name
             ceiling = "" if self.planner is None else f" ({name} {_number(self.planner)} = 1)"
             parts.append(f"{self._evaluation_name()} {_number(self._score)}{ceiling}")
-        parts.append(f"entropy {_number(get('entropy', math.nan))}")
+        if REPLAY not in self._metrics or "entropy" in self._metrics:
+            parts.append(f"entropy {_number(get('entropy', math.nan))}")
+        if "epsilon" in self._metrics:
+            parts.append(f"epsilon {_number(get('epsilon', math.nan))}")
+        if "temperature" in self._metrics:
+            alpha = "alpha" if "entropy" in self._metrics else "temperature"
+            parts.append(f"{alpha} {get('temperature', math.nan):.3g}")
+        if math.isfinite(get("td_error", math.nan)):
+            parts.append(f"values {_number(_mean_value(get), 2)}")
+            parts.append(f"error {_number(get('td_error', math.nan))}")
         if "agents_acting" in self._metrics:
             parts.append(f"{_number(get('agents_acting', math.nan), 1)} agents act")
         parts.append(f"{clock(self.seconds_left)} left")
@@ -247,6 +298,12 @@ def sparkline(values: list[float], width: int = _HISTORY) -> str:
     low, high = min(picked), max(picked)
     scale = (len(_SPARKS) - 1) / (high - low) if high > low else 0.0
     return "".join(_SPARKS[round((value - low) * scale)] for value in picked)
+
+
+def _mean_value(get: Callable[..., Any]) -> float:
+    """The mean Q-value of the actions that were taken."""
+    value: float = get("q_mean", math.nan)
+    return value
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -123,6 +123,7 @@ class RolloutCollector(Collector[RolloutBuffer]):
                     )
                     obs = buffer.write_observation(t + 1, given)
                     buffer.truncated[t] = truncated
+                    self._note_charges(t, infos)
                     if memory is not None:
                         memory.go_on(t)
                     done = t + 1

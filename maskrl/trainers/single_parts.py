@@ -6,7 +6,9 @@ and a policy with memory learns from sequences. Settings of teams are refused.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,10 @@ from maskrl.objectives import explained_variance, generalized_advantages
 from maskrl.policies.action_heads import ActionHeads
 from maskrl.policies.actor_critic import ActorCritic, trusted
 from maskrl.policies.predict import predict_and_remember
+from maskrl.trainers.naive_scores import NaiveCollector, require_naive
+from maskrl.trainers.parts import Ground, Tensors
 from maskrl.trainers.ppo_config import PPOConfig
-from maskrl.trainers.ppo_parts import Ground
+from maskrl.trainers.ppo_parts import ppo_training_state, restore_ppo_training_state
 from maskrl.trainers.ppo_policy import fit_memory, policy_for
 from maskrl.trainers.ppo_update import PPOUpdate
 from maskrl.trainers.rollout import RolloutCollector
@@ -53,14 +57,21 @@ class SingleAgentParts:
             state_size=getattr(self.policy, "state_size", 0),
             sequence_length=config.sequence_length,
         )
+        heads = ActionHeads(description)
+        require_naive(config, self.policy, opened.name)
         settings = ground.collector_settings(config)
-        self.collector = RolloutCollector(opened.venv, self.buffer, self.policy, **settings)
+        around = (opened.venv, self.buffer, self.policy)
+        self.collector = (
+            RolloutCollector(*around, **settings)
+            if config.masked_scores
+            else NaiveCollector(*around, heads=heads, **settings)
+        )
         self.update = PPOUpdate(
             self.policy,
             config,
             device=ground.device,
             shuffle=ground.seeds.torch("minibatches"),
-            heads=ActionHeads(description),
+            heads=heads,
         )
         self.reward_scale = (
             RewardScale(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None
@@ -73,12 +84,15 @@ class SingleAgentParts:
         if self.reward_scale is not None:
             rewards = self.reward_scale(rewards)
         values = torch.from_numpy(buffer.values)
+        terminated, truncated = buffer.terminated, buffer.truncated
+        if not self.config.bootstrap_truncated:
+            terminated = terminated | truncated
         advantages, returns = generalized_advantages(
             rewards,
             values,
             successors,
-            torch.from_numpy(buffer.terminated),
-            torch.from_numpy(buffer.truncated),
+            torch.from_numpy(terminated),
+            torch.from_numpy(truncated),
             gamma=self.config.gamma,
             gae_lambda=self.config.gae_lambda,
         )
@@ -100,7 +114,7 @@ class SingleAgentParts:
             # Only where candidates are read does the statistic depend on the action masks.
             unused = () if CANDIDATES in buffer.features else tuple(buffer.action_masks)
             obs = buffer.observations_at(everything, self._device, leave_out=unused)
-            normalizer.update(obs)
+            normalizer.update(obs, novelty=self.config.normalize_novelty)
 
     def trusted(self) -> AbstractContextManager[None]:
         """Inside the block the policy leaves out checks that the trainer makes itself."""
@@ -134,6 +148,22 @@ class SingleAgentParts:
         """How to build the policy again; None if only its author can."""
         # A class of one's own made from it is another function, whatever its weights fit.
         return self.policy.to_json() if type(self.policy) is ActorCritic else None
+
+    def training_state(
+        self, *, lean: bool
+    ) -> tuple[dict[str, Tensor | np.ndarray], dict[str, Any]]:
+        """The optimiser, and what rewards are divided by; nothing of it is large."""
+        return ppo_training_state(self)
+
+    def training_folders(self, *, lean: bool) -> Mapping[str, Callable[[Path], None]]:
+        """Nothing: a rollout is not kept."""
+        return {}
+
+    def restore_training_state(
+        self, tensors: Tensors, state: Mapping[str, Any], *, new_episodes: bool, source: str
+    ) -> None:
+        """Take over what `training_state` gave."""
+        restore_ppo_training_state(self, tensors, new_episodes=new_episodes, source=source)
 
 
 def one_agent_settings(config: PPOConfig, name: str) -> PPOConfig:

@@ -6,7 +6,9 @@ every agent has a recursion of its own, or all share the team's.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,9 @@ from maskrl.buffers.teams import TeamBuffer
 from maskrl.networks.normalize import ObservationNormalizer
 from maskrl.policies.team_actor_critic import TeamActorCritic
 from maskrl.policies.team_predict import predict_team
+from maskrl.trainers.parts import Ground, Tensors
 from maskrl.trainers.ppo_config import PPOConfig
-from maskrl.trainers.ppo_parts import Ground
+from maskrl.trainers.ppo_parts import ppo_training_state, restore_ppo_training_state
 from maskrl.trainers.team_judge import TeamJudge
 from maskrl.trainers.team_policy import team_policy_for, team_settings, trusted_team
 from maskrl.trainers.team_rollout import TeamCollector
@@ -78,7 +81,8 @@ class TeamParts:
         normalizer = getattr(self.policy, "normalizer", None)
         if isinstance(normalizer, ObservationNormalizer) and self.config.normalize_observations:
             everything = np.arange(self.buffer.num_envs * self.buffer.steps)
-            normalizer.update(self.buffer.observations_at(everything, self._device))
+            obs = self.buffer.observations_at(everything, self._device)
+            normalizer.update(obs, novelty=self.config.normalize_novelty)
 
     def trusted(self) -> AbstractContextManager[None]:
         """Inside the block the policy leaves out checks that the trainer makes itself."""
@@ -109,3 +113,19 @@ class TeamParts:
         """How to build the policy again; None if only its author can."""
         # A class of one's own made from it is another function, whatever its weights fit.
         return self.policy.to_json() if type(self.policy) is TeamActorCritic else None
+
+    def training_state(
+        self, *, lean: bool
+    ) -> tuple[dict[str, Tensor | np.ndarray], dict[str, Any]]:
+        """The optimiser, and what rewards are divided by; nothing of it is large."""
+        return ppo_training_state(self)
+
+    def training_folders(self, *, lean: bool) -> Mapping[str, Callable[[Path], None]]:
+        """Nothing: a rollout is not kept."""
+        return {}
+
+    def restore_training_state(
+        self, tensors: Tensors, state: Mapping[str, Any], *, new_episodes: bool, source: str
+    ) -> None:
+        """Take over what `training_state` gave."""
+        restore_ppo_training_state(self, tensors, new_episodes=new_episodes, source=source)

@@ -23,6 +23,14 @@ from maskrl.policies.team_actor_critic import TeamActorCritic
 from maskrl.policies.team_protocol import require_team_policy
 from maskrl.trainers.ppo_config import PPOConfig
 
+_OF_ONE_AGENT = (
+    ("masked_scores", True),
+    ("measure_kl", False),
+    ("entropy_of", "policy"),
+    ("bootstrap_truncated", True),
+)
+"""Settings that a team must leave as they are."""
+
 TERMINAL = (
     "'terminal' ends what is credited to an agent with its death, for rewards of each agent's own"
 )
@@ -57,6 +65,12 @@ def team_settings(
             f"because the two meanings are different tasks: {TERMINAL}; {POSTHUMOUS}. Set "
             "PPOConfig(death=...), on the command line --ppo.death"
         )
+    for setting, default in _OF_ONE_AGENT:
+        if getattr(config, setting) != default:
+            raise ConfigError(
+                f"{setting}: {getattr(config, setting)} is for environments in which one agent "
+                f"acts, and in {name} a team does; leave it at {default}"
+            )
     critic: Literal["team", "agent"] | str = config.critic
     if critic == "auto":
         own_critic = getattr(policy, "critic", None)

@@ -139,6 +139,10 @@ class TeamLesson:
         loss.backward()
         return True
 
+    def look_back(self) -> dict[str, float]:
+        """Nothing: how far teams moved is what the losses estimate."""
+        return {}
+
     def _nothing_to_learn(self) -> bool:
         assert self._last is not None
         return self._last[0] is None and self._buffer.critic == "agent"

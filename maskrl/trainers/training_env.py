@@ -1,7 +1,7 @@
 """Whatever a trainer is given as its environment, as one vector environment.
 
 An id goes through the registry, a single environment is adapted and wrapped, a vector
-environment is taken as it is, after a look at its masks and at how it resets.
+environment is taken as it is if it keeps the contract, and is made to keep it otherwise.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import gymnasium
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
+from maskrl.envs.adapters.call_arguments import function_path
 from maskrl.envs.adapters.gymnasium_info import adapt
 from maskrl.envs.adapters.pettingzoo_ids import as_parallel, is_pettingzoo
 from maskrl.envs.adapters.pettingzoo_parallel import ParallelTeam
+from maskrl.envs.autoreset import as_same_step
+from maskrl.envs.construct import MASK_OPTIONS
 from maskrl.envs.contract import (
     EnvDescription,
     describe_env,
@@ -26,6 +29,7 @@ from maskrl.envs.contract import (
 from maskrl.envs.registry import make_vec, refuse_reserved
 from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.errors import ConfigError
+from maskrl.runs.json_file import to_json
 
 EnvLike = str | VectorEnv[Any, Any, Any] | gymnasium.Env[Any, Any]
 
@@ -71,7 +75,12 @@ class TrainingEnv:
 
 
 def open_training_env(
-    env: EnvLike, num_envs: int, *, seed: int, kwargs: Mapping[str, Any] | None = None
+    env: EnvLike,
+    num_envs: int,
+    *,
+    seed: int,
+    kwargs: Mapping[str, Any] | None = None,
+    workers: int | None = None,
 ) -> TrainingEnv:
     """Make the environments to train on.
 
@@ -80,33 +89,45 @@ def open_training_env(
             the only one.
         num_envs: How many, where an id is given.
         seed: Of a vector environment made here.
-        kwargs: Arguments of the environment, where an id is given.
+        kwargs: Arguments of the environment, where an id is given; of an object the settings
+            of its mask in `MASK_OPTIONS`.
+        workers: Processes among which they are divided, where an id is given; None for this one.
 
     Raises:
         UnknownEnvError: No such id.
         NoMaskError: The environment has none of action, entity and agent mask.
-        ConfigError: It cannot be made, resets in another mode, its action space takes no mask,
-            or arguments are given for an object that exists already.
+        ConfigError: It cannot be made, or cannot be made to reset in the step that ends an
+            episode; its action space takes no mask; or arguments or workers are given for an
+            object that exists already.
     """
     venv: VectorEnv[Any, Any, Any]
     env_id: str | None = None
     given: dict[str, Any] = {}
+    if workers and not isinstance(env, str):
+        raise ConfigError(
+            f"workers: {workers} processes cannot be given an environment that exists already "
+            f"({type(env).__name__}); train on an id, or make it with maskrl.make_vec(..., "
+            "workers=...)"
+        )
     if isinstance(env, str):
         given = dict(kwargs or {})
         refuse_reserved(f"environment {env!r}", given)
-        venv, env_id = make_vec(env, num_envs, seed=seed, **given), env
-    elif kwargs:
+        if callable(given.get("mask_fn")):  # a run folder holds its name
+            given["mask_fn"] = function_path(given["mask_fn"])
+        venv, env_id = make_vec(env, num_envs, seed=seed, workers=workers, **given), env
+    elif kwargs and not set(kwargs) <= _settings_of_masks(env):
         raise ConfigError(
             f"env_kwargs: {sorted(kwargs)} were given for an environment that exists already "
-            f"({type(env).__name__}); they apply to an id"
+            f"({type(env).__name__}); they apply to an id. To an object apply, if to any, settings "
+            f"of its mask: {', '.join(MASK_OPTIONS)}"
         )
     elif isinstance(env, VectorEnv):
-        venv = env
+        venv = as_same_step(env, **(kwargs or {}))
     elif is_pettingzoo(env):
         team = ParallelTeam(as_parallel(env, str(env)))
         venv = GymnasiumVectorEnv([lambda: team], seed=seed)
     elif isinstance(env, gymnasium.Env):
-        adapted = adapt(env)
+        adapted = adapt(env, **(kwargs or {}))
         venv = GymnasiumVectorEnv([lambda: adapted], seed=seed)
     else:
         name = getattr(env, "__name__", None)
@@ -118,3 +139,28 @@ def open_training_env(
         )
     require_same_step(venv)
     return TrainingEnv(venv, describe_env(venv), env_id, given)
+
+
+def _settings_of_masks(env: Any) -> set[str]:
+    """Settings of masks that an environment takes which exists already."""
+    if isinstance(env, VectorEnv):
+        return set(MASK_OPTIONS) - {"mask_fn"}  # a function is of one environment
+    return set(MASK_OPTIONS) if isinstance(env, gymnasium.Env) else set()
+
+
+def stored_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """An environment's arguments as a run folder or a checkpoint holds them.
+
+    Raises:
+        ConfigError: One of them is an object that cannot be written.
+    """
+    for name, value in kwargs.items():
+        try:
+            to_json(value)
+        except TypeError as error:
+            raise ConfigError(
+                f"env_kwargs[{name!r}]: expected numbers, text, lists or dicts, which a run folder "
+                f"can hold, got {type(value).__name__}; make the environment yourself and hand it "
+                f"over: env = maskrl.envs.make_vec(env_id, num_envs, {name}=...)"
+            ) from error
+    return dict(kwargs)

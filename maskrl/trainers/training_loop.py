@@ -17,26 +17,31 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from maskrl.runs.checkpoint import checkpoint_exists
+from maskrl.runs.episode_log import EpisodeLog
 from maskrl.runs.metrics import MetricsWriter
 from maskrl.runs.run_dir import RunDir
 from maskrl.trainers.callbacks import Callback, Callbacks
 from maskrl.trainers.interrupt import InterruptWatch, TrainingInterrupted
 from maskrl.trainers.threads import torch_threads
+from maskrl.trainers.training_env import stored_kwargs
 
 if TYPE_CHECKING:
-    from maskrl.trainers.ppo import PPO
+    from maskrl.trainers.trainer import Trainer
 
 logger = logging.getLogger("maskrl")
 
 LONGEST_UNSAVED = 120.0
 """Seconds after which a checkpoint is due even if `checkpoint_every` steps are not over yet."""
 
+SAVING_SHARE = 0.05
+"""The most of the time that such checkpoints may take: a large memory is saved less often."""
+
 
 class TrainingLoop:
     """One call of `learn`.
 
     Args:
-        trainer: With `step`, `save`, and counters.
+        trainer: Of any algorithm.
         run_dir: Where to write, or None.
         callbacks: Called in this order.
         evaluator: From a policy to a result, or None.
@@ -44,7 +49,7 @@ class TrainingLoop:
 
     def __init__(
         self,
-        trainer: PPO,
+        trainer: Trainer,
         run_dir: RunDir | str | Path | None,
         callbacks: Iterable[Callback],
         evaluator: Callable[[nn.Module], Any] | None,
@@ -54,7 +59,9 @@ class TrainingLoop:
         self.hooks = Callbacks(callbacks)
         self.evaluator = evaluator if trainer.config.evaluate_every else None
         self.writer: MetricsWriter | None = None
+        self.episodes: EpisodeLog | None = None
         self._before = self._saved_at = trainer.elapsed
+        self._save_seconds = 0.0
         self._start = time.perf_counter()
 
     def run(self) -> None:
@@ -69,6 +76,7 @@ class TrainingLoop:
             if self.run_dir is not None:
                 self._write_config(self.run_dir)
                 self.writer = MetricsWriter(self.run_dir, resume_step=trainer.steps or None)
+                self._keep_episodes(self.run_dir)
             trainer.run_dir = self.run_dir
             try:
                 trainer.collector.begin()
@@ -95,6 +103,10 @@ class TrainingLoop:
             self._keep_time()
             if self.writer is not None:
                 self.writer.write(trainer.steps, metrics, {"elapsed": trainer.elapsed, **timings})
+            if self.episodes is not None:
+                kept = trainer.collector.episode_record.kept or []
+                self.episodes.write(kept)
+                kept.clear()
             if trainer.steps - trainer.last_evaluation >= config.evaluate_every:
                 self._evaluate()
             if config.checkpoint_every and self._unsaved(config.checkpoint_every):
@@ -103,6 +115,12 @@ class TrainingLoop:
                 logger.info("a callback ended the training after %d steps", trainer.steps)
                 return False
         return watch.received is None
+
+    def _keep_episodes(self, run_dir: RunDir) -> None:
+        """Write down every episode, if the trainer is to."""
+        if self.trainer.log_episodes:
+            self.episodes = EpisodeLog(run_dir.episodes_path, resume_step=self.trainer.steps)
+            self.trainer.collector.episode_record.keep()
 
     def _more(self) -> bool:
         trainer = self.trainer
@@ -114,7 +132,8 @@ class TrainingLoop:
         """Whether so many steps, or `LONGEST_UNSAVED` seconds, came since the last checkpoint."""
         trainer = self.trainer
         waited = trainer.elapsed - self._saved_at
-        return trainer.steps - trainer.last_checkpoint >= steps or waited >= LONGEST_UNSAVED
+        longest = max(LONGEST_UNSAVED, self._save_seconds / SAVING_SHARE)
+        return trainer.steps - trainer.last_checkpoint >= steps or waited >= longest
 
     def _keep_time(self) -> None:
         self.trainer.elapsed = self._before + time.perf_counter() - self._start
@@ -133,13 +152,15 @@ class TrainingLoop:
         if figure is not None and (trainer.best is None or figure >= trainer.best):
             trainer.best = figure
             if self.run_dir is not None:
-                trainer.save(self.run_dir.best_checkpoint)
+                trainer.save(self.run_dir.best_checkpoint, lean=True)
         self.hooks.evaluation(trainer, result)
 
     def _save(self) -> None:
         if self.run_dir is not None:
             self._keep_time()
+            start = time.perf_counter()
             self.trainer.save(self.run_dir.last_checkpoint)
+            self._save_seconds = time.perf_counter() - start
             self.trainer.last_checkpoint = self.trainer.steps
             self._saved_at = self.trainer.elapsed
 
@@ -164,15 +185,15 @@ class TrainingLoop:
         run_dir.write_config(
             {
                 **earlier,
-                "algorithm": "ppo",
+                "algorithm": trainer.algorithm,
                 "env": trainer.env_id,
                 "env_name": trainer.env_name,
-                "env_kwargs": trainer.env_kwargs,
+                "env_kwargs": stored_kwargs(trainer.env_kwargs),
                 "seed": trainer.seeds.seed,
                 "total_steps": trainer.total_steps,
                 "max_minutes": None if trainer.max_seconds is None else trainer.max_seconds / 60,
                 "threads": trainer.config.threads,
-                "ppo": trainer.config.to_json(),
+                trainer.algorithm: trainer.config.to_json(),
             }
         )
 
@@ -185,8 +206,8 @@ class TrainingLoop:
         path = self.run_dir.path
         return (
             f"{done}; saved in {path}. Go on: maskrl train --resume {path} "
-            f"(in Python: PPO.load({str(path)!r}).learn({trainer.total_steps}, "
-            f"run_dir={str(path)!r}))"
+            f"(in Python: {type(trainer).__name__}.load({str(path)!r})"
+            f".learn({trainer.total_steps}, run_dir={str(path)!r}))"
         )
 
 

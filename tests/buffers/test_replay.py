@@ -281,3 +281,189 @@ def test_bad_input_is_named():
             buffer.add(np.zeros(B, int), np.zeros(B), no, cut, obs, **one)
     with pytest.raises(MaskDtypeError, match="action_mask"):
         buffer.add(np.zeros(B, int), np.zeros(B), no, no, {**obs, "action_mask": np.ones((B, A))})
+
+
+def test_arrays_that_are_changed_later_change_nothing_that_was_stored():
+    """Some environments, and vector environments with copy=False, hand out the same arrays."""
+    rng = np.random.default_rng(0)
+    buffer = ReplayBuffer(SPACE, B, 30)
+    shared = {
+        "number": np.zeros((B, 2), np.float32),
+        "picture": np.zeros((B, 2, 2), np.uint8),
+        "action_mask": np.zeros((B, A), bool),
+    }
+    last = {key: value[:1].copy() for key, value in shared.items()}
+    seen, ends = [], []
+
+    def change():
+        shared["number"][:] = rng.normal(size=(B, 2))
+        shared["picture"][:] = rng.integers(0, 256, (B, 2, 2))
+        shared["action_mask"][:] = rng.random((B, A)) < 0.5
+        seen.append({key: value.copy() for key, value in shared.items()})
+
+    change()
+    buffer.begin(shared)
+    flags, rewards, actions = np.zeros((2, B), bool), np.zeros(B), np.zeros(B, int)
+    index = np.zeros(1, int)
+    for t in range(9):
+        change()
+        rewards[:], actions[:] = t, t % A
+        flags[1, 0] = t % 3 == 2
+        for key in last:
+            last[key][:] = seen[-2][key][:1] if t % 3 == 2 else last[key]
+        given = {"final_obs": last, "final_index": index} if t % 3 == 2 else {}
+        ends.append({key: value.copy() for key, value in last.items()})
+        buffer.add(actions, rewards, *flags, shared, **given)
+    for array in (*shared.values(), *last.values(), flags, rewards, actions):
+        array[...] = 1
+    batch = buffer.sample(200, np.random.default_rng(1))
+    for row, place in enumerate(batch.index.tolist()):
+        t, env = divmod(place, B)
+        equal(batch.observations, row, {key: x[env] for key, x in seen[t].items()})
+        cut = env == 0 and t % 3 == 2
+        following = {k: x[0] for k, x in ends[t].items()} if cut else (
+            {k: x[env] for k, x in seen[t + 1].items()})  # fmt: skip
+        equal(batch.next_observations, row, following)
+        assert batch.rewards[row] == t and batch.actions[row] == t % A
+        assert bool(batch.truncated[row]) == cut and not batch.terminated[row]
+
+
+def test_what_was_drawn_is_not_changed_by_what_is_written_later():
+    buffer = ReplayBuffer(SPACE, B, 6)
+    story = Story(buffer)
+    for _ in range(3):
+        story.step()
+    batch = buffer.sample(20, np.random.default_rng(0))
+    before = batch.observations["number"].clone(), batch.next_observations["action_mask"].numpy()
+    for _ in range(9):
+        story.step()
+    assert torch.equal(batch.observations["number"], before[0])
+    np.testing.assert_array_equal(batch.next_observations["action_mask"].numpy(), before[1])
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_begun_again_while_the_ring_wraps(n):
+    """Cut from outside at every few steps: no sum of rewards reaches over a cut."""
+    buffer = ReplayBuffer(SPACE, B, 12, n_step=n, gamma=1.0)
+    rng, no = np.random.default_rng(0), np.zeros(B, bool)
+    maker = Story.__new__(Story)
+    maker.rng = rng
+    for segment, steps in enumerate((3, 1, 0, 2, 5, 1, 1, 4), 1):
+        first = maker.observation()
+        first["number"][:] = segment
+        buffer.begin(first)
+        for _ in range(steps):
+            following = maker.observation()
+            following["number"][:] = segment
+            buffer.add(np.zeros(B, int), np.full(B, float(segment)), no, no, following)
+            batch = buffer.sample(60, rng)
+            here, there = (
+                batch.observations["number"][:, 0],
+                batch.next_observations["number"][:, 0],
+            )
+            assert torch.equal(here, there), "what follows is of the same stretch"
+            counted = batch.rewards / here
+            assert torch.equal(counted, counted.round()) and counted.max() <= n
+            last = int(here.max())
+            assert (batch.truncated | (here == last) | (counted == n)).all()
+
+
+def test_an_empty_stretch_cuts_nothing_twice():
+    buffer = ReplayBuffer(SPACE, B, 12)
+    story = Story(buffer)
+    story.step()
+    finals = buffer.get_state()[0]["finals.place"].copy()
+    for _ in range(3):
+        buffer.begin(story.observation())
+    again = buffer.get_state()[0]["finals.place"]
+    assert (again >= 0).sum() == B and (finals[finals >= 0] == again[finals >= 0]).all()
+    assert len(buffer) == B
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"actions": np.zeros((B, 2), int)}, r"actions has shape \(3, 2\), expected \(3,\)"),
+        ({"rewards": np.zeros(())}, r"rewards has shape \(\), expected \(3,\)"),
+        ({"terminated": np.zeros(1, bool)}, r"terminated has shape \(1,\)"),
+        ({"truncated": np.zeros((1, B), bool)}, r"truncated has shape \(1, 3\)"),
+        (
+            {"number": np.zeros((B, 1), np.float32)},
+            r"'number' has shape \(3, 1\), expected \(3, 2\)",
+        ),
+        ({"index": [1, 1]}, r"final_index is \[1, 1\]; expected each environment whose episode"),
+        ({"index": [1, 2]}, r"final_index is \[1, 2\]"),
+    ],
+)
+def test_what_numpy_would_stretch_is_refused(change, message):
+    buffer = ReplayBuffer(SPACE, B, 6)
+    story = Story(buffer)
+    given = {
+        "actions": np.zeros(B, int),
+        "rewards": np.zeros(B),
+        "terminated": np.array([False, True, False]),
+        "truncated": np.zeros(B, bool),
+    }
+    index = np.array(change.get("index", [1]))
+    obs = story.observation()
+    if "number" in change:
+        obs["number"] = change["number"]
+    given |= {key: value for key, value in change.items() if key in given}
+    before = {key: value.copy() for key, value in buffer.get_state()[0].items()}
+    with pytest.raises(ConfigError, match=message):
+        buffer.add(*given.values(), obs, final_obs=story.observation(len(index)), final_index=index)
+    for key, value in buffer.get_state()[0].items():
+        np.testing.assert_array_equal(value, before[key])
+
+
+@pytest.mark.parametrize("rows", [0, -1, True, 2.0])
+def test_as_many_are_drawn_as_somebody_asked_for(rows):
+    story = Story(ReplayBuffer(SPACE, B, 6))
+    story.step()
+    with pytest.raises(ConfigError, match="positive whole number"):
+        story.buffer.sample(rows, np.random.default_rng(0))
+    assert len(story.buffer.sample(np.int64(3), np.random.default_rng(0)).index) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("in_files", [False, True])
+def test_a_million_masks_of_4672_actions_fit(in_files, tmp_path):
+    """Masks of a game of chess: 0.58 GB as bits, final ones included under 0.7, float32 37 GB.
+
+    The bytes are those that are asked for, and no page of them is touched before it is written.
+    """
+    actions, envs, capacity = 4672, 64, 1_000_000
+    space = spaces.Dict(
+        {
+            "observation": spaces.Box(0, 255, (8, 8, 20), np.uint8),
+            "action_mask": mask_space(actions),
+        }
+    )
+    buffer = ReplayBuffer(space, envs, capacity, folder=tmp_path if in_files else None)
+    rng = np.random.default_rng(0)
+    masks = rng.random((16, envs, actions)) < 22 / actions
+    boards = rng.integers(0, 256, (16, envs, 8, 8, 20)).astype(np.uint8)
+    numbers = np.arange(envs)
+    steps = buffer.rows - 1 if not in_files else 400
+
+    def observation(t, rows=slice(None)):
+        return {"observation": boards[t % 16][rows], "action_mask": masks[t % 16][rows]}
+
+    buffer.begin(observation(0))
+    no = np.zeros(envs, bool)
+    for t in range(steps):
+        over = (t + numbers) % 80 == 79  # games of 80 moves
+        index = np.flatnonzero(over)
+        buffer.add(numbers, np.full(envs, t), over, no, observation(t + 1),
+                   final_obs=observation(t + 5, index), final_index=index)  # fmt: skip
+    assert buffer.nbytes_of_masks < 0.7e9
+    assert 4 * actions * capacity * 2 / buffer.nbytes_of_masks > 50, "both masks, as float32"
+    assert len(buffer) == (1_000_000 if not in_files else 400 * envs)
+    batch = buffer.sample(256, rng)
+    for row, place in enumerate(batch.index.tolist()):
+        t, env = divmod(place, envs)
+        t = int(batch.rewards[row])
+        after = t + 5 if batch.terminated[row] else t + 1
+        for stored, when in ((batch.observations, t), (batch.next_observations, after)):
+            assert (stored["observation"][row].numpy() == boards[when % 16, env]).all()
+            assert (stored["action_mask"][row].numpy() == masks[when % 16, env]).all()

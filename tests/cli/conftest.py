@@ -56,6 +56,36 @@ QUICK = [
 ]
 
 
+def quick_memory(name):
+    """Options with which 128 steps of an algorithm with a memory take a moment."""
+    settings = {
+        "num-envs": 4,
+        "replay-size": 64,
+        "learning-starts": 16,
+        "train-every": 8,
+        "gradient-steps": 1,
+        "batch-size": 8,
+        "log-every": 32,
+        "network.hidden": 8,
+        "threads": 1,
+        "evaluate-every": 64,
+        "evaluation-episodes": 2,
+        "checkpoint-every": 64,
+    }
+    return [*(f"--{name}.{key}={value}" for key, value in settings.items()), "--episodes=3"]
+
+
+@pytest.fixture(scope="session")
+def quick_dqn():
+    return quick_memory("dqn")
+
+
+@pytest.fixture(scope="session", params=["dqn", "sac"])
+def from_memory(request):
+    """The name of an algorithm that learns from a memory, and options that make it quick."""
+    return request.param, [f"--algorithm={request.param}", *quick_memory(request.param)]
+
+
 @pytest.fixture(scope="session")
 def quick():
     """Options with which 128 steps take a moment."""

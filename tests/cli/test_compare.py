@@ -22,6 +22,7 @@ def test_a_comparison_from_words_to_files(here, quick, capsys):
         "interquartile mean",
         "95% interval",
         "seed 0",
+        "steps/s",
         "random valid agent",
         "illegal actions",
         "out/summary.csv",
@@ -58,6 +59,20 @@ def test_a_run_that_fails_is_told_and_the_code_says_so(here, quick, capsys):
         (["ownenvs:Steps", "--total-steps", "0"], "--total-steps: expected"),
         (["ownenvs:Steps", "--out", "a_file/x"], "cannot write the folder"),
         (["ownenvs:Steps", "--out", "."], "is not empty and holds no comparison"),
+        (["ownenvs:Steps", "--algorithm", "dqm"], "Did you mean dqn"),
+        (["ownenvs:Steps", "--dqn.gamma=1"], "add --algorithm dqn"),
+        (["ownenvs:Steps", "--vary", "gamma"], "expected key=value,value"),
+        (["ownenvs:Steps", "--vary", "gama=0.5,1"], "Did you mean gamma"),
+        (["ownenvs:Steps", "--vary", "gamma=0.5,2"], "gamma: expected a number"),
+        (["ownenvs:Steps", "--vary", "gamma=1,1"], "the value 1 is given more than once"),
+        (["ownenvs:Steps", "--vary", "ratio=agent"], "ratio: 'agent' has no meaning"),
+        (["ownenvs:Steps", "--vary", "env.limt=3,4"], "limt"),
+        (["ownenvs:Steps", "--vary", "gamma=1", "--vary", "gamma=0.5"], "put its values in one"),
+        (["ownenvs:Steps", "--preset", "published"], "has no such preset for ppo"),
+        (["ownenvs:Steps", "--removed", "withheld"], "does not tell how many steps"),
+        (["ownenvs:Steps", "--window", "0"], "--window: expected a positive number"),
+        (["ownenvs:Steps", "--regimes", "fine:1"], "expected masked, none, penalty:P"),
+        (["ownenvs:Steps", "--regimes", "none"], "does not tell how many steps"),
     ],
 )
 def test_what_cannot_be_done_is_one_message(here, capsys, words, complaint):
@@ -65,6 +80,19 @@ def test_what_cannot_be_done_is_one_message(here, capsys, words, complaint):
     assert main(["compare", *words]) == 2
     assert complaint in " ".join(capsys.readouterr().err.split())
     assert [path.name for path in here.iterdir()] == ["a_file"]
+
+
+@pytest.mark.slow
+def test_regimes_of_dqn_are_compared(here, quick_dqn, capsys):
+    words = ["compare", "ownenvs:Steps", "--algorithm=dqn", "--seeds=1", "--out=out"]
+    words += ["--total-steps=128", "--regimes", "masked", "naive", "penalty:0.5:native"]
+    assert main([*words, *quick_dqn]) == 0
+    out = capsys.readouterr().out
+    assert "3 runs in out" in out and "ownenvs:Steps, naive, seed 0: finished" in out
+    found = json.loads((here / "out" / "summary.json").read_text())["environments"]
+    assert [s["label"].partition(", ")[2] for s in found] == ["", "naive", "penalty:0.5:native"]
+    masked, naive, punished = (s["illegal_actions"] for s in found)
+    assert masked == naive == 0 < punished
 
 
 def test_help_teaches(capsys):

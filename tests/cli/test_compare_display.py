@@ -1,15 +1,12 @@
-"""All runs at a glance: a table in a terminal, lines in a log, and the table at the end."""
+"""All runs at a glance: a table in a terminal that fits, lines in a log that say enough."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
-import pytest
 from rich.console import Console
 
-from maskrl.cli.compare_display import CompareDisplay, print_summary
-from maskrl.trainers.compare_summary import EnvSummary
+from maskrl.cli.compare_display import CompareDisplay
 from maskrl.trainers.compare_worker import FAILED, FINISHED, STARTING, TRAINING, Report
 
 NAMES = ["panda, seed 0", "panda, seed 1", "panda, seed 2"]
@@ -40,71 +37,56 @@ def test_a_terminal_gets_a_row_per_run():
     assert "panda, seed 2: a reason" in rows
 
 
+def test_a_name_that_looks_like_markup_is_shown_as_it_is():
+    display = CompareDisplay(["w, map=[bold], seed 0", "w, map=[/x], seed 0"])
+    text = Console(width=120, file=io.StringIO(), record=True)
+    text.print(display.table())
+    shown = text.export_text()
+    assert "w, map=[bold], seed 0" in shown and "w, map=[/x], seed 0" in shown
+
+
 def test_a_log_gets_a_line_per_change():
     with CompareDisplay(NAMES, console=console(False), line_seconds=1000) as display:
         fill(display)
         display(0, Report(TRAINING, {"fraction": 0.75, "mean": 0.5}))
         display(0, Report(FAILED, message="gone"))
         display(0, Report(FAILED))
-    assert display.console.file.getvalue().splitlines() == [
+    lines = display.console.file.getvalue().splitlines()
+    assert [line.partition("] ")[2] for line in lines] == [
         "panda, seed 0: starting",
-        "panda, seed 0: training, 50%, ? left, return 0.250, score 0.600",
+        "panda, seed 0: training, 50%, ? left, 1,000 steps/s, return 0.250, score 0.600",
         "panda, seed 1: finished, return 0.900, score 0.950",
         "panda, seed 2: failed, a reason",
         "panda, seed 0: failed, gone, return 0.500",
     ]
+    assert lines[0].startswith("[0 of 3 runs, 0%]") and lines[1].startswith("[0 of 3 runs, 17%")
+    assert lines[3].startswith("[1 of 3 runs, 1 failed, 50%")
 
 
-@pytest.fixture
-def summaries():
-    full = EnvSummary(
-        "world?sight=full",
-        "score",
-        (0, 1),
-        (0.9, 1.0),
-        0.95,
-        0.95,
-        (0.9, 1.0),
-        None,
-        0.1,
-        -0.8,
-        1.0,
-        0,
-    )
-    trees = EnvSummary(
-        "world", "score", (0,), (0.76,), 0.76, 0.76, (0.76, 0.76), 0.8, 0.1, -0.8, 1.0, 0
-    )
-    return [full, trees]
+def test_more_runs_than_lines_leave_those_at_work_and_how_far_all_are():
+    names = [f"panda, seed {n}" for n in range(60)]
+    small = Console(file=io.StringIO(), force_terminal=True, width=90, height=20)
+    with CompareDisplay(names, console=small) as display:
+        for number in range(30):
+            display(number, Report(FINISHED, {"steps": 10.0, "mean": 1.0}))
+        display(45, Report(TRAINING, {"fraction": 0.5, "steps": 5.0}))
+        display(46, Report(FAILED, message="a reason"))
+        text = Console(width=90, file=io.StringIO(), record=True)
+        text.print(display.table())
+    lines = text.export_text().splitlines()
+    assert len(lines) <= 18
+    assert any("seed 45" in line and "training" in line for line in lines)
+    assert any("seed 46" in line and "failed" in line for line in lines)
+    assert any(line.startswith("30 of 60 runs, 1 failed, 51%") for line in lines)
+    assert any("seed 29" in line for line in lines) and not any("seed 50" in s for s in lines)
 
 
-def test_the_last_table_has_every_seed_and_the_price(summaries):
-    out = console(False)
-    print_summary(summaries, out)
-    text = out.file.getvalue()
-    rows = {
-        cells[0].strip(): [c.strip() for c in cells[1:]]
-        for line in text.splitlines()
-        if "│" in line and (cells := line.strip("│ ").split("│"))
-    }
-    assert rows["seed 0"] == ["0.900", "0.760"]
-    assert rows["seed 1"] == ["1.000", "not finished"]
-    assert rows["interquartile mean"] == ["0.950", "0.760"]
-    assert rows["95% interval"][0] == "0.900 to 1.000"
-    assert rows["mean / mean of world?sight=full"] == ["1", "0.800"]
-    assert rows["illegal actions"] == ["0", "0"]
-    assert (
-        "world reaches 80.0% of the score of world?sight=full: the price of the difference is 20.0%"
-        in " ".join(text.split())
-    )
-
-
-def test_another_environment_has_no_price(summaries):
-    out = console(False)
-    print_summary([summaries[0], replace(summaries[1], label="elsewhere")], out)
-    assert "price" not in out.file.getvalue()
-
-
-def test_nothing_finished_is_said():
-    out = console(False)
-    print_summary([], out)
-    assert "no run is finished yet" in out.file.getvalue()
+def test_how_much_time_is_left_counts_from_the_first_training(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("maskrl.cli.compare_display.time.monotonic", lambda: now[0])
+    display = CompareDisplay(NAMES[:2], console=console(False))
+    display(0, Report(FINISHED))  # in an earlier call: no work of this one
+    display(1, Report(TRAINING, {"fraction": 0.0}))
+    now[0] = 100.0
+    display(1, Report(TRAINING, {"fraction": 0.25}))
+    assert display.overall() == "1 of 2 runs, 62%, 5:00 left"

@@ -17,11 +17,28 @@ def test_everything_is_listed(capsys):
 
 def test_one_environment_tells_its_settings_and_presets(capsys):
     assert main(["envs", "panda-trees"]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    rows = {line[0]: line[1:] for line in lines if line}
+    settings, *presets = capsys.readouterr().out.split("over the defaults:")
+    rows = rows_of(settings)
     assert rows["preset"][0] == "'trees'"
     assert rows["step_limit"][:2] == ["40", "Steps"]
+    rows = rows_of(presets[0])  # ppo's come first, those of other algorithms below
     assert rows["num_envs"] == ["256"] and rows["total_steps"] == ["500000"]
+
+
+def test_presets_by_name_are_told_with_the_option_that_chooses_them(capsys):
+    assert main(["envs", "mining-4x4"]) == 0
+    out = capsys.readouterr().out
+    _, usual, published, corrected = out.split("over the defaults:")
+    assert usual.strip().endswith("what ppo is trained with by --preset as_published,")
+    assert published.strip().endswith("what ppo is trained with by --preset corrected,")
+    assert rows_of(published)["env.masks"] == ["published"]
+    assert rows_of(published)["ratio"] == ["head"] and rows_of(corrected)["ratio"] == ["joint"]
+    assert rows_of(published)["network.padding"] == ["none"]
+
+
+def rows_of(text):
+    lines = [line.split() for line in text.splitlines()]
+    return {line[0]: line[1:] for line in lines if line}
 
 
 def test_a_foreign_environment_tells_where_its_mask_is_found(capsys):

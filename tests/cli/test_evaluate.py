@@ -40,6 +40,20 @@ def test_the_usual_test_is_renewed(run):
     assert run.read_evaluation()["episodes"] == 200
 
 
+def test_a_run_of_a_comparison_keeps_its_test_without_the_mask(run, capsys):
+    taken = {"env_kwargs": {"mask_regime": "penalty:0:native"}, "greedy": {"mean": -99.0}}
+    run.write_evaluation({**run.read_evaluation(), "mask_removed": taken})
+    assert main(["evaluate", "run"]) == 0
+    found = run.read_evaluation()["mask_removed"]
+    assert found["env_kwargs"] == {"mask_regime": "penalty:0:native"}
+    # As many episodes as of the test beside it, played anew: nobody returns -99 here.
+    assert found["greedy"]["episodes"] == 200 == found["sampled"]["episodes"]
+    assert 0.0 <= found["greedy"]["mean"] <= 30.0
+    assert "with its mask taken away it returns" in capsys.readouterr().out
+    assert main(["evaluate", "run", "--episodes", "3"]) == 0
+    assert run.read_evaluation()["mask_removed"] == found
+
+
 def test_another_environment_is_for_the_eyes_only(run, capsys):
     before = run.read_evaluation()
     assert main(["evaluate", "run", "--episodes", "5", "--env", "limit=2"]) == 0

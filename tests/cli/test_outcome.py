@@ -10,6 +10,7 @@ import pytest
 
 from maskrl.cli import outcome
 from maskrl.cli.outcome import planning, print_table, team_line
+from maskrl.envs.all_starts import AllStarts
 from maskrl.trainers.evaluation import Evaluation, TeamFigures
 from maskrl.trainers.final_evaluation import FinalEvaluation
 
@@ -60,6 +61,14 @@ def test_the_agent_stands_beside_its_references(capsys):
     assert "illegal actions executed in training: 0" in out
 
 
+def test_episodes_of_one_layout_are_not_called_layouts(capsys):
+    alike = dataclasses.replace(played(0.8), layout_ids=np.zeros(4, np.int64))
+    print_table(FinalEvaluation(alike, alike, alike, alike, "last", 50, 0))
+    out = " ".join(rows(capsys)[1].split())
+    assert "step 50, on 4 test episodes, which all begin alike" in out
+    assert "never seen" not in out
+
+
 def test_without_a_planner_there_is_no_score(capsys):
     agent = played(7.5, reference=False, illegal=3, cut=2)
     random = played(-200.0, reference=False)
@@ -69,6 +78,38 @@ def test_without_a_planner_there_is_no_score(capsys):
     assert table["random valid agent"][0] == "-200.000 ± 0.058"
     assert "planner" not in out and "untrained" not in out and "score" not in out
     assert "2 episodes were cut off" in out
+
+
+def test_of_a_game_draws_and_the_opponent_are_told(capsys):
+    drawn = dataclasses.replace(
+        played(0.0, reference=False),
+        outcomes=np.array([1.0, 0.0, 0.0, -1.0]),
+        env_kwargs={"opponent": "depth:2", "opening_moves": 2},
+    )
+    print_table(FinalEvaluation(drawn, drawn, None, drawn, "best", 10))
+    table, out = rows(capsys)
+    assert table["agent"][1:3] == ["25%", "50%"]
+    assert "played against depth:2, after 2 random opening moves" in out
+
+
+def test_without_a_mask_chance_is_not_called_valid(capsys):
+    free = dataclasses.replace(played(1.0, reference=False), env_kwargs={"mask_regime": "none"})
+    print_table(FinalEvaluation(free, free, None, free, "best", 10))
+    table, _ = rows(capsys)
+    assert "random agent" in table and "random valid agent" not in table
+
+
+def test_an_agent_by_values_has_no_samples_and_starts_are_told(capsys):
+    agent = played(7.5, reference=False)
+    starts = AllStarts(np.array([5.0, 7.0]), np.array([True, True]), np.array([5.0, 8.0]), 0)
+    random = played(-200.0, reference=False)
+    result = FinalEvaluation(agent, None, None, random, "best", 10, 0, starts)
+    print_table(result)
+    table, out = rows(capsys)
+    assert "agent" in table and "agent, sampling actions" not in table
+    assert "from each of its 2 start states: mean return 6.000 (optimum 6.500, 1 below it)" in out
+    told = result.to_json()
+    assert "sampled" not in told and told["all_starts"]["unsolved"] == 0
 
 
 @pytest.mark.parametrize(("moment", "said"), [(60.0, False), (-1.0, True)])
@@ -94,7 +135,8 @@ def test_a_world_without_a_planner_says_why_there_is_no_score(capsys):
     assert table["agent"][1] == "9.5"  # steps: there is no column of scores
 
 
-def test_a_team_has_wins_its_reference_by_name_and_what_its_agents_did(capsys):
+def test_a_team_has_wins_its_reference_by_name_and_what_its_agents_did(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     team = TeamFigures(
         agents=3,
         agent_steps=100,
@@ -115,8 +157,8 @@ def test_a_team_has_wins_its_reference_by_name_and_what_its_agents_did(capsys):
     random = dataclasses.replace(played(-0.9), outcomes=np.array([-1.0, -1.0, 0.0, 1.0]))
     print_table(FinalEvaluation(agent, agent, None, random, "best", 5000, 0))
     table, out = rows(capsys)
-    assert table["team"] == ["0.800 ± 0.058", "0.900", "75%", "9.5", "0"]
-    assert table["random valid team"] == ["-1.000", "0.000", "25%", "9.5", "0"]
+    assert table["team"] == ["0.800 ± 0.058", "0.900", "75%", "0%", "9.5", "0"]
+    assert table["random valid team"] == ["-1.000", "0.000", "25%", "25%", "9.5", "0"]
     assert table["script"][:2] == ["1.000", "1.000"]
     said = " ".join(out.split())
     assert "2.2 of 3 agents acted at a step, 2.5 were alive, nobody acted at 10%" in said

@@ -29,3 +29,11 @@ def test_the_report_is_written_where_asked_and_opened(run, here, capsys, monkeyp
 def test_no_run_is_one_message(here, capsys):
     assert main(["report", "nowhere"]) == 2
     assert "there is no run folder nowhere" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_comparison_has_a_report_of_its_own(here, write_comparison, capsys):
+    variants = [{"label": "toy", "env": "toy", "tests": [{"mean": 1.0}]}]
+    folder = write_comparison(here / "both", variants, seeds=(0,))
+    assert main(["report", "both"]) == 0
+    assert capsys.readouterr().out == f"report   {(folder / 'report.html').resolve()}\n"
+    assert "maskrl comparison" in (folder / "report.html").read_text(encoding="utf-8")

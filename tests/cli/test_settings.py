@@ -17,6 +17,7 @@ from maskrl.cli.settings import (
 from maskrl.envs.registry import EnvEntry, _entries, register
 from maskrl.errors import ConfigError, UnknownEnvError
 from maskrl.networks.encoders import NetworkConfig
+from maskrl.trainers.algorithms import ALGORITHMS
 from maskrl.trainers.ppo_config import PPOConfig
 
 
@@ -41,7 +42,7 @@ def test_presets_lie_over_defaults(entry):
 def test_only_what_differs_is_shown(capsys):
     config = PPOConfig(clip=0.1, network=NetworkConfig(hidden=(128, 64)))
     assert changes(config, PPOConfig()) == {"clip": 0.1, "network.hidden": (128, 64)}
-    print_settings("panda", {"sight": "full"}, 3, 200_000, 2.5, config, Path("runs/a"))
+    print_settings("panda", {"sight": "full"}, 3, 200_000, 2.5, "ppo", config, Path("runs/a"))
     out = capsys.readouterr().out
     assert out.splitlines() == [
         "train  panda sight=full, seed 3, 200,000 steps or 2.5 minutes",
@@ -60,3 +61,20 @@ def test_positive_numbers(value):
 
 def test_versions_name_what_numbers_depend_on():
     assert {"python", "torch", "numpy", "gymnasium"} <= set(versions())
+
+
+def test_an_empty_list_is_shown_as_one(capsys):
+    config = PPOConfig(network=NetworkConfig(channels=()))
+    print_settings("panda", {}, 0, 10, None, "ppo", config, Path("runs/a"))
+    assert "network.channels=()" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "sac"])
+def test_presets_of_another_algorithm_are_its_own(algorithm):
+    preset = {algorithm: {"gamma": 0.5, "total_steps": 77}, "ppo": {"gamma": 0.25}}
+    register(EnvEntry("layered", "a test", list, list, presets=preset))
+    try:
+        config, steps = preset_of("layered", algorithm)
+    finally:
+        del _entries["layered"]
+    assert (steps, config.gamma, type(config)) == (77, 0.5, ALGORITHMS[algorithm].config)

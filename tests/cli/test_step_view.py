@@ -170,3 +170,54 @@ def test_pictures_become_half_blocks():
     wide = half_blocks(np.zeros((100, 200, 3), np.uint8), columns=40).plain.split("\n")
     assert len(wide) == 10 and len(wide[0]) == 40
     assert "▀▀" in shown(replace(VIEW, world=picture))
+
+
+def test_by_value_the_table_shows_values_and_marks_what_is_masked():
+    view = StepView(
+        world="x",
+        title="t",
+        action_names=("left", "right", "throw_it"),
+        action_mask=np.array([True, True, False]),
+        probabilities=np.array([0.5, 0.5, 0.0]),
+        action=1,
+        q_values=np.array([-2.0, -1.0, 9.5]),
+        by_value=True,
+    )
+    lines = shown(view).splitlines()
+    (left, right, throw) = (next(x for x in lines if n in x) for n in ("left", "right", "throw it"))
+    assert "-2.00" in left and "█" not in left  # the worst that is allowed: half a cell
+    assert right.split()[:2] == [">", "right"] and "-1.00" in right and "█" * 16 in right
+    # The largest value of all has no bar, because nobody can take it.
+    assert "masked" in throw and "+9.50" in throw and "█" not in throw
+    assert "probability" not in shown(view) and "%" not in shown(view)
+
+
+def test_beside_probabilities_values_have_a_column():
+    view = StepView(
+        world="x",
+        title="t",
+        action_names=("left", "right"),
+        action_mask=np.array([True, False]),
+        probabilities=np.array([1.0, 0.0]),
+        action=0,
+        q_values=np.array([-2.0, 7.0]),
+    )
+    text = shown(view)
+    assert "probability" in text and "Q-value" in text and "100.0%" in text and "-2.00" in text
+
+
+def test_of_many_actions_by_value_the_best_are_shown():
+    count = 40
+    view = StepView(
+        world="x",
+        title="t",
+        action_names=tuple(f"move_{k}" for k in range(count)),
+        action_mask=np.arange(count) % 2 == 0,
+        probabilities=np.full(count, 1 / count),
+        action=0,
+        q_values=np.arange(count, dtype=float),
+        by_value=True,
+    )
+    text = shown(view)
+    assert "move 38" in text and "move 39" not in text and "> move 0 " in " ".join(text.split())
+    assert f"{count - 12} more" in text and "20 masked" in text

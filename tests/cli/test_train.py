@@ -235,6 +235,26 @@ def test_help_teaches_with_the_presets_of_the_environment(capsys):
     assert f"(default: {_defaults('panda').ppo.num_envs})" in out
 
 
+def test_a_preset_by_name_brings_settings_of_the_environment_too(here):
+    small = ("--ppo.rollout-steps=16", "--ppo.minibatch-size=8", "--ppo.epochs=1", "--episodes=1")
+    asked = ("mining-4x4", "--preset", "as_published", "--total-steps=16", "--no-report", *small)
+    assert main(["train", *asked, "--out=published"]) == 0
+    config = RunDir.open("published").read_config()
+    assert config["env_kwargs"]["masks"] == "published"
+    assert config["ppo"]["ratio"] == "head" and config["ppo"]["entropy_coef"] == -0.01
+    assert config["ppo"]["rollout_steps"] == 16 and config["total_steps"] == 16
+    # What the user says of the environment stands above the preset.
+    assert main(["train", *asked, "--out=own", "--env", "masks=heads"]) == 0
+    assert RunDir.open("own").read_config()["env_kwargs"]["masks"] == "heads"
+
+
+def test_an_unknown_preset_is_named_with_those_there_are(here, capsys):
+    assert main(["train", "mining-4x4", "--preset", "wrong"]) == 2
+    assert "it has as_published, corrected" in " ".join(capsys.readouterr().err.split())
+    assert main(["train", "panda", "--preset", "wrong"]) == 2
+    assert "none but the usual one" in " ".join(capsys.readouterr().err.split())
+
+
 def test_every_option_is_explained():
     from dataclasses import fields
 

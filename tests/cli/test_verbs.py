@@ -100,6 +100,16 @@ def test_a_closed_pipe_is_no_error():
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("name", VERBS)
+def test_the_help_of_every_verb_reads_as_meant(name, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([name, "--help"])
+    out = capsys.readouterr().out
+    assert left.value.code == 0
+    assert out.startswith(f"usage: maskrl {name} ")
+    assert "%%" not in out
+
+
 @pytest.mark.parametrize("words", [["--help"], ["envs"], ["envs", "--help"], ["trian"]])
 def test_light_verbs_load_no_torch(words):
     program = (

@@ -33,8 +33,8 @@ def test_every_kind_of_mask_has_its_page():
         "conditional-actions",
         "feature-leaks",
         "feature-masks",
+        "q-values",
         "teams",
-        "values",
     ]
 
 

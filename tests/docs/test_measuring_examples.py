@@ -51,7 +51,14 @@ def test_profile_ppo_tells_every_part_of_an_iteration(monkeypatch, capsys) -> No
     assert told == pytest.approx(sum(own), abs=0.3)
 
 
-MEASURING = ["panda_speed", "attention_paths", "taxi_all_starts", "profile_ppo"]
+MEASURING = [
+    "panda_speed",
+    "mining_speed",
+    "attention_paths",
+    "taxi_all_starts",
+    "profile_ppo",
+    "replay_memory",
+]
 
 
 @pytest.mark.parametrize("name", MEASURING)
@@ -68,6 +75,18 @@ def test_pandas_speed_prints_both_forms(monkeypatch, capsys) -> None:
     assert all("thousand environment steps a second" in line for line in lines)
 
 
+def test_mining_speed_prints_every_strength_of_masks(monkeypatch, capsys) -> None:
+    arguments = ["mining_speed.py", "--num-envs", "2", "--rounds", "1", "--boards", "4x4", "10x10"]
+    monkeypatch.setattr("sys.argv", arguments)
+    _main("mining_speed").main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        f"{board} {masks}"
+        for board in ("4x4", "10x10")
+        for masks in ("published", "heads", "conditional")
+    ]
+
+
 def test_the_worth_of_the_script_is_a_share_of_the_best(monkeypatch, capsys) -> None:
     monkeypatch.setattr("sys.argv", ["pandas_script_worth.py", "--layouts", "1"])
     _main("pandas_script_worth").main()
@@ -75,3 +94,16 @@ def test_the_worth_of_the_script_is_a_share_of_the_best(monkeypatch, capsys) -> 
     best, script, chance = (float(part.split()[-1]) for part in first.split(","))
     assert best >= script > chance
     assert float(second.split()[4]) == pytest.approx((script - chance) / (best - chance), abs=2e-3)
+
+
+def test_replay_memory_prints_what_masks_cost(monkeypatch, capsys, tmp_path) -> None:
+    """Bits of both masks, final ones included: two float32 masks take 58 times as much."""
+    arguments = ["replay_memory.py", "--transitions", "6400", "--folder", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", arguments)
+    _main("replay_memory").main()
+    first, second, memory, *drawing, ratio = capsys.readouterr().out.splitlines()
+    assert first.startswith("6,400 transitions without") and second.startswith("6,400 transitions")
+    gigabytes, dense, times = (float(memory.split()[k]) for k in (2, 12, 14))
+    assert (gigabytes, dense) == (0.0, 0.2) and 50 < times < 64
+    one, two = (float(line.split()[-2]) for line in drawing)
+    assert float(ratio.split()[5]) == pytest.approx(two / one, abs=0.02)

@@ -11,6 +11,7 @@ from gymnasium.vector import SyncVectorEnv
 
 from maskrl.envs import construct
 from maskrl.envs.adapters.gymnasium_info import MaskFromInfo
+from maskrl.envs.contract import require_same_step
 from maskrl.envs.registry import make
 from maskrl.envs.vectorize import GymnasiumVectorEnv
 from maskrl.errors import ConfigError, NoMaskError, UnknownEnvError
@@ -91,11 +92,15 @@ def test_a_class_is_vectorised(my_module):
     assert venv.reset()[0]["action_mask"].shape == (3, 2)
 
 
-def test_a_vector_class_is_taken_as_it_is(my_module):
+@pytest.mark.parametrize("mode", ["SameStep", "NextStep", "Disabled"])
+def test_a_vector_class_is_made_to_keep_the_contract(my_module, mode):
     path = f"{my_module}:VectorOfWalks"
-    assert isinstance(construct.make_class_vec(path, 2), SyncVectorEnv)
-    with pytest.raises(ConfigError, match="SAME_STEP"):
-        construct.make_class_vec(path, 2, mode="NextStep")
+    venv = construct.make_class_vec(path, 2, mode=mode)
+    require_same_step(venv)
+    assert isinstance(venv.unwrapped, SyncVectorEnv) and venv.name == path
+    assert venv.reset()[0]["action_mask"].tolist() == [[False, True]] * 2
+    other = construct.make_class_vec(path, 2, mode=mode, mask_key="blocked", mask_allowed=0)
+    assert other.reset()[0]["action_mask"].tolist() == [[False, True]] * 2
     with pytest.raises(ConfigError, match="no single form"):
         construct.make_class(path)
 

@@ -84,7 +84,7 @@ class Colour(Enum):
 @pytest.mark.parametrize(
     "value",
     [object(), Colour.RED, np.array([None]), lambda: 0, [iter(())], 1j, np.ma.zeros(2)],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_other_values_are_refused(value):
     with pytest.raises(ConfigError, match="here.x is or holds a"):

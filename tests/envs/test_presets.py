@@ -17,9 +17,18 @@ def test_taxi_is_listed_with_settings_for_ppo():
 
 
 @pytest.mark.parametrize("env_id", env_ids())
-def test_every_preset_for_ppo_is_a_valid_configuration(env_id):
-    from maskrl.trainers.ppo_config import PPOConfig
+def test_every_preset_is_a_valid_configuration(env_id):
+    from maskrl.trainers.algorithms import ALGORITHMS
 
-    settings = dict(find_entry(env_id).presets.get("ppo", {}))
-    assert isinstance(settings.pop("total_steps", 1), int)
-    PPOConfig.from_json(settings)
+    for name, preset in find_entry(env_id).presets.items():
+        settings = dict(preset)
+        assert isinstance(settings.pop("total_steps", 1), int)
+        algorithm, _, special = name.partition(":")
+        env = settings.pop("env", {})
+        native = settings.pop("native_penalties", False)
+        assert special or not (
+            env or native
+        )  # only a preset that is asked for may change the environment
+        if special:
+            make(env_id, **env).close()
+        ALGORITHMS[algorithm].config.from_json(settings)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -73,6 +74,14 @@ def test_other_values_are_refused_by_name(x, words):
 def test_ragged_lists_are_refused():
     with pytest.raises(MaskShapeError, match="uneven lengths"):
         as_mask_array([[1, 0], [1]])
+
+
+@pytest.mark.parametrize(
+    "tensor", [torch.ones(2, requires_grad=True), torch.ones(2, dtype=torch.bfloat16)]
+)
+def test_tensors_that_numpy_cannot_read_are_refused(tensor):
+    with pytest.raises(MaskDtypeError, match=r"mine is a Tensor of .* `x.bool\(\).cpu\(\)"):
+        as_mask_array(tensor, name="mine")
 
 
 @pytest.mark.parametrize("allowed", [2, -1, "1", None])

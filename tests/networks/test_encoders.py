@@ -255,7 +255,12 @@ def test_what_cannot_be_read_is_named(space, message):
     ("settings", "message"),
     [
         ({"hidden": (64, 0)}, "network.hidden"),
-        ({"channels": ()}, "network.channels"),
+        ({"channels": (0,)}, "network.channels"),
+        ({"kernel": 0}, "network.kernel"),
+        ({"kernels": (3,)}, "network.kernels: expected one for each of the 2 layers"),
+        ({"kernels": (3, 0)}, "network.kernels"),
+        ({"padding": "some"}, "network.padding"),
+        ({"pool": 0}, "network.pool"),
         ({"entity_depth": 0}, "network.entity_depth"),
         ({"entity_feed_forward": -1}, "network.entity_feed_forward"),
         ({"entity_dim": 64, "entity_heads": 7}, "do not divide"),
@@ -270,3 +275,21 @@ def test_impossible_settings_are_refused(settings, message):
 
 def test_lists_become_tuples():
     assert NetworkConfig(hidden=[32, 32]) == NetworkConfig(hidden=(32, 32))
+
+
+def test_without_channels_a_grid_is_flattened():
+    space = spaces.Dict(
+        {"board": spaces.Box(0, 1, (6, 7, 2), np.int8), "action_mask": mask_space(7)}
+    )
+    flat = make_encoder(space, NetworkConfig(hidden=(), channels=()))
+    windows = make_encoder(space, NetworkConfig(hidden=(), channels=(5,), kernel=4))
+    assert flat.out_features == 84 and windows.out_features == 5 * 3 * 4
+    board = torch.zeros(1, 6, 7, 2, dtype=torch.int8)
+    board[0, 2, 3, 1] = 1
+    assert flat({"board": board}).nonzero().tolist() == [[0, (2 * 7 + 3) * 2 + 1]]
+
+
+def test_a_grid_is_read_by_the_windows_and_pools_that_are_asked_for():
+    space = spaces.Dict({"observation": spaces.Box(0, 1, (24, 24, 27), np.int8)})
+    settings = NetworkConfig(hidden=(), channels=(16, 32), kernels=(3, 2), padding="none", pool=2)
+    assert make_encoder(space, settings).out_features == 32 * 5 * 5

@@ -181,3 +181,16 @@ def test_rewards_are_divided_by_the_deviation_of_discounted_returns():
     torch.testing.assert_close(scale(rewards), rewards / float(returns.std()))
     assert scale.running.tolist() == [4.75, 0.0]
     assert scale(torch.tensor([[1e9]])).item() == 10.0
+
+
+@pytest.mark.parametrize(("novelty", "first"), [(False, 1.0), (True, 10.0)])
+def test_what_never_varied_before_is_plain_or_at_the_limit(novelty, first):
+    normalizer = FeatureNormalizer((2,), limit=10.0)
+    constant = torch.tensor([[0.0, 3.0]]).repeat(50, 1)
+    normalizer.update(constant, novelty=novelty)
+    assert torch.equal(normalizer(constant), torch.zeros(50, 2))
+    seen = normalizer(torch.tensor([[1.0, 3.0], [0.0, 2.0]]))
+    assert seen.tolist() == [[first, 0.0], [0.0, -first]]
+    # What has varied since has a scale of its own, either way.
+    normalizer.update(torch.tensor([[1.0, 3.0]]).repeat(50, 1), novelty=novelty)
+    assert normalizer(torch.tensor([[1.0, 3.0]]))[0].tolist() == pytest.approx([1.0, 0.0])

@@ -7,7 +7,7 @@ import torch
 
 from maskrl import as_mask
 from maskrl.errors import ConfigError
-from maskrl.networks.q_head import QHead
+from maskrl.networks.q_head import CandidateQHead, QHead
 
 
 @pytest.mark.parametrize("dueling", [True, False])
@@ -51,3 +51,22 @@ def test_allowed_values_do_not_depend_on_forbidden_advantages():
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ConfigError, match=message):
         QHead(4, 3, **settings)
+
+
+@pytest.mark.parametrize("dueling", [True, False])
+def test_values_of_candidates(dueling):
+    torch.manual_seed(0)
+    head = CandidateQHead(6, 3, (8,), dueling=dueling)
+    features, rows = torch.randn(2, 6), torch.randn(2, 4, 3)
+    mask = torch.tensor([[True, False, True, True], [True, False, False, False]])
+    values = head(features, mask, rows)
+    assert values.shape == (2, 4) and head.means(values) is values and head.returns == "mean"
+    scores = head.advantage(rows, features, mask)
+    if dueling:
+        state = features @ head.value.weight.T + head.value.bias
+        mean = torch.stack([scores[0, [0, 2, 3]].mean(), scores[1, 0]])
+        scores = state + scores - mean[:, None]
+        torch.testing.assert_close(values[1, 0], state[1, 0])  # the only choice
+    torch.testing.assert_close(values[mask], scores[mask])
+    rows[0, 1] = torch.nan
+    assert torch.equal(head(features, mask, rows)[mask], values[mask])

@@ -75,3 +75,20 @@ def test_visibility_and_what_would_be_ignored_are_refused():
     with pytest.raises(ConfigError, match="'time'.*would be ignored"):
         require_grid(space(time=spaces.Box(0, 1, (1,), np.float32)))
     require_grid(space(action_mask=mask_space(4, 5, 7)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("kernel", 5),
+        ("kernels", (3, 3)),
+        ("padding", "none"),
+        ("pool", 2),
+        ("image_layout", "channels_last"),
+    ],
+)
+def test_settings_of_pictures_are_refused_and_not_ignored(name, value):
+    config = NetworkConfig(channels=(16, 32), **{name: value})
+    with pytest.raises(ConfigError, match=rf"network\.{name}=.*would be ignored.*channels"):
+        require_grid(space(), config)
+    require_grid(space(), NetworkConfig(channels=(8,), hidden=(4,), activation="relu"))

@@ -11,6 +11,7 @@ from maskrl.objectives.policy_gradient import (
     approximate_kl,
     clip_fraction,
     clipped_policy_loss,
+    entropy_of_actions,
     log_ratio,
     mean_over,
     normalize_advantages,
@@ -122,3 +123,16 @@ def test_mean_over_nothing_is_zero():
     mean.backward()
     assert mean.item() == 0.0
     assert x.grad.item() == 0.0
+
+
+def test_entropy_of_actions_by_hand():
+    # -(.5 log .5) - (.25 log .25) = .6931; a choice that was certain adds nothing
+    found = entropy_of_actions(torch.tensor([[0.5, 0.25], [1.0, 1.0]], dtype=torch.float64).log())
+    assert found.tolist() == pytest.approx([math.log(2), 0.0], abs=1e-12)
+
+
+def test_entropy_of_actions_is_not_the_entropy_on_average():
+    probs = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
+    each = entropy_of_actions(probs.log().unsqueeze(-1))
+    assert each.sum().item() == pytest.approx(-(probs * probs.log()).sum().item())
+    assert (probs * each).sum() < 0.4 * each.sum()

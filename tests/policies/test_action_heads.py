@@ -187,3 +187,34 @@ def test_a_head_that_idles_wastes_no_probability():
     mask = torch.tensor([[False, False, True, False]])
     mass = bits.disallowed_mass(torch.zeros(1, 2), {"action_mask": mask}, actions[:1])
     assert mass.tolist() == pytest.approx([1 / 2])
+
+
+def test_opened_masks_are_what_a_network_without_masks_would_score_under(case):
+    _, heads, logits, obs = case
+    before = {key: mask.clone() for key, mask in obs.items()}
+    opened = heads.opened({**obs, "x": torch.zeros(B, 2)})
+    assert all(bool(opened[key].all()) for key in obs) and "x" in opened
+    assert all(torch.equal(obs[key], before[key]) for key in obs)
+    if heads.tree is None:
+        free = heads.distribution(logits, {"action_mask": opened["action_mask"]})
+        every = {"action_mask": torch.ones_like(obs["action_mask"])}
+        actions = free.sample()
+        assert torch.equal(
+            free.log_prob(actions), heads.distribution(logits, every).log_prob(actions)
+        )
+
+
+def test_opened_masks_leave_idle_what_could_choose_nothing():
+    heads = ActionHeads(describe_with({"action_mask": (7,)}, spaces.MultiDiscrete([3, 4])))
+    mask = torch.tensor([[False] * 3 + [True, False, False, False]])
+    assert heads.opened({"action_mask": mask})["action_mask"].tolist() == [[False] * 3 + [True] * 4]
+    tree = ActionHeads(describe_with(TREE.mask_shapes, spaces.MultiDiscrete(TREE.nvec), TREE))
+    flat = torch.ones(1, 9, dtype=torch.bool)
+    flat[0, 5:7] = False  # of the targets 2 and 3 are left
+    table = torch.zeros(1, 3, 4, dtype=torch.bool)
+    table[0, 1, 0] = table[0, 2, 3] = True
+    opened = tree.opened({"action_mask": flat, "action_mask:target": table})
+    # After type 1 the table allows target 0 alone, which the flat mask does not.
+    assert opened["action_mask:target"][0].any(-1).tolist() == [False, False, True]
+    assert opened["action_mask:target"][0, 2].all() and opened["action_mask"].all()
+    assert table.sum() == 2 and flat.sum() == 7

@@ -19,6 +19,8 @@ from maskrl.networks.encoders import NetworkConfig
 from maskrl.policies.actor_critic import ActorCritic
 from maskrl.policies.episode import record_episode
 from maskrl.policies.predict import obs_to_tensors
+from maskrl.policies.q_policy import QPolicy
+from maskrl.policies.soft_actor_critic import SoftActorCritic
 
 
 class Doors(gymnasium.Env):
@@ -174,3 +176,27 @@ def test_a_panda_attends_only_to_what_it_sees():
         with torch.no_grad():
             np.testing.assert_array_equal(step.probs, policy.distribution(obs).probs[0])
             assert step.value == float(policy.value(obs))
+
+
+@pytest.mark.parametrize("kind", [QPolicy, SoftActorCritic])
+def test_what_actions_are_worth_is_recorded_of_policies_that_know(kind):
+    torch.manual_seed(0)
+    policy = kind(Doors.observation_space, Doors.action_space, NetworkConfig(hidden=(8,)))
+    record = record_episode(policy, "doors")
+    assert record.by_value == (kind is QPolicy)
+    for step in record.steps:
+        obs = obs_to_tensors({key: x[None] for key, x in step.observation.items()})
+        with torch.no_grad():
+            values = policy.values(obs)[0].numpy()
+        np.testing.assert_array_equal(step.q_values, values)
+        (view,) = record.head_views(step)
+        np.testing.assert_array_equal(view.q_values, values)
+        if kind is QPolicy:
+            assert step.action == np.where(step.action_mask, values, -np.inf).argmax()
+            assert step.value == pytest.approx(float(values[step.action]))
+
+
+def test_policies_that_do_not_know_have_no_values():
+    policy = ActorCritic(Doors.observation_space, Doors.action_space)
+    record = record_episode(policy, "doors")
+    assert not record.by_value and all(step.q_values is None for step in record.steps)

@@ -88,6 +88,18 @@ def test_names(description, names, heads):
     assert [(head.name, list(head.choices)) for head in label_heads(description, names)] == heads
 
 
+def test_heads_without_a_tree_may_have_names():
+    plain = described(spaces.MultiDiscrete([1, 2]))
+
+    def named(description, head_names):
+        return [head.name for head in label_heads(description, None, head_names)]
+
+    assert named(plain, ("unit", "type")) == ["unit", "type"]
+    assert named(plain, ("unit",)) == named(plain, "ab") == ["head 0", "head 1"]
+    assert named(described(spaces.MultiDiscrete([2, 3]), TREE), ("a", "b")) == ["type", "direction"]
+    assert named(described(spaces.Discrete(2)), ("a",)) == [""]
+
+
 def test_what_was_done_in_words():
     def views(action, labels=LABELS, relevant=None):
         size = sum(len(head.choices) for head in labels)
@@ -98,6 +110,12 @@ def test_what_was_done_in_words():
     assert action_text(views([1], LABELS[:1])) == "move to"
     numbered = tuple(HeadLabels(f"head {k}", ("0", "1")) for k in range(2))
     assert action_text(views([1, 0], numbered)) == "head 0: 1, head 1: 0"
+    # "up" alone would not say whether to go there or to dig there.
+    ways = tuple(HeadLabels(name, ("up", "down")) for name in ("go_to", "dig"))
+    labels = (HeadLabels("type", ("go", "dig")), *ways)
+    assert action_text(views([0, 1, 0], labels)) == "go, go to down, dig up"
+    seen = views([0, 1, 0], labels, relevant=np.array([True, True, False]))
+    assert action_text(seen) == "go, down"
     bits = tuple(HeadLabels(name, ("off", "on")) for name in ("door_1", "lamp"))
     assert action_text(views([1, 1], bits), binary=True) == "door 1 and lamp on"
     assert action_text(views([0, 1], bits), binary=True) == "lamp on"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,11 @@ from torch import nn
 
 from maskrl.envs.entries import mask_space
 from maskrl.errors import ConfigError, RunFolderError
+from maskrl.networks.encoders import NetworkConfig
 from maskrl.policies.actor_critic import ActorCritic
-from maskrl.policies.load import PREFIX, checkpoint_folder, fill, load_policy
+from maskrl.policies.load import PREFIX, build_policy, checkpoint_folder, fill, load_policy
+from maskrl.policies.q_policy import QPolicy
+from maskrl.policies.soft_actor_critic import SoftActorCritic
 from maskrl.policies.team_actor_critic import TeamActorCritic
 from maskrl.runs.checkpoint import save_checkpoint
 from maskrl.runs.run_dir import RunDir
@@ -101,3 +106,17 @@ def test_a_team_is_loaded_as_a_team(tmp_path):
     assert loaded.team == policy.team
     for name, tensor in policy.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize("kind", [QPolicy, SoftActorCritic])
+def test_policies_with_values_are_built_by_their_description(kind):
+    space = spaces.Dict(
+        {"vector": spaces.Box(-1, 1, (3,), np.float32), "action_mask": mask_space(4)}
+    )
+    torch.manual_seed(0)
+    policy = kind(space, spaces.Discrete(4), NetworkConfig(hidden=(8,)))
+    again = build_policy(json.loads(json.dumps(policy.to_json())))
+    assert type(again) is kind
+    again.load_state_dict(policy.state_dict())
+    obs = {"vector": torch.rand(5, 3), "action_mask": torch.ones(5, 4, dtype=torch.bool)}
+    assert torch.equal(policy.eval().values(obs), again.eval().values(obs))

@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from maskrl.envs.contract import mask_space
 from maskrl.errors import ConfigError, NoAllowedActionError, NoMaskError
+from maskrl.masks.packed import pack_mask
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.policies.q_policy import QPolicy
 
@@ -76,7 +77,57 @@ def test_what_it_cannot_serve_is_named():
         QPolicy(SPACE, ACTIONS, temperature=0.0)
     with pytest.raises(ConfigError, match=r"network\.memory"):
         QPolicy(SPACE, ACTIONS, NetworkConfig(memory="gru"))
+    with pytest.raises(ConfigError, match=r"network\.critic_sees='everything'.*judges and acts"):
+        QPolicy(SPACE, ACTIONS, NetworkConfig(critic_sees="everything"))
+    with pytest.raises(ConfigError, match=r"network\.shared: .*nothing to share"):
+        QPolicy(SPACE, ACTIONS, NetworkConfig(shared=True))
     with pytest.raises(ConfigError, match="'actor_critic'"):
         QPolicy.from_json({"kind": "actor_critic"})
     with pytest.raises(NoMaskError):
         QPolicy(SPACE, ACTIONS).predict({"vector": np.zeros(3, np.float32)})
+
+
+CANDIDATE_SPACE = spaces.Dict(
+    {"candidates": spaces.Box(-1, 1, (5, 3), np.float32), "action_mask": mask_space(5)}
+)
+
+
+@pytest.mark.parametrize("dueling", [True, False])
+def test_candidates_have_values_that_follow_them(dueling):
+    torch.manual_seed(0)
+    policy = QPolicy(CANDIDATE_SPACE, spaces.Discrete(5), dueling=dueling)
+    rows = torch.rand(4, 5, 3)
+    mask = torch.rand(4, 5) < 0.6
+    mask[:, 0] = True
+    obs = {"candidates": torch.where(mask[..., None], rows, torch.nan), "action_mask": mask}
+    values = policy.values(obs)
+    assert torch.isfinite(values[mask]).all()
+    order = torch.tensor([3, 1, 4, 0, 2])
+    moved = policy.values({key: x[:, order] for key, x in obs.items()})
+    torch.testing.assert_close(moved[mask[:, order]], values[:, order][mask[:, order]])
+    packed = policy.values({**obs, "action_mask": pack_mask(mask)})
+    assert torch.equal(packed[mask], values[mask])
+    expected = torch.where(mask, values, -torch.inf).argmax(-1)
+    assert policy.predict({k: x.numpy() for k, x in obs.items()})[0].tolist() == expected.tolist()
+    again = QPolicy.from_json(json.loads(json.dumps(policy.to_json())))
+    again.load_state_dict(policy.state_dict())
+    assert torch.equal(again.values(obs)[mask], values[mask])
+
+
+def test_bits_reach_a_head_that_needs_no_more():
+    policy = QPolicy(SPACE, ACTIONS)
+    obs = observations()
+    packed = {**obs, "action_mask": pack_mask(obs["action_mask"])}
+    assert torch.equal(policy.values(packed), policy.values(obs))
+
+
+def test_the_head_says_how_it_was_made():
+    policy = QPolicy(SPACE, ACTIONS, returns="quantile", atoms=7, noisy=True)
+    assert policy.head_settings == {
+        "returns": "quantile",
+        "dueling": True,
+        "atoms": 7,
+        "low": -10.0,
+        "high": 10.0,
+        "noisy": True,
+    }

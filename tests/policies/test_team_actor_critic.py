@@ -306,6 +306,7 @@ def test_the_distribution_is_that_of_slots():
         ("own", {"entity_offsets": 2}, "team", "network.entity_offsets: .*no scene"),
         ("own", {"critic_sees": "everything"}, "team", "critic_sees='everything'.*sees all"),
         ("grid", {"critic_sees": "everything"}, "agent", "critic_sees='everything'.*sees all"),
+        ("grid", {"kernels": (3, 3)}, "team", r"network.kernels=\(3, 3\): .*would be ignored"),
     ],
 )
 def test_settings_that_contradict_are_refused(source, config, critic, message):

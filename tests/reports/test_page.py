@@ -10,7 +10,7 @@ import pytest
 from maskrl.errors import RunFolderError
 from maskrl.reports import write_report
 from maskrl.reports.live_policy import LivePolicy
-from maskrl.reports.page import embedded_json, render_page
+from maskrl.reports.page import render_page
 
 VOID = {"meta", "link", "img", "input", "br", "path"}
 
@@ -56,7 +56,7 @@ class Structure(HTMLParser):
 @pytest.fixture
 def plotly_stands_aside(monkeypatch):
     """Parsing 5 MB of plotly.js in every test would only be slow; one test keeps it."""
-    monkeypatch.setattr("maskrl.reports.page.get_plotlyjs", lambda: "/* plotly */")
+    monkeypatch.setattr("maskrl.reports.document.get_plotlyjs", lambda: "/* plotly */")
 
 
 @pytest.fixture
@@ -123,14 +123,6 @@ def test_hostile_names_stay_text(make_run, make_episode, plotly_stands_aside):
     structure = Structure(page)
     assert [tag for tag, _ in structure.tags].count("script") == 3
     assert json.loads(structure.data)["episodes"]["actions"][0] == evil
-
-
-def test_embedded_json():
-    text = embedded_json({"a": "</script>&<!--\u2028"})
-    assert "<" not in text and "&" not in text and "\u2028" not in text
-    assert json.loads(text) == {"a": "</script>&<!--\u2028"}
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        embedded_json(float("nan"))
 
 
 def test_write_report(run_folder, tmp_path):

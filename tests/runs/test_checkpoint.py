@@ -161,3 +161,10 @@ def test_sigkill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
     tensors, state = load_checkpoint(folder)
     assert state["step"] >= int(finished[-1] if finished else 1)
     assert (tensors["a"] == state["step"]).all()
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"something else, without state\.json"):
+        save_checkpoint(tmp_path, {}, {})
+    assert (tmp_path / "notes.txt").read_text() == "mine"

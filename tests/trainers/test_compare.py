@@ -11,6 +11,7 @@ import time
 import pytest
 
 from maskrl.errors import ConfigError, RunFolderError
+from maskrl.runs.comparison import read_comparison
 from maskrl.runs.run_dir import RunDir
 from maskrl.trainers.compare import Contender, finished_evaluation, plan_jobs, run_jobs
 from maskrl.trainers.compare_worker import (
@@ -54,6 +55,16 @@ def test_a_comparison_goes_on_only_with_its_own_settings(contender, tmp_path):
         plan_jobs([Contender(**{**vars(contender), "total_steps": 256})], [0], out, episodes=3)
 
 
+def test_a_setting_that_did_not_exist_yet_and_is_not_used_is_no_difference(contender, tmp_path):
+    out = tmp_path / "out"
+    before = {k: v for k, v in contender.config.items() if k != "workers"}
+    plan_jobs([Contender(**{**vars(contender), "config": before})], [0], out, episodes=3)
+    plan_jobs([contender], [0], out, episodes=3)
+    used = Contender(**{**vars(contender), "config": {**contender.config, "workers": 2}})
+    with pytest.raises(RunFolderError, match=r"ppo\.workers was None and is now 2"):
+        plan_jobs([used], [0], out, episodes=3)
+
+
 def test_what_cannot_be_planned_is_named(contender, tmp_path):
     with pytest.raises(ConfigError, match="at least one environment"):
         plan_jobs([], [0], tmp_path / "a", episodes=1)
@@ -84,6 +95,20 @@ def test_finished_runs_are_not_repeated(contender, tmp_path, small_run):
     assert heard == [(0, FINISHED)]
     (more,) = plan_jobs([contender], [5], tmp_path / "out", episodes=6)
     assert finished_evaluation(more) is None
+
+
+def test_a_test_in_between_does_not_finish_a_run(contender, tmp_path, small_run):
+    longer = Contender(**{**vars(contender), "total_steps": 256})
+    (job,) = plan_jobs([longer], [5], tmp_path / "out", episodes=4)
+    shutil.copytree(small_run.path, job.folder)
+    run = RunDir(job.folder)
+    run.write_evaluation(evaluate_run(run, episodes=4).to_json())  # as `maskrl evaluate` does
+    assert finished_evaluation(job) is None
+    timed = Contender(**{**vars(longer), "label": "timed", "max_minutes": 1.0})
+    (job,) = plan_jobs([timed], [5], tmp_path / "timed", episodes=4)
+    shutil.copytree(small_run.path, job.folder)
+    RunDir(job.folder).write_evaluation(run.read_evaluation())
+    assert finished_evaluation(job) is not None
 
 
 def without_evaluations(contender, total_steps):
@@ -133,3 +158,43 @@ def test_a_killed_worker_is_told_and_the_others_go_on(contender, tmp_path):
     assert "ended by signal 9" in heard[0].message
     time.sleep(0.1)
     assert run_jobs(jobs, workers=2, listen=keep) == [FINISHED, FINISHED]
+
+
+def test_what_was_compared_before_stays_with_its_runs(contender, tmp_path):
+    out = tmp_path / "out"
+    plan_jobs([contender], [0, 1], out, episodes=3)
+    other = Contender(**{**vars(contender), "label": "panda-open, naive", "regime": "naive"})
+    plan_jobs([other], [1, 2], out, episodes=3, threshold=0.5)
+    found = read_comparison(out)
+    assert [(v.label, v.regime, v.env) for v in found.variants] == [
+        ("panda-open", "masked", "panda-open"),
+        ("panda-open, naive", "naive", "panda-open, naive"),
+    ]
+    assert found.seeds == (0, 1, 2) and found.threshold == 0.5
+    with pytest.raises(ConfigError, match="would share the folder panda-open-naive"):
+        twin = Contender(**{**vars(contender), "label": "panda-open?naive"})
+        plan_jobs([other, twin], [0], out, episodes=3)
+
+
+def test_a_test_without_the_mask_is_part_of_being_finished(contender, tmp_path, small_run):
+    removed = {"mask_regime": "none"}
+    looked = Contender(**{**vars(contender), "removed": removed})
+    (job,) = plan_jobs([looked], [5], tmp_path / "out", episodes=4)
+    shutil.copytree(small_run.path, job.folder)
+    run = RunDir(job.folder)
+    run.write_evaluation(evaluate_run(run, episodes=4).to_json())
+    assert finished_evaluation(job) is None
+    assert run_jobs([job], workers=1, listen=lambda *_: None) == [FINISHED]
+    found = finished_evaluation(job)["mask_removed"]
+    assert found["env_kwargs"] == removed
+    # What is disallowed is withheld now, and the untaught network tries it.
+    assert found["sampled"]["illegal_actions"] > 0 and found["greedy"]["episodes"] == 4
+
+
+def test_a_comparison_of_an_older_format_is_refused(contender, tmp_path):
+    out = tmp_path / "out"
+    plan_jobs([contender], [0], out, episodes=3)
+    path = out / "compare.json"
+    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(RunFolderError, match="has format 1, this version of maskrl writes 2"):
+        plan_jobs([contender], [0], out, episodes=3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskrl.trainers.episodes import RECENT, EpisodeRecord
+from maskrl.trainers.episodes import RECENT, Episode, EpisodeRecord
 
 
 def by_hand(rewards, ended):
@@ -69,3 +69,42 @@ def test_counters_go_on_elsewhere():
     other.set_counters(record.counters())
     assert other.means() == record.means()
     assert other.recent_returns.maxlen == RECENT
+
+
+def test_charges_are_summed_apart_and_put_back(tmp_path):
+    rng = np.random.default_rng(1)
+    rewards, ended = rng.normal(size=(40, 3)), rng.random((40, 3)) < 0.2
+    charges = np.where(rng.random((40, 3)) < 0.3, 0.5, 0.0)
+    record = EpisodeRecord(3)
+    record.keep()
+    record.add(rewards[:10], ended[:10])  # nothing was charged yet
+    charges[:10] = 0.0
+    assert "task_return_mean" not in record.means()
+    record.add(rewards[10:25] - charges[10:25], ended[10:25], charges[10:25])
+    # A run that goes on from a checkpoint counts on.
+    other = EpisodeRecord(3)
+    other.set_counters(record.counters())
+    other.set_running(record.running())
+    other.keep()
+    other.add(rewards[25:] - charges[25:], ended[25:], charges[25:])
+    owed = by_hand(charges, ended)[0]
+    plain, lengths, _, _ = by_hand(rewards, ended)
+    kept = [*record.kept, *other.kept]
+    assert [episode.charged for episode in kept] == pytest.approx(owed)
+    assert [episode.returned for episode in kept] == pytest.approx(plain)
+    assert [episode.length for episode in kept] == lengths
+    when = [(t + 1) * 3 for t, env in np.argwhere(ended)]
+    assert [episode.step for episode in kept] == when
+    assert list(other.recent_charges) == pytest.approx(owed)
+    means = other.means()
+    assert means["return_mean"] + np.mean(owed) == pytest.approx(means["task_return_mean"])
+    assert means["task_return_mean"] == pytest.approx(np.mean(plain))
+
+
+def test_nothing_is_kept_unless_asked_for():
+    record = EpisodeRecord(2)
+    record.add(np.ones((1, 2)), np.ones((1, 2), np.bool_))
+    assert record.kept is None and record.steps == 2
+    record.keep()
+    record.add(np.ones((1, 2)), np.array([[True, False]]))
+    assert record.kept == [Episode(4, 1.0, 1, 0.0)]

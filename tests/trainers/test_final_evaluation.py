@@ -74,3 +74,11 @@ def test_layouts_of_the_training_are_no_test(small_run, monkeypatch):
 def test_more_test_episodes_where_layouts_have_a_reference():
     assert standard_episodes("panda?sight=full") == 500
     assert standard_episodes("gymnasium:Taxi-v4") == 200
+
+
+def test_few_test_episodes_where_all_begin_alike_and_only_the_agent_is_random():
+    usual = {"panda": 500, "panda-open": 500, "pandas": 500, "packing": 500, "outpost": 500}
+    assert {env_id: standard_episodes(env_id) for env_id in usual} == usual
+    for board in ("4x4", "10x10", "16x16", "24x24"):
+        assert standard_episodes(f"mining-{board}") == 50
+    assert standard_episodes("mining-4x4?masks=published") == 50

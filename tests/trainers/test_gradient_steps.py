@@ -51,12 +51,17 @@ class Steps(GradientSteps):
             parameter.grad = torch.full_like(parameter, 2.0)
         return self.has_gradient
 
+    def look_back(self):
+        self.events.append("look back")
+        return {"divergence": 0.7}
+
 
 def test_the_order_of_things_and_means_of_what_was_learned():
     steps = Steps([(0.0, True), (0.1, False), (0.2, True)], max_grad_norm=0.0)
     learned = steps.run(None, learning_rate=0.5, entropy_coef=0.25)
     assert steps.events == [
         "normalize", "loss 0", "look", "backward", "loss 1", "backward", "loss 2", "backward",
+        "look back",
     ]  # fmt: skip
     assert learned == pytest.approx(
         {
@@ -64,6 +69,7 @@ def test_the_order_of_things_and_means_of_what_was_learned():
             "approx_kl": 0.1,
             "grad_norm": 8**0.5,
             "ratio_drift": 0.0,
+            "divergence": 0.7,
             "gradient_steps": 2.0,
             "learning_rate": 0.5,
             "entropy_coef": 0.25,

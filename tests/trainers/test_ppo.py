@@ -148,6 +148,13 @@ def test_annealing_follows_the_steps(corridor):
     assert [row["entropy_coef"] for row in rows] == pytest.approx([0.1, 0.075, 0.05, 0.025])
 
 
+def test_annealing_may_go_on_for_longer_than_the_run(corridor):
+    config = SMALL.replace(learning_rate=0.4, anneal_steps=8 * SMALL.num_envs * SMALL.rollout_steps)
+    trainer = PPO(corridor(4), config)
+    rates = [trainer.step()[0]["learning_rate"] for _ in range(10)]
+    assert rates == pytest.approx([0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0.0, 0.0])
+
+
 def test_time_ends_training_and_drives_annealing(corridor, monkeypatch):
     clock = iter(range(10_000))
     monkeypatch.setattr("maskrl.trainers.training_loop.time.perf_counter", lambda: next(clock))

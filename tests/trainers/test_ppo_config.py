@@ -25,6 +25,7 @@ from maskrl.trainers.ppo_config import PPOConfig
         ({"num_envs": 2.5}, "num_envs"),
         ({"num_envs": True}, "num_envs"),
         ({"threads": 0}, "threads"),
+        ({"workers": 0}, "workers"),
         ({"evaluate_every": -1}, "evaluate_every: expected a whole number, 0 or more"),
         ({"evaluation_episodes": 0}, "evaluation_episodes"),
         ({"gamma": 1.1}, "gamma: expected a number at least 0 and at most 1, got 1.1"),
@@ -35,8 +36,11 @@ from maskrl.trainers.ppo_config import PPOConfig
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"learning_rate": float("nan")}, "learning_rate"),
         ({"learning_rate": "fast"}, "learning_rate"),
-        ({"entropy_coef": -0.01}, "entropy_coef"),
-        ({"entropy_coef_final": -0.01}, "entropy_coef_final"),
+        ({"entropy_coef": float("nan")}, "entropy_coef: expected a number that is finite"),
+        ({"entropy_coef_final": float("inf")}, "entropy_coef_final"),
+        ({"entropy_of": "choice"}, "entropy_of: expected 'policy' or 'action'"),
+        ({"anneal_steps": 0}, "anneal_steps"),
+        ({"bootstrap_truncated": 1}, "bootstrap_truncated: expected a bool"),
         ({"max_grad_norm": -1.0}, "max_grad_norm"),
         ({"empty": "ignore"}, "empty: expected 'raise' or 'idle'"),
         (
@@ -49,6 +53,11 @@ from maskrl.trainers.ppo_config import PPOConfig
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         PPOConfig(**settings)
+
+
+def test_an_entropy_may_be_punished():
+    config = PPOConfig(entropy_coef=-0.01, entropy_coef_final=-0.02)
+    assert (config.entropy_coef, config.entropy_coef_final) == (-0.01, -0.02)
 
 
 def test_json_brings_everything_back():

@@ -9,6 +9,7 @@ import pytest
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.trainers.collector import Collector
 from maskrl.trainers.gradient_steps import GradientSteps
+from maskrl.trainers.parts import Parts
 from maskrl.trainers.ppo import PPO
 from maskrl.trainers.ppo_config import PPOConfig
 from maskrl.trainers.ppo_parts import PPOParts
@@ -22,7 +23,8 @@ SMALL = PPOConfig(
 
 @pytest.mark.parametrize("kind", [SingleAgentParts, TeamParts])
 def test_both_kinds_have_every_method_with_the_same_arguments(kind):
-    methods = {name: x for name, x in vars(PPOParts).items() if inspect.isfunction(x)}
+    offered = vars(Parts) | vars(PPOParts)
+    methods = {name: x for name, x in offered.items() if inspect.isfunction(x)}
     methods = {name: x for name, x in methods.items() if not name.startswith("_")}
     assert set(methods) >= {"judge", "update_statistics", "trusted", "choose_threads", "predict"}
     for name, method in methods.items():

@@ -393,3 +393,29 @@ def test_observations_that_somebody_keeps_are_not_overwritten(how):
     seen = torch.cat(kept)
     rows = torch.from_numpy(buffer.features["observation"][:T].reshape(T * B, 3))
     torch.testing.assert_close(seen.sort(0).values, rows.sort(0).values, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("coefficient", [0.5, -0.5])
+def test_the_entropy_may_be_that_of_the_actions_taken(policy, coefficient):
+    """Against the loss written out; a negative weight turns the bonus into a penalty."""
+    buffer = make_rollout(policy, idle_every=3)
+    update = make_update(policy, entropy_of="action", max_grad_norm=0.0)
+    batch = buffer.minibatch(np.arange(T * B), CPU)
+    keep = torch.from_numpy(~buffer.idle).flatten()
+    logits = policy.logits(batch.observations)
+    logits = logits.masked_fill(~batch.observations["action_mask"], -1e30)
+    log_probs = logits.log_softmax(-1).gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)
+    bonus = -(log_probs.exp() * log_probs)[keep].mean()
+    lesson = update.lesson(buffer, coefficient)
+    with trusted(policy):
+        loss = lesson.loss((torch.arange(T * B), None))
+    assert float(loss.statistics[2]) == pytest.approx(bonus.item(), rel=1e-4)
+    advantages = torch.from_numpy(buffer.advantages).flatten()
+    surrogate = -((log_probs - log_probs.detach()).exp() * advantages)[keep].mean()
+    expected = torch.autograd.grad(
+        surrogate - coefficient * bonus, policy.policy_head.linear.weight
+    )[0]
+    lesson.backward(loss)
+    torch.testing.assert_close(
+        policy.policy_head.linear.weight.grad, expected, rtol=1e-3, atol=1e-5
+    )

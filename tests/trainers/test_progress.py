@@ -136,3 +136,63 @@ def test_of_a_team_it_says_who_is_there_and_how_far_ratios_are_clipped(monkeypat
     display.on_end(train(display))
     line = display.console.file.getvalue().splitlines()[-1]
     assert "5.2 agents act" in line and "(script 11.000 = 1)" in line
+
+
+MEMORY = {
+    "return_mean": 0.25,
+    "length_mean": 9.5,
+    "allowed_share": 0.69,
+    "illegal_actions": 0.0,
+    "replay_size": 4000.0,
+}
+
+
+def shown_for(metrics, **config):
+    display = display_on(True)
+    trainer = Trainer(steps=0, total_steps=4000, config=SimpleNamespace(**config))
+    display.on_start(trainer)
+    trainer.steps = 1000
+    display.on_rollout(trainer, metrics)
+    text = Console(width=120, file=io.StringIO(), record=True)
+    text.print(display.panel())
+    display.on_end(trainer)
+    log = display_on(False, line_seconds=0)
+    log.on_start(trainer)
+    log.on_rollout(trainer, metrics)
+    return text.export_text(), log.console.file.getvalue()
+
+
+def test_of_values_it_says_how_full_the_memory_is_and_how_wrong_they_are():
+    metrics = {**MEMORY, "epsilon": 0.525, "q_mean": -3.25, "td_error": 1.5}
+    panel, line = shown_for(metrics, replay_size=200_000)
+    for expected in (
+        "4,000 transitions of 200,000; values -3.25 on average, 1.500 off their targets",
+        "0.525: of so many actions any allowed one is tried",
+        "mean return of the best allowed actions",
+    ):
+        assert expected in panel, panel
+    assert "entropy" not in panel and "entropy" not in line
+    assert "epsilon 0.525  values -3.25  error 1.500" in line
+
+
+def test_before_learning_begins_it_says_so():
+    panel, line = shown_for({**MEMORY, "epsilon": 1.0})
+    assert "4,000 transitions; learning has not begun" in panel
+    assert "error" not in line
+
+
+def test_of_soft_actor_critic_it_says_how_random_it_is_and_is_to_be():
+    metrics = {
+        **MEMORY,
+        "entropy": 0.5,
+        "entropy_share": 0.42,
+        "entropy_share_target": 0.3,
+        "temperature": 0.125,
+        "q_mean": 2.0,
+        "td_error": 0.25,
+    }
+    panel, line = shown_for(metrics, replay_size=10)
+    assert "0.500 nats, 42% of what the mask leaves open (aim 30%)" in panel
+    assert "0.125 of return is worth a nat of entropy" in panel
+    assert "entropy 0.500  alpha 0.125  values 2.00  error 0.250" in line
+    assert "likeliest allowed actions" in panel

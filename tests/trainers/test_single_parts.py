@@ -47,3 +47,19 @@ def test_advantages_are_those_of_one_recursion(corridor):
         np.testing.assert_array_equal(buffer.returns, returns)
         trainer.parts.update_statistics()
     assert float(trainer.reward_scale.moments.count) == 32
+
+
+def test_a_limit_may_count_as_the_end(corridor):
+    trainer = PPO(corridor(2), SMALL.replace(bootstrap_truncated=False))
+    successors = trainer.collector.collect()
+    buffer = trainer.buffer
+    buffer.terminated[:] = buffer.truncated[:] = False
+    buffer.truncated[3, 1] = True
+    trainer.parts.judge(successors)
+    values = torch.from_numpy(buffer.values)
+    given = (torch.from_numpy(buffer.rewards), values, successors)
+    cut, never = torch.from_numpy(buffer.truncated), torch.zeros(8, 2, dtype=torch.bool)
+    ended, _ = generalized_advantages(*given, cut, never, gamma=0.99, gae_lambda=0.95)
+    valued, _ = generalized_advantages(*given, never, cut, gamma=0.99, gae_lambda=0.95)
+    np.testing.assert_array_equal(buffer.advantages, ended)
+    assert buffer.advantages[3, 1] != valued[3, 1]  # by gamma times the value that followed

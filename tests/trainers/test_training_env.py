@@ -6,12 +6,12 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from maskrl.envs.contract import mask_space
 from maskrl.errors import ConfigError, NoMaskError, UnknownEnvError
 from maskrl.masks.tree import ActionTree, Head
-from maskrl.trainers.training_env import open_training_env
+from maskrl.trainers.training_env import open_training_env, stored_kwargs
 
 
 def test_vector_environment_is_taken_as_it_is(corridor):
@@ -29,6 +29,14 @@ def test_single_environment_is_adapted_and_wrapped(corridor_env):
     obs, _ = opened.venv.reset(seed=1)
     assert obs["action_mask"].dtype == np.bool_
     assert obs["action_mask"].sum() == 2
+
+
+def test_workers_are_for_ids(corridor):
+    with pytest.raises(ConfigError, match=r"workers: 2 processes cannot be given an environment"):
+        open_training_env(corridor(3), 16, seed=0, workers=2)
+    opened = open_training_env("gymnasium:Taxi-v4", 2, seed=0, workers=2)
+    assert opened.venv.num_envs == 2 and opened.id == "gymnasium:Taxi-v4"
+    opened.venv.close()
 
 
 def test_id_goes_through_the_registry():
@@ -61,10 +69,19 @@ def test_environment_without_a_mask_is_refused():
         open_training_env(gymnasium.make("CartPole-v1"), 1, seed=0)
 
 
-def test_other_reset_modes_are_refused(corridor):
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
+def test_environments_of_other_modes_are_made_to_keep_the_contract(corridor_env, mode):
+    opened = open_training_env(SyncVectorEnv([corridor_env] * 2, autoreset_mode=mode), 9, seed=0)
+    assert opened.venv.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    assert set(opened.observation_space) == {"observation", "action_mask"}
+    obs, _ = opened.venv.reset(seed=1)
+    assert obs["action_mask"].dtype == np.bool_ and opened.name == "SyncVectorEnv"
+
+
+def test_an_environment_that_names_no_mode_is_refused(corridor):
     venv = corridor(2)
-    venv.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
-    with pytest.raises(ConfigError, match="SAME_STEP"):
+    venv.metadata = {}
+    with pytest.raises(ConfigError, match="autoreset_mode"):
         open_training_env(venv, 2, seed=0)
 
 
@@ -107,3 +124,9 @@ def test_an_environment_of_pettingzoos_is_taken_as_it_is():
         opened = open_training_env(env, 5, seed=0)
         assert opened.venv.num_envs == 1 and opened.gives_agent_rewards
         assert opened.description.team.agents == 4 and opened.id is None
+
+
+def test_objects_among_the_arguments_cannot_be_written():
+    assert stored_kwargs({"sight": "full", "size": np.int64(3)}) == {"sight": "full", "size": 3}
+    with pytest.raises(ConfigError, match=r"env_kwargs\['opponent'\].*got object; make the env"):
+        stored_kwargs({"opponent": object()})

@@ -18,7 +18,7 @@ from maskrl.trainers.evaluate import Evaluation
 from maskrl.trainers.interrupt import TrainingInterrupted
 from maskrl.trainers.ppo import PPO
 from maskrl.trainers.ppo_config import PPOConfig
-from maskrl.trainers.training_loop import evaluation_metrics
+from maskrl.trainers.training_loop import TrainingLoop, evaluation_metrics
 
 BATCH = 32
 SMALL = PPOConfig(
@@ -236,3 +236,19 @@ def test_numbers_of_an_evaluation():
     assert evaluation_metrics({"return": 2, "name": "x", "gap": math.nan}) == {"eval_return": 2.0}
     assert evaluation_metrics({"score": np.float32(0.5)}) == {"eval_score": 0.5}
     assert evaluation_metrics(None) == {}
+
+
+@pytest.mark.parametrize(("seconds", "due"), [(1.0, [120.0, 599.0, 600.0]), (30.0, [600.0])])
+def test_a_checkpoint_that_takes_long_is_written_less_often(corridor, tmp_path, seconds, due):
+    """Every two minutes, or every 20 times what saving takes."""
+    trainer = PPO(corridor(4), SMALL)
+    loop = TrainingLoop(trainer, tmp_path / "run", (), None)
+    loop._save_seconds = seconds
+    found = []
+    for waited in (119.0, 120.0, 599.0, 600.0):
+        trainer.elapsed = loop._saved_at + waited
+        if loop._unsaved(10_000_000):
+            found.append(waited)
+    assert found == due
+    trainer.steps, trainer.elapsed = trainer.last_checkpoint + 64, loop._saved_at
+    assert loop._unsaved(64)  # what was asked for is done whatever it takes

@@ -146,6 +146,13 @@ class EnvWithoutMasks(gymnasium.Wrapper[Any, Any, Any, Any]):
         info = self._removal.own_rewards_dropped(info)
         return self._removal.observation(observation), reward, terminated, truncated, info
 
+    def get_state(self) -> dict[str, Any]:
+        """Nothing: what happens next is decided by the environments below alone."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Nothing to continue from."""
+
 
 class VectorEnvWithoutMasks(VectorWrapper[Any, Any, Any, Any, Any]):
     """A vector environment without these masks; see `MaskRemoval`.

@@ -3,7 +3,7 @@
 "knights_archers_zombies_v11" is looked for in all of PettingZoo's families, as is
 "butterfly/knights_archers_zombies_v11"; "package.module:factory" is one's own. PettingZoo
 is imported when one is asked for. Environments in which agents take turns are converted
-where they say that this is safe, and refused otherwise.
+where they say that this is safe; the others are games, of which one seat is trained.
 """
 
 from __future__ import annotations
@@ -29,6 +29,18 @@ FACTORY_NAMES = ("parallel_env", "env", "raw_env")
 """What PettingZoo's own modules call the functions that make their environments."""
 
 
+LINE_GAMES = ("connect_four", "tictactoe")
+SELF_PLAYED = (
+    *LINE_GAMES,
+    "chess",
+    "go",
+    "leduc_holdem",
+    "texas_holdem",
+    "texas_holdem_no_limit",
+)
+"""Games of two players with equal chances, in which a learner may play against itself."""
+
+
 class PettingZooMissingError(UsageError, ImportError):
     """PettingZoo, or what one of its families needs, is not installed."""
 
@@ -42,6 +54,24 @@ def short_id(name: str) -> str:
     if ":" in name:
         return name
     return re.sub(r"-v(\d+)$", r"_v\1", name.rpartition("/")[2])
+
+
+def game_defaults(name: str) -> dict[str, Any]:
+    """What is said of a game in its entry: against whom it is trained, and measured.
+
+    >>> game_defaults("connect_four_v3")["default_kwargs"]
+    {'opponent': 'self'}
+    """
+    base = re.sub(r"_v\d+$", "", short_id(name))
+    if base not in SELF_PLAYED:
+        return {}
+    lines = base in LINE_GAMES
+    measured = {"opponent": "win_or_block" if lines else "random", "opening_moves": int(lines)}
+    return {
+        "default_kwargs": {"opponent": "self"},
+        "validation_kwargs": measured,
+        "evaluation_kwargs": measured,
+    }
 
 
 def check_name(name: str) -> None:
@@ -71,13 +101,53 @@ def make_parallel(name: str, **kwargs: Any) -> ParallelTeam:
         ConfigError: It cannot be made, or agents take turns in it.
     """
     options = {key: kwargs.pop(key) for key in TEAM_OPTIONS if key in kwargs}
-    _draw_nowhere(kwargs.get("render_mode"))
-    if ":" in name:
-        factory = _find_own(name)
-    else:
-        factory = _factory(name, *_find_registered(name))
+    factory = find_factory(name, kwargs.get("render_mode"))
     made = construct.call(f"environment {PREFIX + name!r}", factory, kwargs)
     return ParallelTeam(as_parallel(made, PREFIX + name), name=PREFIX + name, **options)
+
+
+def find_factory(name: str, render_mode: str | None = None) -> Callable[..., Any]:
+    """What makes an environment, with what it needs imported.
+
+    Args:
+        name: As after "pettingzoo:".
+        render_mode: What it is going to be made with.
+
+    Raises:
+        PettingZooMissingError: PettingZoo, or what the environment needs, is not installed.
+        UnknownEnvError: There is no such environment.
+    """
+    _draw_nowhere(render_mode)
+    return _find_own(name) if ":" in name else _factory(name, *_find_registered(name))
+
+
+def is_turn_game(name: str, kwargs: Mapping[str, Any]) -> bool:
+    """Whether agents take turns in it, and could not act at once.
+
+    Of PettingZoo's own those are games that it offers in no parallel form. Of one's own, which
+    may be either, one is made and its metadata are asked for `is_parallelizable`.
+
+    Args:
+        name: As after "pettingzoo:".
+        kwargs: What it is made with.
+
+    Raises:
+        PettingZooMissingError: PettingZoo is not installed.
+        UnknownEnvError: There is no such environment.
+        ConfigError: One's own cannot be made.
+    """
+    if ":" not in name:
+        return _find_registered(name)[0] == "aec"
+    from pettingzoo import AECEnv, ParallelEnv
+
+    factory = _find_own(name)
+    if inspect.isclass(factory) and issubclass(factory, ParallelEnv):
+        return False
+    made = construct.call(f"environment {PREFIX + name!r}", factory, kwargs)
+    found = isinstance(made, AECEnv) and not made.metadata.get("is_parallelizable", False)
+    if isinstance(made, AECEnv | ParallelEnv):
+        made.close()
+    return found
 
 
 def make_parallel_vec(
@@ -105,9 +175,9 @@ def as_parallel(env: Any, name: str) -> Any:
     if not env.metadata.get("is_parallelizable", False):
         raise ConfigError(
             f"environment {name!r}: its agents take turns (an AECEnv whose metadata do not say "
-            "is_parallelizable), and a team acts at once. Give a ParallelEnv. If all that happens "
-            'in it happens at the end of a round of turns, say metadata["is_parallelizable"] = '
-            "True."
+            "is_parallelizable), and a team acts at once. Give a ParallelEnv, or its id, by which "
+            "one agent is trained against opponents. If all that happens in it happens at the end "
+            'of a round of turns, say metadata["is_parallelizable"] = True.'
         )
     return aec_to_parallel(env)
 

@@ -1,9 +1,9 @@
 """The shapes in which foreign environments write an action mask, brought to one flat row.
 
 Accepted besides a flat row of zeros and ones: one row per head of a multi-discrete or
-multi-binary space, and a mapping from every action's number to its flag. A list of
-action ids is not accepted, because [0, 1] could be ids or flags: it is pointed out. Nor
-is one number per bit of a multi-binary action, unless its convention was named.
+multi-binary space, and a mapping from every action's number to its flag. Ids of actions are
+not accepted here, because [0, 1] could be ids or flags: they are pointed out. Nor is one
+number per bit of a multi-binary action, unless its convention was named.
 """
 
 from __future__ import annotations
@@ -77,13 +77,20 @@ def to_space(action: Any, action_space: spaces.Space[Any]) -> Any:
     return (row + first_action(action_space)).astype(action_space.dtype)
 
 
-def flat_row(raw: Any, heads: Sequence[int], shape: tuple[int, ...] | None = None) -> Any:
+def flat_row(
+    raw: Any,
+    heads: Sequence[int],
+    shape: tuple[int, ...] | None = None,
+    first: np.ndarray | int = 0,
+) -> Any:
     """Bring a raw mask to one row where its form says unmistakably how.
 
     Args:
         raw: As the environment gave it; values are checked elsewhere.
         heads: Choices per head.
         shape: How heads are laid out, as `head_shape` tells; one row where there are several.
+        first: Number of the first action, as `first_action` tells: a mapping's keys may begin
+            there or at 0.
 
     Returns:
         `raw` itself where it is a flat row already, or in no form known here.
@@ -93,14 +100,19 @@ def flat_row(raw: Any, heads: Sequence[int], shape: tuple[int, ...] | None = Non
     """
     if isinstance(raw, Mapping):
         n_actions = sum(heads)
-        if {int(action) for action in raw if _is_int(action)} != set(range(n_actions)) or len(
-            raw
-        ) != n_actions:
+        numbers = {int(action) for action in raw if _is_int(action)}
+        starts = {0, int(first)} if np.ndim(first) == 0 else {0}
+        if len(raw) != n_actions or not any(
+            numbers == set(range(start, start + n_actions)) for start in starts
+        ):
+            last = max(starts)
             raise MaskShapeError(
                 f"action_mask is a mapping with {len(raw)} keys, expected each of the action "
-                f"numbers 0 to {n_actions - 1} once."
+                f"numbers {last} to {last + n_actions - 1} once."
             )
         return [raw[action] for action in sorted(raw, key=int)]
+    if isinstance(raw, np.ndarray) and raw.dtype == object:
+        raw = raw.tolist()  # what it holds is looked at, not how it is held
     if shape is None:
         shape = (len(heads),) if len(heads) > 1 else ()
     rows = _rows(raw, shape) if shape else []
@@ -180,7 +192,7 @@ def binary_hint(raw: Any, action_space: spaces.Space[Any]) -> str:
 
 
 def ids_hint(raw: Any, n_actions: int) -> str:
-    """Says so where a mask looks like a list of allowed actions; the end of a message."""
+    """Say so where a mask looks like a list of allowed actions; the end of a message."""
     row = _plain_row(raw)
     if row is None or row.ndim != 1 or row.dtype.kind not in "iu":
         return ""
@@ -190,8 +202,8 @@ def ids_hint(raw: Any, n_actions: int) -> str:
     if min(ids) < 0 or max(ids) >= n_actions:
         return ""
     return (
-        " It looks like a list of allowed action ids: give one flag per action instead "
-        "(mask = np.zeros(n, bool); mask[ids] = True)."
+        " It looks like a list of allowed action ids: say so with mask_form='ids', or give one "
+        "flag per action instead (mask = np.zeros(n, bool); mask[ids] = True)."
     )
 
 

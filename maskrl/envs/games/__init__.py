@@ -6,6 +6,7 @@ and imports no game. Settings that make an algorithm learn a world well are its 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,11 @@ import gymnasium
 
 from maskrl.caches import drop_stale_caches
 from maskrl.envs.construct import LazyCallable
+from maskrl.envs.games.mining.presets import mining_presets
 from maskrl.envs.registry import EnvEntry, register
 
 # Nothing compiled is loaded before a game is imported, and games are imported later.
 drop_stale_caches(Path(__file__).resolve().parent)
-
-PANDA = "maskrl.envs.games.panda"
-OUTPOST = "maskrl.envs.games.outpost"
 
 PANDA_HIDDEN = {
     "preset": "random",
@@ -75,6 +74,48 @@ PANDA_PPO: dict[str, Any] = {
 """Masked PPO on the panda: many environments, few epochs, one network for policy and value."""
 
 
+PANDA_DQN: dict[str, Any] = {
+    "num_envs": 64,
+    "train_every": 128,
+    "gradient_steps": 2,
+    "batch_size": 256,
+    "replay_size": 200_000,
+    "learning_starts": 4_000,
+    "n_step": 3,
+    "learning_rate": 1e-3,
+    "epsilon_final": 0.03,
+    "exploration_fraction": 0.2,
+    "target_every": 1,
+    "target_rate": 0.01,
+    "network": {"hidden": (128,), "activation": "relu"},
+    "log_every": 5_000,
+    "evaluate_every": 100_000,
+    "total_steps": 400_000,
+}
+"""Masked DQN on the panda: each transition is learned from four times, and soon greedily."""
+
+
+PANDA_SAC: dict[str, Any] = {
+    "num_envs": 64,
+    "train_every": 128,
+    "gradient_steps": 2,
+    "batch_size": 256,
+    "replay_size": 200_000,
+    "learning_starts": 4_000,
+    "learning_rate": 1e-3,
+    "target_rate": 0.02,
+    "entropy_share": 0.7,
+    "entropy_fraction": 0.7,
+    "temperature": 0.05,
+    "temperature_rate": 5e-3,
+    "network": {"shared": True, "hidden": (128,), "activation": "relu"},
+    "log_every": 6_400,
+    "evaluate_every": 100_000,
+    "total_steps": 400_000,
+}
+"""Discrete SAC on the panda: one network for policy and critics, which halves a gradient step."""
+
+
 FIXED_SCENE = {"total_steps": 500_000, "evaluate_every": 100_000}
 """What differs where every episode begins alike."""
 
@@ -101,7 +142,11 @@ PANDA_PPO_CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-PANDAS = "maskrl.envs.games.pandas"
+PANDA_REPLAY_CHANGES: dict[str, dict[str, Any]] = {
+    "panda-open": {"total_steps": 100_000, "evaluate_every": 25_000},
+    "panda-trees": {"total_steps": 100_000, "evaluate_every": 25_000},
+}
+
 
 PANDAS_IDS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     (
@@ -147,8 +192,6 @@ PANDAS_NETWORKS: dict[str, dict[str, Any]] = {
 """One query of attention for each panda; an encoder-decoder over the grid."""
 
 
-PACKING = "maskrl.envs.games.packing"
-
 PACKING_PPO = {
     "num_envs": 256,
     "rollout_steps": 16,
@@ -181,103 +224,89 @@ OUTPOST_PPO = {
 """Masked PPO on the outpost: much entropy at first, because saving for a hall pays late."""
 
 
+MINING_IDS: tuple[tuple[str, str], ...] = (
+    ("4x4", "Mining4x4-v0"),
+    ("10x10", "Mining10x10-v0"),
+    ("16x16", "Mining16x16-v0"),
+    ("24x24", "Mining24x24-v0"),
+)
+
+
 def register_games() -> None:
     """Register all games, once."""
     for env_id, gymnasium_id, settings, summary in PANDA_PRESETS:
-        register(
-            EnvEntry(
-                id=env_id,
-                summary=summary,
-                make=LazyCallable(f"{PANDA}.single_env:PandaEnv"),
-                make_vec=LazyCallable(f"{PANDA}.vector_env:PandaVectorEnv"),
-                default_kwargs=settings,
-                presets={"ppo": PANDA_PPO | PANDA_PPO_CHANGES.get(env_id, {})},
-                evaluation_kwargs={"split": "test"},
-                validation_kwargs={"split": "validation"},
-                reference=LazyCallable(f"{PANDA}.reference:reference"),
-                settings=LazyCallable(f"{PANDA}.settings:PandaSettings"),
-            )
-        )
-        gymnasium.register(
-            id=f"maskrl/{gymnasium_id}",
-            entry_point=f"{PANDA}.single_env:PandaEnv",
-            vector_entry_point=f"{PANDA}.vector_env:PandaVectorEnv",
-            kwargs=settings,
-            order_enforce=False,
-            disable_env_checker=True,
-        )
-    _register_packing()
-    _register_outpost()
-    _register_pandas()
-
-
-def _register_pandas() -> None:
+        presets = {
+            "ppo": PANDA_PPO | PANDA_PPO_CHANGES.get(env_id, {}),
+            "dqn": PANDA_DQN | PANDA_REPLAY_CHANGES.get(env_id, {}),
+            "sac": PANDA_SAC | PANDA_REPLAY_CHANGES.get(env_id, {}),
+        }
+        _register("Panda", env_id, gymnasium_id, summary, presets, default_kwargs=settings)
+    summary = "a rucksack to fill from a varying set of items, some of which spoil"
+    _register("Packing", "packing", "Packing-v0", summary, {"ppo": PACKING_PPO})
+    summary = "command one unit each step: a unit, and then what this unit is to do"
+    _register("Outpost", "outpost", "Outpost-v0", summary, {"ppo": OUTPOST_PPO})
     for env_id, gymnasium_id, settings, summary in PANDAS_IDS:
-        register(
-            EnvEntry(
-                id=env_id,
-                summary=summary,
-                make=LazyCallable(f"{PANDAS}.single_env:PandasEnv"),
-                make_vec=LazyCallable(f"{PANDAS}.vector_env:PandasVectorEnv"),
-                default_kwargs=settings,
-                presets={"ppo": {**PANDAS_PPO, "network": PANDAS_NETWORKS[env_id]}},
-                evaluation_kwargs={"split": "test"},
-                validation_kwargs={"split": "validation"},
-                reference=LazyCallable(f"{PANDAS}.reference:reference"),
-                settings=LazyCallable(f"{PANDAS}.settings:PandasSettings"),
-            )
-        )
-        gymnasium.register(
-            id=f"maskrl/{gymnasium_id}",
-            entry_point=f"{PANDAS}.single_env:PandasEnv",
-            vector_entry_point=f"{PANDAS}.vector_env:PandasVectorEnv",
-            kwargs=settings,
-            order_enforce=False,
-            disable_env_checker=True,
+        presets = {"ppo": {**PANDAS_PPO, "network": PANDAS_NETWORKS[env_id]}}
+        _register("Pandas", env_id, gymnasium_id, summary, presets, default_kwargs=settings)
+    for board, gymnasium_id in MINING_IDS:
+        _register(
+            "Mining",
+            f"mining-{board}",
+            gymnasium_id,
+            f"workers that harvest on a board of {board}, one order each step",
+            mining_presets(board),
+            default_kwargs={"board": board},
+            has_splits=False,  # a map has one layout
+            test_episodes=50,  # all begin alike, and nothing is random but an agent's samples
         )
 
 
-def _register_packing() -> None:
+def _register(
+    game: str,
+    env_id: str,
+    gymnasium_id: str,
+    summary: str,
+    presets: Mapping[str, Mapping[str, Any]],
+    *,
+    default_kwargs: Mapping[str, Any] | None = None,
+    has_splits: bool = True,
+    test_episodes: int | None = None,
+) -> None:
+    """Register one world of a game with both registries, by the names that all games share.
+
+    Args:
+        game: What the names of its classes begin with; in lower case its package.
+        env_id: The id in maskrl's registry.
+        gymnasium_id: The id in Gymnasium's, below `maskrl/`.
+        summary: As of `EnvEntry`.
+        presets: As of `EnvEntry`.
+        default_kwargs: As of `EnvEntry`.
+        has_splits: Whether layouts of evaluations are others than those of training.
+        test_episodes: As of `EnvEntry`.
+    """
+    package = f"maskrl.envs.games.{game.lower()}"
+    single = f"{package}.single_env:{game}Env"
+    vector = f"{package}.vector_env:{game}VectorEnv"
     register(
         EnvEntry(
-            id="packing",
-            summary="a rucksack to fill from a varying set of items, some of which spoil",
-            make=LazyCallable(f"{PACKING}.single_env:PackingEnv"),
-            make_vec=LazyCallable(f"{PACKING}.vector_env:PackingVectorEnv"),
-            presets={"ppo": PACKING_PPO},
-            evaluation_kwargs={"split": "test"},
-            validation_kwargs={"split": "validation"},
-            reference=LazyCallable(f"{PACKING}.reference:reference"),
-            settings=LazyCallable(f"{PACKING}.settings:PackingSettings"),
+            id=env_id,
+            summary=summary,
+            make=LazyCallable(single),
+            make_vec=LazyCallable(vector),
+            default_kwargs=default_kwargs or {},
+            presets=presets,
+            evaluation_kwargs={"split": "test"} if has_splits else {},
+            validation_kwargs={"split": "validation"} if has_splits else {},
+            reference=LazyCallable(f"{package}.reference:reference"),
+            settings=LazyCallable(f"{package}.settings:{game}Settings"),
+            test_episodes=test_episodes,
         )
     )
     gymnasium.register(
-        id="maskrl/Packing-v0",
-        entry_point=f"{PACKING}.single_env:PackingEnv",
-        vector_entry_point=f"{PACKING}.vector_env:PackingVectorEnv",
-        order_enforce=False,
-        disable_env_checker=True,
-    )
-
-
-def _register_outpost() -> None:
-    register(
-        EnvEntry(
-            id="outpost",
-            summary="command one unit each step: a unit, and then what this unit is to do",
-            make=LazyCallable(f"{OUTPOST}.single_env:OutpostEnv"),
-            make_vec=LazyCallable(f"{OUTPOST}.vector_env:OutpostVectorEnv"),
-            presets={"ppo": OUTPOST_PPO},
-            evaluation_kwargs={"split": "test"},
-            validation_kwargs={"split": "validation"},
-            reference=LazyCallable(f"{OUTPOST}.reference:reference"),
-            settings=LazyCallable(f"{OUTPOST}.settings:OutpostSettings"),
-        )
-    )
-    gymnasium.register(
-        id="maskrl/Outpost-v0",
-        entry_point=f"{OUTPOST}.single_env:OutpostEnv",
-        vector_entry_point=f"{OUTPOST}.vector_env:OutpostVectorEnv",
+        id=f"maskrl/{gymnasium_id}",
+        entry_point=single,
+        vector_entry_point=vector,
+        kwargs=dict(default_kwargs or {}),
         order_enforce=False,
         disable_env_checker=True,
     )

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maskrl.envs.games.panda.layouts import split_seeds
-from maskrl.envs.games.panda.settings import Split
+from maskrl.envs.games.layout_seeds import Split, split_seeds
 from maskrl.errors import ConfigError
 from maskrl.masks.arrays import check_mask_array
 

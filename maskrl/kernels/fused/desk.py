@@ -321,10 +321,12 @@ class Desk:
             )
             self._laid_out = parts
         looks = int(patience * self.per_second)
+        begin = time.perf_counter()
         looked = lead(self.address, len(parts), looks)
         waited = looked / self.per_second
-        if looked < 0:
-            waited = patience + (-1 - looked) * self._of_a_nap
+        if looked < 0:  # how long a nap takes was measured once, maybe on a busy machine
+            napped = patience + (-1 - looked) * self._of_a_nap
+            waited = min(napped, time.perf_counter() - begin)
         status = self._numbers[STATUS]
         if status & FAILED:
             raise MemoryError("a kernel found no memory for its work")

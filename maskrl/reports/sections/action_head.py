@@ -55,8 +55,11 @@ def action_head_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
         episodes: recorded episodes.
 
     Returns:
-        The section, or None where no step has an action mask.
+        The section, or None where no step has an action mask, and where values decide: what
+        they would be as probabilities is nobody's choice.
     """
+    if any(episode.by_value for episode in episodes):
+        return None
     decision = hardest_decision(episodes)
     if decision is None:
         return None

@@ -3,7 +3,9 @@
 Python prepares the data and the empty frame; `templates/episode.js` fills it at
 every step. Equal pictures are stored once, and of very many actions only the
 likeliest are, so that a page stays small. Actions with several heads are groups of
-rows, bits are rows that are on or off, and of candidates padding is left out.
+rows, bits are rows that are on or off, and of candidates padding is left out. Where
+a policy knows what actions are worth, Q-values stand beside or in the place of
+probabilities.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from maskrl.policies.episode import EpisodeRecord, EpisodeStep
 from maskrl.policies.head_view import HeadView, action_text
 from maskrl.reports import wording
 from maskrl.reports.ansi_html import ansi_to_html
+from maskrl.reports.picture_tiles import tile_pictures
 from maskrl.reports.section import Section, paragraph
 
 MAX_ACTIONS = 16
@@ -29,6 +32,8 @@ MAX_ROWS = 40
 """Rows of all heads together; with more choices each head shows fewer."""
 MAX_BITS = 16
 """Rows of bits beside a step; with more bits those that are on and the likeliest are shown."""
+TILED_FROM = 24
+"""So many different pictures are kept as tiles of one sheet, which takes a tenth of the room."""
 _NAMES_OF_KINDS = {"discrete": "action", "candidates": "candidate", "multi_binary": "bit"}
 
 _BACK = (
@@ -43,11 +48,14 @@ _PLAY = "M6 3.5v17l15-8.5z"
 _PAUSE = "M6 4h4v16H6zM14 4h4v16h-4z"
 
 
-def episode_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
+def episode_section(
+    episodes: Sequence[EpisodeRecord], *, names: Sequence[str] = ()
+) -> Section | None:
     """Episodes to step through, with all that the policy saw, allowed and chose.
 
     Args:
         episodes: recorded episodes, the one to show first in front.
+        names: what each is called on its button; numbers without them.
 
     Returns:
         The section, or None without episodes.
@@ -58,7 +66,7 @@ def episode_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
     html = (
         paragraph(_intro(episodes), kind="intro")
         + '<div class="card" id="viewer">'
-        + episode_buttons(len(episodes))
+        + episode_buttons(len(episodes), names)
         + '<div class="viewer"><div class="panel">'
         + '<div class="stage"><img class="frame" data-part="picture" alt="" hidden>'
         + '<svg role="img" data-part="arrows"></svg></div>'
@@ -66,7 +74,7 @@ def episode_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
         + transport()
         + _arrows_switch()
         + '</div><div class="panel"><dl class="facts" data-part="facts"></dl>'
-        + _tables(first.action_kind)
+        + _tables(first.action_kind, values=_values_shown(first))
         + "</div></div></div>"
     )
     views = first.head_views(first.steps[0])
@@ -77,9 +85,20 @@ def episode_section(episodes: Sequence[EpisodeRecord]) -> Section | None:
             {"name": wording.readable(view.name), "choices": choice_names(view)}
             for view in (views if len(views) > 1 or first.action_kind == "multi_binary" else ())
         ],
-        "episodes": [episode_data(episode, k) for k, episode in enumerate(episodes)],
+        **_played(episodes),
+        "values": value_scale(episodes),
     }
     return Section("episode", "Step through an episode", html, data={"episodes": data})
+
+
+def _played(episodes: Sequence[EpisodeRecord]) -> dict[str, Any]:
+    """All episodes as the script reads them, their pictures one by one or as tiles of a sheet."""
+    played = [_unpictured_data(episode, k) for k, episode in enumerate(episodes)]
+    frames = [one["pictures"] for one in played]
+    tiles = tile_pictures(frames) if sum(map(len, frames)) >= TILED_FROM else None
+    for one, own in zip(played, frames, strict=True):
+        one["pictures"] = [] if tiles is not None else _uris(own)
+    return {"episodes": played, "tiles": tiles}
 
 
 def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
@@ -94,6 +113,16 @@ def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
         `ratio` of a picture's height to its width, `steps` (the state after the last action among
         them), `summary`, `ending`.
     """
+    data = _unpictured_data(episode, number)
+    return {**data, "pictures": _uris(data["pictures"])}
+
+
+def _uris(frames: Sequence[np.ndarray]) -> list[str]:
+    return [png_data_uri(with_few_colours(frame)) for frame in frames]
+
+
+def _unpictured_data(episode: EpisodeRecord, number: int) -> dict[str, Any]:
+    """As `episode_data`, with `pictures` as arrays `[H, W, 3]`."""
     pictures, screens, places = Store(), Store(), Store()
 
     def spots(step: EpisodeStep) -> list[int]:
@@ -109,7 +138,7 @@ def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
     def picture(frame: np.ndarray | None) -> int | None:
         if frame is None:
             return None
-        return pictures.place(frame.tobytes(), lambda: png_data_uri(with_few_colours(frame)))
+        return pictures.place(frame.tobytes(), lambda: frame)
 
     def screen(text: str | None) -> int | None:
         if text is None:
@@ -149,6 +178,59 @@ def episode_data(episode: EpisodeRecord, number: int = 0) -> dict[str, Any]:
         "summary": _summary(episode, number),
         "ending": ending(episode.terminated, episode.stopped),
     }
+
+
+def value_scale(episodes: Sequence[EpisodeRecord]) -> dict[str, Any] | None:
+    """How Q-values are drawn on the page: one scale for all steps, so that bars compare.
+
+    Args:
+        episodes: recorded episodes.
+
+    Returns:
+        `shown`, "only" where the values decide and "beside" where probabilities do; `low` and
+        `high`, the smallest and largest value of an allowed action. None without Q-values.
+    """
+    found = [
+        view.q_values[view.allowed & np.isfinite(view.q_values)]
+        for episode in episodes
+        for step in episode.steps
+        for view in episode.head_views(step)
+        if view.q_values is not None
+    ]
+    allowed = np.concatenate(found) if found else np.zeros(0)
+    if not allowed.size:
+        return None
+    shown = _values_shown(episodes[0])
+    return {
+        "shown": shown,
+        "low": round(float(allowed.min()), 4),
+        "high": round(float(allowed.max()), 4),
+    }
+
+
+def _values_shown(episode: EpisodeRecord) -> str:
+    """Where the Q-values of an episode stand: "only", "beside" probabilities, or "" without."""
+    if all(step.q_values is None for step in episode.steps):
+        return ""
+    return "only" if episode.by_value else "beside"
+
+
+def value_rows(view: HeadView, limit: int = MAX_ACTIONS) -> list[int]:
+    """Which actions to show by their Q-values, in the order of the environment.
+
+    Args:
+        view: a decision with Q-values.
+        limit: at most so many. With more actions: the one taken, the best disallowed one, then
+            the best allowed ones, then other disallowed ones.
+    """
+    values = np.nan_to_num(np.asarray(view.q_values, np.float64), nan=-np.inf)
+    if len(values) <= limit:
+        return list(range(len(values)))
+    first = [view.action]
+    if not view.allowed.all():
+        first.append(int(np.where(view.allowed, -np.inf, values).argmax()))
+    order = np.lexsort((-values, ~view.allowed)).tolist()
+    return sorted(list(dict.fromkeys([*first, *order]))[:limit])
 
 
 def action_rows(
@@ -211,7 +293,7 @@ class Store:
 
 
 def _step_data(episode: EpisodeRecord, step: EpisodeStep) -> dict[str, Any]:
-    """One decision: rows of [action, allowed, probability, logit], entities, attention."""
+    """One decision: rows of actions as `_rows` makes them, entities, attention."""
     views = episode.head_views(step)
     kind = episode.action_kind
     heads: dict[str, Any] = {}
@@ -223,7 +305,13 @@ def _step_data(episode: EpisodeRecord, step: EpisodeStep) -> dict[str, Any]:
         limit = min(MAX_ACTIONS, max(4, MAX_ROWS // counting)) if counting else MAX_ACTIONS
         heads = {"chosen": action_text(views), "heads": [_head(view, limit) for view in views]}
     first = views[0]
-    rows = [] if heads else _rows(first, action_rows(first, hide_masked=kind == "candidates"))
+    rows = []
+    if not heads:
+        by_value = episode.by_value and first.q_values is not None
+        shown = (
+            value_rows(first) if by_value else action_rows(first, hide_masked=kind == "candidates")
+        )
+        rows = _rows(first, shown)
     entities: list[list[Any]] = []
     attention: list[Any] = []
     if step.attention and step.entity_names is not None and step.entity_mask is not None:
@@ -246,11 +334,15 @@ def _step_data(episode: EpisodeRecord, step: EpisodeStep) -> dict[str, Any]:
 
 
 def _rows(view: HeadView, shown: Sequence[int]) -> list[list[Any]]:
-    """Rows of [choice, allowed, probability, logit]."""
-    return [
+    """Rows of [choice, allowed, probability, logit], and the Q-value where it is known."""
+    rows: list[list[Any]] = [
         [k, int(view.allowed[k]), _rounded(view.probs[k], 4), _rounded(view.logits[k], 3)]
         for k in shown
     ]
+    if view.q_values is not None:
+        for k, row in zip(shown, rows, strict=True):
+            row.append(_rounded(view.q_values[k], 3))
+    return rows
 
 
 def _head(view: HeadView, limit: int) -> dict[str, Any]:
@@ -298,15 +390,19 @@ def _intro(episodes: Sequence[EpisodeRecord]) -> str:
     """What there is to see."""
     first = episodes[0]
     many = len(episodes) > 1
-    sentence = "The trained agent plays with its likeliest action at every step"
+    by_value = _values_shown(first) == "only"
+    how = "the best allowed action" if by_value else "its likeliest action"
+    sentence = f"The trained agent plays with {how} at every step"
     if first.layout_id is not None:
         sentence += ", on layouts" if many else ", on a layout"
         sentence += " that it never saw in training"
     if many:
         sentence += f"; {len(episodes)} episodes, played once and not selected"
-    sentence += ". Beside each picture: what the mask allowed there, and how the probabilities fell"
+    shown = ["what the mask allowed there"]
+    shown.append("what each action is worth" if by_value else "how the probabilities fell")
     if any(step.attention for step in first.steps):
-        sentence += ", and how the agent spread its attention over the scene"
+        shown.append("how the agent spread its attention over the scene")
+    sentence += f". Beside each picture: {wording.listing(shown)}"
     sentence += "."
     if first.action_kind == "tree":
         sentence += (
@@ -317,14 +413,14 @@ def _intro(episodes: Sequence[EpisodeRecord]) -> str:
     return sentence
 
 
-def episode_buttons(count: int) -> str:
+def episode_buttons(count: int, names: Sequence[str] = ()) -> str:
     """Buttons to change the episode, where there are several, and its summary."""
     summary = '<p class="caption" data-part="summary"></p>'
     if count < 2:
         return summary
     buttons = "".join(
         f'<button type="button" data-episode="{k}" aria-pressed="{str(k == 0).lower()}">'
-        f"{k + 1}</button>"
+        f"{escape(names[k]) if names else k + 1}</button>"
         for k in range(count)
     )
     return (
@@ -367,18 +463,20 @@ def _arrows_switch() -> str:
     )
 
 
-def _tables(kind: str = "discrete") -> str:
+def _tables(kind: str = "discrete", *, values: str = "") -> str:
     """Empty tables of actions and of attention."""
     noun = _NAMES_OF_KINDS.get(kind, "choice")
     bits = kind == "multi_binary"
     mask = "mask" if bits else '<span class="visually-hidden">mask</span>'
     title = {"candidates": "Candidates", "multi_binary": "Bits"}.get(kind, "Actions")
+    bars = "Q-value" if values == "only" else "on" if bits else "probability"
+    last = {"only": "to the best", "beside": "Q-value"}.get(values, "log-odds" if bits else "logit")
     return (
         f'<table class="rows"><caption>{title}</caption><thead><tr><th scope="col">{noun}</th>'
         f'<th scope="col">{mask}</th>'
-        f'<th scope="col">{"on" if bits else "probability"}</th>'
+        f'<th scope="col">{bars}</th>'
         '<th scope="col" class="number"></th>'
-        f'<th scope="col" class="number">{"log-odds" if bits else "logit"}</th></tr></thead>'
+        f'<th scope="col" class="number">{last}</th></tr></thead>'
         '<tbody data-part="actions"></tbody></table><p class="caption" data-part="more" hidden></p>'
         '<div class="attention-block" data-part="attention" hidden>'
         f"<h3>{escape('Attention of the agent')}</h3>"

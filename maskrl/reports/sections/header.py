@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from maskrl.envs.adapters.mask_regime import MASK_REGIME, MASKED
 from maskrl.figures.png import png_data_uri, with_few_colours
 from maskrl.reports import wording
 from maskrl.reports.run_data import RunData
 from maskrl.reports.section import paragraph, tiles
+
+_ALGORITHMS = {"ppo": "PPO", "dqn": "DQN", "sac": "discrete SAC"}
 
 
 def header_html(run: RunData, picture: np.ndarray | None = None) -> str:
@@ -62,8 +65,10 @@ def _named(run: RunData) -> tuple[str, dict[str, Any]]:
 
 def _what_was_trained(run: RunData) -> str:
     """One sentence: algorithm, steps, time, seed, and what it was judged on."""
-    parts = ["A team trained by PPO under masks" if run.is_team else "A PPO agent under masks"]
-    network = (run.config.get("ppo") or {}).get("network") or {}
+    name = _ALGORITHMS.get(run.algorithm, run.algorithm.upper())
+    who = f"A team trained by {name}" if run.is_team else f"A {name} agent"
+    parts = [f"{who} {_how_masked(run)}"]
+    network = run.settings.get("network") or {}
     memory = network.get("memory", "none")
     if memory != "none":
         parts.append(f" that remembers by {'an' if memory == 'lstm' else 'a'} {memory.upper()}")
@@ -81,8 +86,18 @@ def _what_was_trained(run: RunData) -> str:
         if math.isfinite(run.evaluated("step")) and run.evaluated("step") < run.steps:
             steps = wording.large(run.evaluated("step"))
             agent = f"its best checkpoint, after {steps} steps, "
-        parts.append(f"; {agent}judged in {episodes}{unseen}")
+        opponent = (run.evaluation.get("env_kwargs") or {}).get("opponent")
+        against = f" against {opponent}" if opponent else ""
+        parts.append(f"; {agent}judged in {episodes}{unseen}{against}")
     return "".join(parts) + "."
+
+
+def _how_masked(run: RunData) -> str:
+    """Whether masks were obeyed, in acting and in learning."""
+    regime = str(_named(run)[1].get(MASK_REGIME, MASKED))
+    if regime != MASKED:
+        return f"without masks (regime {regime})"
+    return "under masks" if run.masked_targets else "under masks in acting, not in its targets"
 
 
 def _verdict(run: RunData) -> str:
@@ -124,10 +139,11 @@ def _entries(run: RunData) -> list[tuple[str, str, str]]:
     """The tiles that apply to this run; what the score's track says is not said again."""
     entries = []
     if math.isfinite(run.mean_return):
-        remark = "mean, likeliest action at every step"
+        which = "best" if run.by_value else "likeliest"
+        remark = f"mean, {which} action at every step"
         error = run.evaluated("standard_error")
         if math.isfinite(error):
-            remark = f"± {wording.number(error)} standard error, likeliest actions"
+            remark = f"± {wording.number(error)} standard error, {which} actions"
         entries.append(("Return", wording.number(run.mean_return), remark))
     elif math.isfinite(run.training_return):
         entries.append(
@@ -138,6 +154,13 @@ def _entries(run: RunData) -> list[tuple[str, str, str]]:
     if math.isfinite(run.untrained_return):
         remark = "return of the same network before training"
         entries.append(("Untrained", wording.number(run.untrained_return), remark))
+    starts = run.evaluation.get("all_starts")
+    if isinstance(starts, dict):
+        below = f", {starts['unsolved']} unsolved" if starts["unsolved"] else ", none unsolved"
+        remark = f"mean return, optimum {wording.number(starts['optimum'])}{below}"
+        entries.append(
+            (f"From all {starts['starts']} starts", wording.number(starts["mean"]), remark)
+        )
     length = run.evaluated("length_mean")
     if math.isfinite(length):
         entries.append(("Episode length", wording.number(length, 1), "steps on average"))

@@ -1,4 +1,4 @@
-"""Learning curves: score and return against ceiling and floor, entropy, losses.
+"""Learning curves: score and return against ceiling and floor, entropy or values, losses.
 
 Each quantity has a small figure with a scale of its own. The caption says what
 the quantity means and what it did in this run, in numbers of this run.
@@ -16,6 +16,13 @@ from maskrl.figures import PALETTE, ReferenceLine, learning_curve
 from maskrl.reports import wording
 from maskrl.reports.run_data import RunData
 from maskrl.reports.section import Section, figure_place
+from maskrl.reports.sections.memory_curves import (
+    ALPHA,
+    OFF_POLICY,
+    TEMPERATURE,
+    exploration,
+    q_values,
+)
 from maskrl.reports.sections.team_curves import team_curves
 
 AVERAGED = 100
@@ -52,7 +59,7 @@ def learning_section(run: RunData) -> Section | None:
         return None
     figures: dict[str, go.Figure] = {}
     large: list[str] = []
-    for build in (_score, _evaluation_return, _training_return, _entropy):
+    for build in (_score, _evaluation_return, _training_return, _entropy, q_values, exploration):
         made = build(run)
         if made is not None:
             name, title, figure, caption = made
@@ -61,18 +68,26 @@ def learning_section(run: RunData) -> Section | None:
                 figure_place(f"curve-{name}", figure, title=title, caption=escape(caption))
             )
     small: list[str] = []
-    for name, title, caption, digits in _OPTIMISER:
+    for name, title, caption, digits in (
+        *_OPTIMISER,
+        *OFF_POLICY,
+        TEMPERATURE if run.by_value else ALPHA,
+    ):
         values = run.column(name)
         if not np.isfinite(values).any():
             continue
+        if name == "policy_loss" and run.is_off_policy:
+            caption = "of the soft policy against the values; its sign and size say little"
         figure = learning_curve(
             run.step, values, label=title.lower(), colour=PALETTE.neutral, digits=digits, height=150
         )
         figure.update_xaxes(title=None, nticks=4)
         figure.update_yaxes(nticks=4)
+        if name == "replay_size":
+            figure.update_yaxes(tickformat="~s")  # 150k, as steps are written
         figures[f"curve-{name}"] = figure
         small.append(figure_place(f"curve-{name}", figure, title=title, caption=escape(caption)))
-    columns = "three" if len(large) == 3 else "two"
+    columns = "three" if len(large) == 3 and not run.is_off_policy else "two"
     html = f'<div class="grid {columns}">{"".join(large)}</div>'
     of_team, team_figures = team_curves(run)
     if of_team:
@@ -114,8 +129,9 @@ def _evaluation_return(run: RunData) -> _Made | None:
         run.step, values, label="return", lines=_floor(run), markers=True, digits=2, height=280
     )
     best = int(np.nanargmax(values))
+    which = "best allowed" if run.by_value else "likeliest"
     caption = (
-        "Evaluations during training, with the likeliest action at every step. The best was "
+        f"Evaluations during training, with the {which} action at every step. The best was "
         f"{wording.number(values[best])} after {wording.large(run.step[best])} steps."
     )
     return "eval_return", "Return in evaluation", figure, caption
@@ -136,8 +152,9 @@ def _training_return(run: RunData) -> _Made | None:
     if full.any() and not full[np.isfinite(values)][0]:
         # Of the first few, the short ones end first, and these are good or bad for a reason.
         first, start = values[full][0], f"after the first {AVERAGED}"
+    how = "also tried at random" if run.by_value else "sampled"
     caption = (
-        f"Mean of the last {AVERAGED} training episodes, in which actions are sampled: from "
+        f"Mean of the last {AVERAGED} training episodes, in which actions are {how}: from "
         f"{wording.number(first)} {start} to {wording.number(finite[-1])} at the end."
     )
     return "return", "Return in training", figure, caption
@@ -146,8 +163,8 @@ def _training_return(run: RunData) -> _Made | None:
 def _entropy(run: RunData) -> _Made | None:
     """Entropy of the policy over allowed actions."""
     values = run.column("entropy")
-    if not np.isfinite(values).any():
-        return None
+    if not np.isfinite(values).any() or np.isfinite(run.column("entropy_share")).any():
+        return None  # the share of what masks leave, beside its aim, says more
     figure = learning_curve(run.step, values, label="entropy", colour=PALETTE.accent, height=280)
     figure.update_yaxes(rangemode="tozero", autorange=True)
     finite = values[np.isfinite(values)]

@@ -64,7 +64,11 @@ def mask_statistics_section(run: RunData) -> Section | None:
                 "mask-mass",
                 figure,
                 title="What the network alone would have got wrong",
-                caption=escape(_mass_caption(mass)),
+                caption=escape(
+                    _greedy_caption(mass, run.masked_targets)
+                    if run.by_value
+                    else _mass_caption(mass)
+                ),
             )
         )
     html = tiles(_entries(run)) + f'<div class="grid two">{"".join(places)}</div>'
@@ -83,9 +87,8 @@ def _entries(run: RunData) -> list[tuple[str, str, str]]:
     entries = []
     if math.isfinite(run.illegal_actions):
         illegal = run.illegal_actions
-        remark = (
-            "impossible while the mask is in force" if illegal == 0 else "done against the mask"
-        )
+        none = "impossible while the mask is in force"
+        remark = none if illegal == 0 else "refused by the mask or by the environment's rules"
         entries.append(("Illegal actions executed", wording.count(illegal), remark))
     per, unit = ("decision of an agent", "decisions") if run.is_team else ("step", "steps")
     for name, label, remark in (
@@ -128,6 +131,25 @@ def _share_caption(run: RunData) -> str:
             else f"In {wording.percent(idle, 1)} nothing was: no decision was taken there."
         )
     return " ".join(parts)
+
+
+def _greedy_caption(share: np.ndarray, masked_targets: bool) -> str:
+    """How often a disallowed action had the largest Q-value."""
+    finite = share[np.isfinite(share)]
+    first, last = float(finite[0]), float(finite[-1])
+    return (
+        "The share of states, out of the memory, in which a disallowed action has the largest "
+        f"Q-value of all: {wording.percent(first, 1)} at the start, {wording.percent(last, 1)} at "
+        "the end. "
+        + (
+            "A maximum without the mask would take it, and a target without the mask would "
+            "bootstrap from it, though no experience ever corrects it. With the mask neither "
+            "happens."
+            if masked_targets
+            else "The mask keeps it from being taken. The targets of this run were naive: they "
+            "bootstrap from it, though no experience ever corrects it."
+        )
+    )
 
 
 def _mass_caption(mass: np.ndarray) -> str:

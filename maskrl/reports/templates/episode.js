@@ -3,7 +3,7 @@
   "use strict";
   const viewer = document.getElementById("viewer");
   if (!viewer) return;
-  const { episodes, actions, kind, heads } = page.episodes;
+  const { episodes, actions, kind, heads, values, tiles } = page.episodes;
   const find = (name) => viewer.querySelector(`[data-part="${name}"]`);
   const part = {};
   for (const name of ["picture", "screen", "slider", "count", "play", "facts", "actions", "more", "attention", "entities", "summary", "arrows", "readout", "toggle"]) {
@@ -15,6 +15,32 @@
   const MINUS = "\u2212";
   const fixed = (value, digits) => (value === null ? "none" : value.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", MINUS));
   const share = (value) => (value >= 0.9995 ? "100 %" : `${(100 * value).toFixed(1)} %`);
+
+  // Pictures stand there one by one, or as tiles of one sheet; then each is told by what changed
+  // since the one before it.
+  const sheet = new Image();
+  const canvas = document.createElement("canvas");
+  const layouts = !tiles ? [] : tiles.pictures.map((changes) => {
+    let now = new Array(Math.ceil(tiles.height / tiles.side) * Math.ceil(tiles.width / tiles.side)).fill(0);
+    return changes.map((pairs) => {
+      now = now.slice();
+      for (let k = 0; k < pairs.length; k += 2) now[pairs[k]] = pairs[k + 1];
+      return now;
+    });
+  });
+
+  function picture(number) {
+    if (!tiles) return episodes[state.episode].pictures[number];
+    const { side, columns } = tiles;
+    const brush = canvas.getContext("2d", { willReadFrequently: true });
+    const across = Math.ceil(tiles.width / side);
+    layouts[state.episode][number].forEach((tile, place) => {
+      const from = [side * (tile % columns), side * Math.floor(tile / columns)];
+      const to = [side * (place % across), side * Math.floor(place / across)];
+      brush.drawImage(sheet, ...from, side, side, ...to, side, side);
+    });
+    return canvas.toDataURL();
+  }
 
   function element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
@@ -29,18 +55,49 @@
     return element("span", { class: "bar" }, fill);
   }
 
+  // By value: a bar from the smallest to the largest value that any allowed action has on the
+  // page; what is disallowed has a number, which means nothing, and no bar.
+  function valueRow(row, chosen, best) {
+    const [index, allowed, , , value] = row;
+    const name = actions[index];
+    const behind = allowed && value !== null && best !== null ? value - best : null;
+    const label = allowed
+      ? `${name}: allowed, Q-value ${fixed(value, 3)}, ${behind ? `${fixed(-behind, 3)} below the best` : "the best"}`
+      : `${name}: disallowed; its Q-value ${fixed(value, 3)} is never chosen`;
+    const span = values.high - values.low;
+    const fraction = value === null ? 0 : span > 0 ? (value - values.low) / span : 1;
+    return element("tr", { class: [allowed ? "" : "blocked", index === chosen ? "chosen" : ""].join(" ").trim() || null, title: label, "data-action": index },
+      element("th", { scope: "row" }, name),
+      element("td", {}, element("span", { class: "glyph", role: "img", "aria-label": allowed ? "allowed" : "disallowed" }, allowed ? "✓" : "×")),
+      element("td", { class: "bar-cell" }, bar(allowed ? Math.max(0.01, fraction) : 0)),
+      element("td", { class: "number" }, allowed ? fixed(value, 2) : element("s", {}, fixed(value, 2))),
+      element("td", { class: "number" }, behind === null ? "" : behind ? fixed(behind, 2) : "best"));
+  }
+
+  // The largest value among rows that are allowed (1) or not (0), as [action, value]; null if none.
+  function largest(step, allowed) {
+    const rows = step.rows.filter((row) => row[1] === allowed && row[4] !== null);
+    return rows.length ? rows.reduce((a, b) => (b[4] > a[4] ? b : a)) : null;
+  }
+
+  function temptation(step) {
+    const [wrong, best] = [largest(step, 0), largest(step, 1)];
+    if (!wrong || !best || wrong[4] <= best[4]) return "";
+    return `The largest value is that of “${actions[wrong[0]]}”, which is disallowed: it is passed over.`;
+  }
+
   function actionRow(row, chosen, names = actions) {
-    const [index, allowed, probability, logit] = row;
+    const [index, allowed, probability, logit, value] = row;
     const name = names[index];
     const word = allowed ? "allowed" : "disallowed";
-    const label = `${name}: ${word}, probability ${allowed ? probability.toFixed(4) : "exactly 0"}, raw logit ${fixed(logit, 3)}`;
+    const label = `${name}: ${word}, probability ${allowed ? probability.toFixed(4) : "exactly 0"}, raw logit ${fixed(logit, 3)}${value === undefined ? "" : `, Q-value ${fixed(value, 3)}`}`;
     const kind = [allowed ? "" : "blocked", index === chosen ? "chosen" : ""].join(" ").trim();
     return element("tr", { class: kind || null, title: label, "data-action": index },
       element("th", { scope: "row" }, name),
       element("td", {}, element("span", { class: "glyph", role: "img", "aria-label": word }, allowed ? "✓" : "×")),
       element("td", { class: "bar-cell" }, bar(probability)),
       element("td", { class: "number" }, allowed ? share(probability) : "0"),
-      element("td", { class: "number" }, fixed(logit, 2)));
+      element("td", { class: "number" }, value === undefined ? fixed(logit, 2) : allowed ? fixed(value, 2) : element("s", {}, fixed(value, 2))));
   }
 
   // One head of several: a row with its name, then its choices; one that does not count has none.
@@ -69,6 +126,10 @@
   function tableRows(step) {
     if (step.heads) return step.heads.flatMap(headRows);
     if (step.bits) return step.bits.map(bitRow);
+    if (values && values.shown === "only") {
+      const best = largest(step, 1);
+      return step.rows.map((row) => valueRow(row, step.action, best && best[4]));
+    }
     return step.rows.map((row) => actionRow(row, step.action));
   }
 
@@ -79,7 +140,9 @@
       const there = `${step.allowed} of ${actions.length} places hold a candidate that can be chosen`;
       return shown < step.allowed ? `${there}; the ${shown} likeliest are shown.` : `${there}.`;
     }
-    return shown < actions.length ? `The ${shown} likeliest of ${actions.length} actions; ${step.allowed} were allowed.` : "";
+    const which = values && values.shown === "only" ? "best" : "likeliest";
+    const some = shown < actions.length ? `The ${shown} ${which} of ${actions.length} actions; ${step.allowed} were allowed.` : "";
+    return [values ? temptation(step) : "", some].filter(Boolean).join(" ");
   }
 
   function entityRow(name, seen, weight, observer) {
@@ -160,7 +223,7 @@
     // height all the same.
     const side = part.facts.parentElement;
     side.style.minHeight = step.action === null || step.heads ? `${side.getBoundingClientRect().height}px` : "";
-    if (step.picture !== null) part.picture.src = episode.pictures[step.picture];
+    if (step.picture !== null) part.picture.src = picture(step.picture);
     part.picture.hidden = step.picture === null;
     part.picture.alt = `Step ${state.step} of the episode`;
     part.screen.parentElement.hidden = step.screen === null;
@@ -174,7 +237,10 @@
     if (step.action === null) facts.push(fact("The end", episode.ending));
     else facts.push(fact("Chosen", step.chosen ?? actions[step.action]), fact("Reward", fixed(step.reward, 2)));
     if (step.value !== null) {
-      facts.push(fact("Value", fixed(step.value, 2), "What the value network predicts: discounted, in the scale of rewards that it was trained on"));
+      const [name, meaning] = values && values.shown === "only"
+        ? ["Best Q-value", "Of the allowed actions: the discounted return that the network expects, in the scale of rewards that it was trained on"]
+        : ["Value", "What the value network predicts: discounted, in the scale of rewards that it was trained on"];
+      facts.push(fact(name, fixed(step.value, 2), meaning));
     }
     part.facts.replaceChildren(...facts);
     const rows = tableRows(step);
@@ -233,5 +299,11 @@
     go(state.step + move);
   });
   window.addEventListener("resize", () => { part.facts.parentElement.style.minHeight = ""; });
-  draw();
+  if (!tiles) draw();
+  else {
+    [canvas.width, canvas.height] = [tiles.width, tiles.height];
+    [part.picture.width, part.picture.height] = [tiles.width, tiles.height];
+    sheet.addEventListener("load", draw);
+    sheet.src = tiles.sheet;
+  }
 })();

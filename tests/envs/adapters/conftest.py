@@ -1,11 +1,40 @@
-"""A PettingZoo environment whose every step is written down by the test."""
+"""A PettingZoo environment whose every step is written down, and which libraries are there.
+
+Tests marked `worlds("jumanji")` need that library. Where it is not installed they are skipped,
+which the last lines of a run say with the command that runs them; with MASKRL_WORLDS=required,
+as in `make worlds`, they fail.
+"""
 
 from __future__ import annotations
+
+import importlib.util
+import os
 
 import numpy as np
 import pytest
 from gymnasium import spaces
 from pettingzoo import ParallelEnv
+
+NOT_RUN = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_runtest_setup(item):
+    for marker in item.iter_markers("worlds"):
+        for library in marker.args:
+            if importlib.util.find_spec(library) is None:
+                missing = f"{library} is not installed: `make worlds` runs the tests that need it"
+                if os.environ.get("MASKRL_WORLDS") == "required":
+                    pytest.fail(missing)
+                counts = item.config.stash.setdefault(NOT_RUN, {})
+                counts[library] = counts.get(library, 0) + 1
+                pytest.skip(missing)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for library, count in config.stash.get(NOT_RUN, {}).items():
+        terminalreporter.write_line(
+            f"not run: {count} tests with {library}, which is missing here; `make worlds` runs them"
+        )
 
 
 class Scripted(ParallelEnv):

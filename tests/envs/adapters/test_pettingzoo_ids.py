@@ -141,7 +141,11 @@ def test_a_name_that_several_families_have_is_refused(monkeypatch):
 
 
 def test_without_pettingzoo_the_message_says_how_to_get_it(monkeypatch):
-    def missing(name, *_):
+    real = importlib.import_module
+
+    def missing(name, *more):
+        if name.startswith("maskrl."):
+            return real(name, *more)
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(pettingzoo_ids.importlib, "import_module", missing)
@@ -207,7 +211,6 @@ def test_arguments_go_to_the_environment_and_settings_to_the_adapter(mine):
 @pytest.mark.parametrize(
     ("factory", "error", "message"),
     [
-        ("unsafe", ConfigError, "its agents take turns"),
         ("undeclared", ConfigError, "annotated as returning one"),
         ("liar", ConfigError, "expected a pettingzoo.ParallelEnv or AECEnv, got <class 'int'>"),
         ("np", ConfigError, "expected a class derived from"),
@@ -228,9 +231,35 @@ def test_names_from_run_folders_call_nothing_else():
         find_entry("pettingzoo:os:system")
 
 
-def test_turns_of_pettingzoos_own_are_refused():
-    with pytest.raises(ConfigError, match="tictactoe_v3.*agents take turns"):
-        make("pettingzoo:classic/tictactoe_v3")
+@pytest.mark.parametrize(
+    ("name", "takes_turns"),
+    [
+        ("classic/go_v5", True),
+        ("connect_four_v3", True),
+        ("rps_v2", False),  # everybody chooses, then all is revealed: PettingZoo has both forms
+        ("pistonball_v6", False),
+        ("mypz:unsafe", True),
+        ("mypz:turns", False),
+        ("mypz:Countdown", False),
+    ],
+)
+def test_which_environments_are_games(mine, name, takes_turns):
+    assert pettingzoo_ids.is_turn_game(name, {}) is takes_turns
+
+
+def test_games_of_two_are_trained_against_oneself_and_measured_against_others():
+    game = pettingzoo_ids.game_defaults("chess_v6")
+    assert game["default_kwargs"] == {"opponent": "self"}
+    assert game["evaluation_kwargs"] == {"opponent": "random", "opening_moves": 0}
+    lines = pettingzoo_ids.game_defaults("tictactoe_v3")
+    assert lines["validation_kwargs"] == {"opponent": "win_or_block", "opening_moves": 1}
+    for other in ("hanabi_v5", "pistonball_v6", "mine.games:chess_v6"):
+        assert pettingzoo_ids.game_defaults(other) == {}
+
+
+def test_a_team_cannot_be_made_of_those_who_take_turns(mine):
+    with pytest.raises(ConfigError, match="its agents take turns.*or its id, by which one agent"):
+        pettingzoo_ids.make_parallel("mypz:unsafe")
 
 
 # --- many at once ---------------------------------------------------------------------------

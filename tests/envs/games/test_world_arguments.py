@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskrl.envs.games.panda.layouts import FIRST_SEED
+from maskrl.envs.games.layout_seeds import FIRST_SEED
 from maskrl.envs.games.world_arguments import (
     count_of_worlds,
     layout_list,

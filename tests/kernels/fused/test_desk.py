@@ -130,6 +130,7 @@ def test_a_helper_is_at_a_part_while_the_caller_is_at_another(helped, request):
 def test_the_seconds_that_are_waited_are_told(helper, napping):
     if not napping:
         helper._numbers[NAP] = 0  # a system without a known function
+    helper._of_a_nap *= 10  # as if measured while others used the machine
     rounds = int(0.02 * helper.per_second)
     longest = 0.0
     for _ in range(20):
@@ -139,7 +140,7 @@ def test_the_seconds_that_are_waited_are_told(helper, napping):
         _, waited = helper.share(address_of(stay, 3), PLAN.parts(2), rest, 1e-4)
         assert waited >= 0
         longest = max(longest, waited)
-        assert not napping or waited <= 1.5 * (time.perf_counter() - begin)
+        assert not napping or waited <= time.perf_counter() - begin
     assert longest > (1e-3 if napping else 0.0)
 
 
@@ -210,15 +211,18 @@ def test_calls_that_follow_each_other_find_the_helper_again(monkeypatch):
     torch.set_num_threads(2)
     plan = Plan(100_000, [0, 6], 6, BYTES, 6)
     counts = np.zeros(plan.rows, np.int64)
+    calls = found = 0
+    until = time.monotonic() + 60.0
     try:
-        found = 0
-        for _ in range(200):
-            threads.run(count_rows, plan, counts.ctypes.data, 1000, 1)
-            assert threads._sharing is not None
-            found += threads._sharing.desk.awake
+        while not found and time.monotonic() < until:
+            for _ in range(200):
+                threads.run(count_rows, plan, counts.ctypes.data, 1000, 1)
+                assert threads._sharing is not None
+                found += threads._sharing.desk.awake
+            calls += 200
     finally:
         torch.set_num_threads(before)
-    assert (counts == 200).all()
+    assert (counts == calls).all()
     assert found > 0
 
 

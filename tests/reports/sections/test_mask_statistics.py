@@ -20,6 +20,8 @@ def test_illegal_actions_are_not_hidden(make_run):
     run.metrics["illegal_actions"][-1] = 7
     html = mask_statistics_section(run).html
     assert "<dd>7</dd>" in html and "impossible while" not in html
+    # A mask may allow what the rules then refuse, and worlds count that too.
+    assert "refused by the mask or by the environment" in html
 
 
 def test_runs_without_action_mask_have_no_section(make_run):

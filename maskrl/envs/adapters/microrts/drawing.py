@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maskrl.envs.adapters.microrts.scene import NOBODY, OPPONENT, OWN, Scene, Unit
-from maskrl.envs.games.panda.lettering import write
-from maskrl.envs.games.panda.shapes import Canvas, Colour, circle, polygon, star, stroke
+from maskrl.envs.games.lettering import write
+from maskrl.envs.games.shapes import Canvas, Colour, circle, polygon, star, stroke
 from maskrl.errors import ConfigError
 
 Picture = npt.NDArray[np.uint8]
@@ -118,6 +118,7 @@ def _write_number(tile: npt.NDArray[np.float32], unit: Unit) -> None:
     """What is left of a resource, or that a worker carries something."""
     cell = tile.shape[0]
     if unit.kind == "resource":
+        _lay(tile, _plate(cell))
         number = write(str(unit.resources), max(4, cell // 4))[..., None]
         number = number[: cell // 2, : cell - 2]
         top, left = (cell - number.shape[0]) // 2, (cell - number.shape[1]) // 2
@@ -125,6 +126,14 @@ def _write_number(tile: npt.NDArray[np.float32], unit: Unit) -> None:
         area[:] = area * (1 - number) + np.asarray(INK, np.float32) * number
     elif unit.resources:
         _lay(tile, _load(cell))
+
+
+@lru_cache(maxsize=16)
+def _plate(cell: int) -> npt.NDArray[np.float32]:
+    """What a number stands on, without the lines of the gems behind it."""
+    canvas = Canvas(cell, SAMPLES)
+    canvas.fill(circle(canvas.x, canvas.y, (0.0, 0.0), 0.42), PAPER, 0.9)
+    return canvas.finish()
 
 
 @lru_cache(maxsize=16)
@@ -136,7 +145,7 @@ def _load(cell: int) -> npt.NDArray[np.float32]:
 
 def _health(tile: npt.NDArray[np.float32], unit: Unit) -> None:
     """A bar for units that have lost hit points."""
-    full = FULL_HEALTH.get(unit.kind, 1)
+    full = unit.full_hit_points or FULL_HEALTH.get(unit.kind, 1)
     if unit.owner == NOBODY or unit.hit_points >= full:
         return
     cell = tile.shape[0]

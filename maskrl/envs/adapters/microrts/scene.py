@@ -34,6 +34,7 @@ class Unit:
         action: One of `ACTION_TYPES`, or None where it is idle.
         target: Columns and rows from it to where the action goes, None where it goes nowhere.
         produces: The kind that it is making, or None.
+        full_hit_points: Those of a unit that nobody hit; 0 where the kind tells them.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Unit:
     action: str | None = None
     target: tuple[int, int] | None = None
     produces: str | None = None
+    full_hit_points: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from maskrl.envs.games.lettering import write
 from maskrl.envs.games.outpost.settings import (
     BASE,
     BUILDINGS,
@@ -35,8 +36,7 @@ from maskrl.envs.games.outpost.settings import (
     UNITS,
     WOLVES,
 )
-from maskrl.envs.games.panda.lettering import write
-from maskrl.envs.games.panda.shapes import Canvas, Colour, circle, polygon
+from maskrl.envs.games.shapes import Canvas, Colour, circle, polygon
 
 GROUND: tuple[Colour, Colour] = ((214, 202, 168), (206, 193, 158))
 ROCK: Colour = (120, 116, 118)

@@ -31,8 +31,8 @@ from maskrl.envs.games.outpost.settings import (
     WOLVES,
     OutpostSettings,
 )
-from maskrl.envs.games.panda.random_stream import below, mix
 from maskrl.envs.games.panda.rules import distance, neighbour
+from maskrl.envs.games.random_stream import below, mix
 from maskrl.errors import ConfigError
 
 _LAYOUT_STREAM = np.uint64(0x6F7574706F737401)

@@ -8,8 +8,9 @@ tree of a command. Change a rule and raise `RULES_VERSION`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
+from maskrl.envs.games.layout_seeds import Split
 from maskrl.errors import ConfigError
 from maskrl.masks.tree import ActionTree, Head
 
@@ -85,7 +86,6 @@ MASK_SIZE: Final = BUILDING_START + len(BUILDINGS)
 HEAD_OF: Final = (1, 1, 2, 3, 0)
 CHOICES_OF: Final = (len(DIRECTIONS), len(DIRECTIONS), WOLVES, len(BUILDINGS), 1)
 
-Split = Literal["train", "validation", "test"]
 
 _WHOLE_NUMBERS: Final = (
     ("step_limit", 1, LONGEST),

@@ -14,7 +14,7 @@ from maskrl.envs.games.outpost.layouts import write_layout
 from maskrl.envs.games.outpost.observation import write_features, write_masks
 from maskrl.envs.games.outpost.rules import can_choose, obey
 from maskrl.envs.games.outpost.settings import HEAD_OF, S_STEP
-from maskrl.envs.games.panda.random_stream import draw
+from maskrl.envs.games.random_stream import draw
 
 
 @njit(cache=True)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrl.envs.games.lettering import write
 from maskrl.envs.games.packing.scene import Item, Scene
 from maskrl.envs.games.packing.settings import HEAVIEST, MOST_POINTS
-from maskrl.envs.games.panda.lettering import write
 from maskrl.errors import ConfigError
 
 Picture = NDArray[np.uint8]

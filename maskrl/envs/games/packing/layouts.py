@@ -31,7 +31,7 @@ from maskrl.envs.games.packing.settings import (
     SPOILING_SHARE,
     PackingSettings,
 )
-from maskrl.envs.games.panda.random_stream import below, mix, uniform
+from maskrl.envs.games.random_stream import below, mix, uniform
 
 _LAYOUT_STREAM = np.uint64(0x7061636B696E6701)
 _DRAWS_PER_ITEM = 4

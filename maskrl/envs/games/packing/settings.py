@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from maskrl.envs.games.layout_seeds import Split
 from maskrl.errors import ConfigError
 
 RULES_VERSION: Final = 1
@@ -46,7 +47,6 @@ OBSERVATION_FEATURES: Final = ("room", "room_for_capacity", "items_left", "time_
 HORIZON: Final = 8  # steps ahead that `steps_until_worthless` can tell
 
 Padding = Literal["items", "zeros"]
-Split = Literal["train", "validation", "test"]
 
 _WHOLE_NUMBERS: Final = ("slots", "min_items", "max_items", "step_limit")
 

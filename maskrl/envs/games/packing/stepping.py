@@ -15,7 +15,7 @@ from maskrl.envs.games.packing.layouts import write_layout
 from maskrl.envs.games.packing.observation import write_observation
 from maskrl.envs.games.packing.rules import advance, anything_allowed
 from maskrl.envs.games.packing.settings import REWARD_PER_POINT, S_STEP
-from maskrl.envs.games.panda.random_stream import draw
+from maskrl.envs.games.random_stream import draw
 
 # What happened in a step, per world.
 GOES_ON, PACKED, OUT_OF_TIME = range(3)

@@ -8,16 +8,15 @@ ends is followed by the next one in the same step; its last observation is in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
 
 from maskrl.envs.contract import mask_space
+from maskrl.envs.games.copies import CopyPool
 from maskrl.envs.games.packing.settings import (
     OBSERVATION_FEATURES,
     RULES_VERSION,
@@ -30,24 +29,12 @@ from maskrl.envs.games.packing.settings import (
     PackingSettings,
 )
 from maskrl.envs.games.packing.stepping import begin_episode, observe_all, step_all
-from maskrl.envs.games.panda.copies import CopyPool
-from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT
-from maskrl.envs.games.panda.random_stream import stream_keys
-from maskrl.envs.games.world_arguments import (
-    count_of_worlds,
-    layout_list,
-    read_saved,
-    require_known,
-    saved_state,
-    whole_seed,
-    worlds_to_reset,
-)
+from maskrl.envs.games.vector_world import Observation, VectorWorld
+from maskrl.envs.games.world_arguments import read_only
 from maskrl.errors import ConfigError
 
-Observation = dict[str, npt.NDArray[Any]]
 ENTRIES = ("candidates", "observation", "action_mask")
 _WORLD = ("state", "keys", "counters", "layout_ids", "episodes")
-_SEED_BITS = SEEDS_PER_SPLIT.bit_length() - 1
 
 
 def packing_spaces(settings: PackingSettings) -> tuple[spaces.Dict, spaces.Discrete[np.int64]]:
@@ -63,68 +50,29 @@ def packing_spaces(settings: PackingSettings) -> tuple[spaces.Dict, spaces.Discr
     return observation, spaces.Discrete(settings.slots)
 
 
-class PackingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
+class PackingVectorEnv(VectorWorld[PackingSettings]):
     """`num_envs` packing worlds that step together.
 
     The reward is the worth of the item that is taken, 100 points being 1. An episode is
     terminated when nothing more may be taken and truncated at the step limit. A disallowed
-    action is counted in `illegal_actions`; nothing is taken, and the step is over.
-
-    Args:
-        num_envs: How many worlds.
-        seed: Seed of all randomness, unless `reset` gets one.
-        layout_seeds: Layouts to play, in this order: world i plays number i, then
-            i + num_envs, and so on, around. A number n means the first n of the split.
-            By default random ones of the split.
-        copy: Whether returned observations are copies (True) or read-only views of
-            arrays that the next step overwrites.
-        **settings: Fields of `PackingSettings`.
-
-    Raises:
-        ConfigError: A setting is out of range or unknown; the message names it.
+    action is counted in `illegal_actions`; nothing is taken, and the step is over. Arguments
+    are those of `VectorWorld`, and the fields of `PackingSettings`.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
-    takes_reset_mask = True
+    world = "packing"
+    rules_version = RULES_VERSION
+    settings_type = PackingSettings
 
-    def __init__(
-        self,
-        num_envs: int = 1,
-        *,
-        seed: int = 0,
-        layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None = None,
-        copy: bool = True,
-        **settings: Any,
-    ) -> None:
-        require_known("packing", PackingSettings.__dataclass_fields__, settings)
-        self.settings = PackingSettings(**settings)
-        self.num_envs = count_of_worlds("packing", num_envs)
-        self.single_observation_space, self.single_action_space = packing_spaces(self.settings)
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self.action_names = tuple(f"take {slot + 1}" for slot in range(self.settings.slots))
-        self.illegal_actions = 0
-        self._copy = copy
-        self._pools = tuple(CopyPool() for _ in ENTRIES)
-        self._autoreset = True
-        self._begun = False
-        self._allocate(whole_seed("packing", seed), layout_seeds)
+    def _spaces(self) -> tuple[spaces.Dict, spaces.Discrete[np.int64]]:
+        return packing_spaces(self.settings)
 
-    def _allocate(
-        self, seed: int, layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None
-    ) -> None:
-        """Make every array that a step reads or writes."""
+    def _allocate(self) -> None:
         settings, count = self.settings, self.num_envs
+        self.action_names = tuple(f"take {slot + 1}" for slot in range(settings.slots))
+        self._pools = tuple(CopyPool() for _ in ENTRIES)
         self._state = np.zeros((count, settings.columns), np.int64)
-        self._world = (
-            self._state,
-            stream_keys(seed, count),
-            np.zeros(count, np.uint64),
-            np.zeros(count, np.int64),
-            np.zeros(count, np.int64),
-        )
-        listed = layout_list("packing", layout_seeds, settings.split)
-        self._source = (listed, FIRST_SEED[settings.split], _SEED_BITS)
+        numbers = (self._keys, self._counters, self._layout_ids, self._episodes)
+        self._world = (self._state, *numbers)
         self._sizes = (settings.slots, settings.min_items, settings.max_items)
         self._shown = (
             settings.max_items,
@@ -150,49 +98,21 @@ class PackingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
         )
 
     def _as_dict(self, arrays: tuple[npt.NDArray[Any], ...]) -> Observation:
-        entries = zip(ENTRIES, arrays, self._pools, strict=True)
-        if self._copy:
-            return {name: pool.copy(array) for name, array, pool in entries}
-        views = {name: array.view() for name, array, _ in entries}
-        for view in views.values():
-            view.setflags(write=False)
-        return views
+        return {
+            name: pool.copy(array) if self._copy else read_only(array)
+            for name, array, pool in zip(ENTRIES, arrays, self._pools, strict=True)
+        }
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Begin a new episode everywhere.
-
-        Args:
-            seed: A new seed for all randomness; None goes on with the current streams.
-            options: `{"layout_seeds": [...]}` changes which layouts are played;
-                `{"reset_mask": bool [num_envs]}` begins anew only where it is True.
-
-        Returns:
-            The batched observation, and infos with `layout_id` int64 [num_envs].
-        """
-        options = options or {}
-        _, keys, counters, layout_ids, episodes = self._world
-        anew = worlds_to_reset("packing", options, self.num_envs, begun=self._begun)
-        if seed is not None:
-            keys[:] = stream_keys(whole_seed("packing", seed), self.num_envs)
-            counters[:] = 0
-            episodes[:] = 0
-        if "layout_seeds" in options:
-            self._source = (
-                layout_list("packing", options["layout_seeds"], self.settings.split),
-                *self._source[1:],
-            )
-            episodes[:] = 0
-        for index in anew:
-            begin_episode(index, self.num_envs, self._world, self._source, self._sizes)
-        self._begun = True
-        return self.observation(), {"layout_id": layout_ids.copy()}
+    def _begin_episode(self, index: int) -> None:
+        begin_episode(index, self.num_envs, self._world, self._source, self._sizes)
 
     def observation(self) -> Observation:
         """The current observation, as after the last `reset`, `step` or `set_state`."""
-        observe_all(self._state, self._observation, self._sizes, self._shown)
+        self._derive()
         return self._as_dict(self._observation)
+
+    def _derive(self) -> None:
+        observe_all(self._state, self._observation, self._sizes, self._shown)
 
     def step(
         self, actions: npt.NDArray[np.int64]
@@ -218,8 +138,7 @@ class PackingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
             ConfigError: The actions have a wrong shape, dtype or range, or `reset` was
                 never called.
         """
-        if not self._begun:
-            raise ConfigError("packing: step was called before the first reset; call reset first")
+        self._require_begun()
         given = np.asarray(actions)
         if given.shape != (self.num_envs,) or not np.issubdtype(given.dtype, np.integer):
             raise ConfigError(
@@ -255,29 +174,11 @@ class PackingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray
             infos["_final_obs"] = infos["_final_info"] = ended
         return self._as_dict(self._observation), rewards, terminated, truncated, infos
 
-    def get_state(self) -> dict[str, Any]:
-        """Everything that the future depends on, as copies: continuing from it is exact."""
-        return saved_state(self._arrays(), self._source[0], self.illegal_actions, RULES_VERSION)
-
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What the future depends on, by name."""
         return dict(zip(_WORLD, self._world, strict=True))
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that `get_state` gave.
-
-        Raises:
-            ConfigError: The state is of another world (other sizes or other rules) or damaged.
-        """
-        saved = read_saved("packing", state, self._arrays(), RULES_VERSION)
+    def _require_sound(self, saved: Mapping[str, npt.NDArray[Any]]) -> None:
         _refuse_damage(saved["state"], self.settings.slots)
-        listed = layout_list("packing", state["layout_list"], self.settings.split)
-        for name, array in self._arrays().items():
-            array[...] = saved[name]
-        self._source = (listed, *self._source[1:])
-        self.illegal_actions = int(state["illegal_actions"])
-        self._begun = True
-        observe_all(self._state, self._observation, self._sizes, self._shown)
 
 
 def _refuse_damage(saved: npt.NDArray[Any], slots: int) -> None:

@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrl.envs.games.panda.shapes import Colour
 from maskrl.envs.games.panda.sprites import sprite
+from maskrl.envs.games.shapes import Colour
 
 Picture = NDArray[np.uint8]
 

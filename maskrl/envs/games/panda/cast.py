@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import KERNEL
+from maskrl.envs.games.compiling import KERNEL
 from maskrl.envs.games.panda.settings import (
     DRAGON,
     FIRST_FACING,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from maskrl.envs.games.lettering import write
 from maskrl.envs.games.panda.board import (
     GRASS,
     PAPER,
@@ -24,10 +25,9 @@ from maskrl.envs.games.panda.board import (
     strip_height,
     tint,
 )
-from maskrl.envs.games.panda.lettering import write
 from maskrl.envs.games.panda.scene import Cell, Scene
-from maskrl.envs.games.panda.shapes import Colour
 from maskrl.envs.games.panda.sprites import sprite
+from maskrl.envs.games.shapes import Colour
 from maskrl.errors import ConfigError
 
 MOVES = {"up": (0, -1), "left": (-1, 0), "down": (0, 1), "right": (1, 0)}

@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from maskrl.envs.games.compiling import KERNEL
 from maskrl.envs.games.panda.cast import make_cast, state_columns
-from maskrl.envs.games.panda.compiling import KERNEL
 from maskrl.envs.games.panda.grid import world_grid
 from maskrl.envs.games.panda.placing import flood, take_cell
-from maskrl.envs.games.panda.random_stream import below, mix
 from maskrl.envs.games.panda.settings import (
     ARTICLE_CELLS,
     ARTICLE_TREES,
@@ -33,30 +32,14 @@ from maskrl.envs.games.panda.settings import (
     SCORPION,
     START_DISTANCE,
     PandaSettings,
-    Split,
 )
+from maskrl.envs.games.random_stream import below, mix
 from maskrl.errors import ConfigError
 from maskrl.geometry import words_for
 
-SEEDS_PER_SPLIT = 2**40
-FIRST_SEED: dict[Split, int] = {
-    "test": 0,
-    "validation": SEEDS_PER_SPLIT,
-    "train": 2 * SEEDS_PER_SPLIT,
-}
 _LAYOUT_STREAM = np.uint64(0x6C61796F75740001)
 # Far beyond what a sensible setting needs: a third of the attempts succeed at default size.
 _ATTEMPTS = 10_000
-
-
-def split_seeds(split: Split, count: int, *, start: int = 0) -> npt.NDArray[np.int64]:
-    """The first `count` layout seeds of a split, from `start` on: int64 [count]."""
-    if count < 1 or start < 0 or start + count > SEEDS_PER_SPLIT:
-        raise ConfigError(
-            f"split_seeds: count and start must lie in a split of {SEEDS_PER_SPLIT} seeds; "
-            f"got count={count}, start={start}"
-        )
-    return FIRST_SEED[split] + start + np.arange(count, dtype=np.int64)
 
 
 @njit(**KERNEL)

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from maskrl.envs.games.compiling import KERNEL, PART, copy_block
 from maskrl.envs.games.panda.cast import FIRST_CREATURE, Cast, facing_of, make_cast
-from maskrl.envs.games.panda.compiling import KERNEL, PART, copy_block
 from maskrl.envs.games.panda.grid import Grid, world_grid
 from maskrl.envs.games.panda.rules import action_allowed
 from maskrl.envs.games.panda.settings import (

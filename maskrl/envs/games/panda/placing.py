@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import KERNEL, PART
-from maskrl.envs.games.panda.random_stream import below
+from maskrl.envs.games.compiling import KERNEL, PART
+from maskrl.envs.games.random_stream import below
 
 
 @njit(inline="always", **KERNEL)

@@ -27,7 +27,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import KERNEL, PART
+from maskrl.envs.games.compiling import KERNEL, PART
 from maskrl.envs.games.panda.settings import (
     CREATURES_ABSENT,
     DOWN,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from maskrl.envs.games.layout_seeds import Split
 from maskrl.errors import ConfigError
 
 RULES_VERSION: Final = 1
@@ -67,7 +68,6 @@ MOST_BANANAS: Final = 16
 Preset = Literal["random", "open", "trees"]
 Sight = Literal["trees", "full"]
 Features = Literal["default", "xyt"]
-Split = Literal["train", "validation", "test"]
 
 # The founding article's scene: cells as (x, y), and the trees that hide the scorpion.
 ARTICLE_SIZE: Final = 7

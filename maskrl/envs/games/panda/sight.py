@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from numba import njit
 
+from maskrl.envs.games.compiling import KERNEL, PART
 from maskrl.envs.games.panda.cast import facing_of
-from maskrl.envs.games.panda.compiling import KERNEL, PART
 from maskrl.envs.games.panda.rules import looks_at, sees
 from maskrl.envs.games.panda.settings import SCORPION
 

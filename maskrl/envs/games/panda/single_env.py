@@ -5,10 +5,9 @@ A thin shell around a vector environment of size one: the rules exist once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import numpy as np
 import numpy.typing as npt
 
@@ -30,55 +29,27 @@ from maskrl.envs.games.panda.settings import (
     USE_ITEM,
 )
 from maskrl.envs.games.panda.stepping import CAUGHT, GOES_ON, OUT_OF_TIME, WON
-from maskrl.envs.games.panda.vector_env import Observation, PandaVectorEnv
+from maskrl.envs.games.panda.vector_env import PandaVectorEnv
+from maskrl.envs.games.single_world import SingleWorld
+from maskrl.envs.games.vector_world import Observation
 from maskrl.errors import ConfigError
 
 _OUTCOME_NAMES = {GOES_ON: None, WON: "won", CAUGHT: "caught", OUT_OF_TIME: "timeout"}
 
 
-class PandaEnv(gymnasium.Env[Observation, np.int64]):
+class PandaEnv(SingleWorld[np.int64, PandaVectorEnv]):
     """One panda, its watermelon, scorpions and dragons.
 
-    Args:
-        render_mode: `"rgb_array"`, `"ansi"` or None.
-        seed: Seed of all randomness until `reset` gets one.
-        layout_seeds: Layouts to play in this order (a number n: the first n of the split);
-            by default random ones of the split.
-        **settings: Fields of `PandaSettings`.
-
-    Raises:
-        ConfigError: A setting or the render mode is unknown or out of range.
+    Arguments are those of `SingleWorld`, and the fields of `PandaSettings`.
     """
 
-    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}
+    vector_env = PandaVectorEnv
     action_names = ACTION_NAMES
 
-    def __init__(
-        self,
-        *,
-        render_mode: str | None = None,
-        seed: int = 0,
-        layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None = None,
-        **settings: Any,
-    ) -> None:
-        if render_mode not in (None, "rgb_array", "ansi"):
-            raise ConfigError(
-                f"panda: render_mode must be 'rgb_array', 'ansi' or None; got {render_mode!r}"
-            )
-        self.render_mode = render_mode
-        self._worlds = PandaVectorEnv(1, seed=seed, layout_seeds=layout_seeds, **settings)
-        self._worlds._autoreset = False
-        self.settings = self._worlds.settings
-        self.observation_space = self._worlds.single_observation_space
-        self.action_space = self._worlds.single_action_space
-        self._outcome: int | None = None
+    def _forget(self) -> None:
+        self._outcome = GOES_ON
         self._last_action: int | None = None
         self._thrown_at: tuple[int, int] | None = None
-
-    @property
-    def illegal_actions(self) -> int:
-        """Disallowed actions that were sent so far; each was done as `wait`."""
-        return self._worlds.illegal_actions
 
     @property
     def entity_names(self) -> list[str | None]:
@@ -110,26 +81,13 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
             for cell in self._worlds._cells[0].tolist()
         ]
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Begin the next episode; see `PandaVectorEnv.reset`."""
-        super().reset(seed=seed)
-        observation, infos = self._worlds.reset(seed=seed, options=options)
-        self._outcome = GOES_ON
-        self._last_action = None
-        self._thrown_at = None
-        return _first(observation), {"layout_id": int(infos["layout_id"][0])}
-
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Do one action; a disallowed one is counted and done as `wait`.
 
         Raises:
             ConfigError: The episode is over, or `reset` was never called.
         """
-        if self._outcome != GOES_ON:
-            when = "before the first reset" if self._outcome is None else "after the episode's end"
-            raise ConfigError(f"panda: step was called {when}; call reset first")
+        self._require_under_way()
         if (
             isinstance(action, bool)
             or not np.issubdtype(np.asarray(action).dtype, np.integer)
@@ -144,16 +102,30 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
         legal = self._legal(chosen)
         self._last_action = chosen if legal else None
         self._thrown_at = self._throw_cell() if legal and chosen == USE_ITEM else None
-        observation, rewards, terminated, truncated, infos = self._worlds.step(np.array([chosen]))
+        found, infos = self._step(np.array([chosen]))
         self._outcome = int(infos["final_info"]["outcome"][0]) if "final_info" in infos else GOES_ON
-        info = {"layout_id": int(infos["layout_id"][0])}
-        return (
-            _first(observation),
-            float(rewards[0]),
-            bool(terminated[0]),
-            bool(truncated[0]),
-            info,
-        )
+        return found
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that the future depends on, as copies: continuing from it is exact."""
+        return {
+            "worlds": self._worlds.get_state(),
+            "outcome": self._outcome if self._begun else None,
+            "last_action": self._last_action,
+            "thrown_at": self._thrown_at,
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state that `get_state` gave.
+
+        Raises:
+            ConfigError: The state is of another world (other sizes or other rules) or damaged.
+        """
+        self._worlds.set_state(state["worlds"])
+        outcome = state["outcome"]
+        self._begun, self._under_way = outcome is not None, outcome == GOES_ON
+        self._outcome = GOES_ON if outcome is None else outcome
+        self._last_action, self._thrown_at = state["last_action"], state["thrown_at"]
 
     def _legal(self, action: int) -> bool:
         """Whether the panda may do this now."""
@@ -187,8 +159,7 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
 
     def scene(self) -> Scene:
         """This moment as plain data, for pictures."""
-        if self._outcome is None:
-            raise ConfigError("panda: there is no scene before the first reset; call reset first")
+        self._require_begun()
         settings, state = self.settings, self._worlds._state[0]
         lying = [
             int(cell) for cell in state[S_BANANAS : S_BANANAS + settings.banana_slots] if cell >= 0
@@ -263,18 +234,12 @@ class PandaEnv(gymnasium.Env[Observation, np.int64]):
             ]
         )
 
-    def render(self) -> Any:
-        """A picture: uint8 [h, w, 3] for `rgb_array`, text for `ansi`, None without a mode."""
-        if self.render_mode == "rgb_array":
-            from maskrl.envs.games.panda.drawing import draw_scene
+    def _draw(self) -> Any:
+        from maskrl.envs.games.panda.drawing import draw_scene
 
-            return draw_scene(self.scene())
-        if self.render_mode == "ansi":
-            from maskrl.envs.games.panda.ansi import scene_text
+        return draw_scene(self.scene())
 
-            return scene_text(self.scene())
-        return None
+    def _tell(self) -> str:
+        from maskrl.envs.games.panda.ansi import scene_text
 
-
-def _first(observation: Observation) -> Observation:
-    return {name: array[0] for name, array in observation.items()}
+        return scene_text(self.scene())

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrl.envs.games.panda.shapes import (
+from maskrl.envs.games.shapes import (
     Canvas,
     Colour,
     Distance,

@@ -11,11 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from maskrl.envs.games.compiling import KERNEL, PART
 from maskrl.envs.games.panda.cast import facing_after
-from maskrl.envs.games.panda.compiling import KERNEL, PART
 from maskrl.envs.games.panda.layouts import write_layout
 from maskrl.envs.games.panda.observation import locate, relocate, write_observation
-from maskrl.envs.games.panda.random_stream import draw, uniform
 from maskrl.envs.games.panda.rules import (
     NO_TARGET,
     action_allowed,
@@ -38,6 +37,7 @@ from maskrl.envs.games.panda.settings import (
     WAKE,
 )
 from maskrl.envs.games.panda.sight import update_sight, write_sight
+from maskrl.envs.games.random_stream import draw, uniform
 
 # What happened in a step, per environment.
 GOES_ON, WON, CAUGHT, OUT_OF_TIME = range(4)

@@ -8,26 +8,17 @@ ends is followed by the next one in the same step; its last observation is in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
 
 from maskrl.envs.contract import mask_space
-from maskrl.envs.games.panda.copies import CopyPool
-from maskrl.envs.games.panda.layouts import (
-    FIRST_SEED,
-    SEEDS_PER_SPLIT,
-    article_layout,
-    empty_rows,
-    layout_limits,
-)
+from maskrl.envs.games.copies import CopyPool
+from maskrl.envs.games.panda.layouts import article_layout, empty_rows, layout_limits
 from maskrl.envs.games.panda.observation import make_view
-from maskrl.envs.games.panda.random_stream import stream_keys
 from maskrl.envs.games.panda.settings import (
     ACTION_NAMES,
     ACTIONS,
@@ -44,22 +35,12 @@ from maskrl.envs.games.panda.settings import (
     PandaSettings,
 )
 from maskrl.envs.games.panda.stepping import begin_episode, observe_all, step_all
-from maskrl.envs.games.world_arguments import (
-    count_of_worlds,
-    layout_list,
-    read_only,
-    read_saved,
-    require_known,
-    saved_state,
-    whole_seed,
-    worlds_to_reset,
-)
+from maskrl.envs.games.vector_world import Observation, VectorWorld
+from maskrl.envs.games.world_arguments import read_only
 from maskrl.errors import ConfigError
 
-Observation = dict[str, npt.NDArray[Any]]
 _ENTRIES = ("entities", "entity_mask", "visibility", "action_mask")
 _WORLD = ("state", "tree_at", "trees", "keys", "counters", "layout_ids", "episodes")
-_SEED_BITS = SEEDS_PER_SPLIT.bit_length() - 1
 
 
 def panda_spaces(settings: PandaSettings) -> tuple[spaces.Dict, spaces.Discrete[np.int64]]:
@@ -83,65 +64,29 @@ def panda_spaces(settings: PandaSettings) -> tuple[spaces.Dict, spaces.Discrete[
     return observation, spaces.Discrete(ACTIONS)
 
 
-class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
+class PandaVectorEnv(VectorWorld[PandaSettings]):
     """`num_envs` panda worlds that step together.
 
     Reward 1 for the watermelon, -1 for being caught, 0 otherwise; an episode is
     truncated at the step limit. A disallowed action is counted in
-    `illegal_actions` and done as `wait`.
-
-    Args:
-        num_envs: How many worlds.
-        seed: Seed of all randomness, unless `reset` gets one.
-        layout_seeds: Layouts to play, in this order: world i plays number i, then
-            i + num_envs, and so on, around. A number n means the first n of the split.
-            By default random ones of the split.
-        copy: Whether returned observations are copies (True) or read-only views of
-            arrays that the next step overwrites.
-        **settings: Fields of `PandaSettings`.
-
-    Raises:
-        ConfigError: A setting is out of range or unknown; the message names it.
+    `illegal_actions` and done as `wait`. Arguments are those of `VectorWorld`, and the fields
+    of `PandaSettings`.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    world = "panda"
+    rules_version = RULES_VERSION
+    settings_type = PandaSettings
     action_names = ACTION_NAMES
-    takes_reset_mask = True
 
-    def __init__(
-        self,
-        num_envs: int = 1,
-        *,
-        seed: int = 0,
-        layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None = None,
-        copy: bool = True,
-        **settings: Any,
-    ) -> None:
-        require_known("panda", PandaSettings.__dataclass_fields__, settings)
-        self.settings = PandaSettings(**settings)
-        self.num_envs = count_of_worlds("panda", num_envs)
-        self.single_observation_space, self.single_action_space = panda_spaces(self.settings)
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self.illegal_actions = 0
-        self._copy = copy
-        self._pools = tuple(CopyPool() for _ in _ENTRIES)
-        self._autoreset = True
-        self._begun = False
-        self._seed = whole_seed("panda", seed)
-        self._allocate(layout_seeds)
+    def _spaces(self) -> tuple[spaces.Dict, spaces.Discrete[np.int64]]:
+        return panda_spaces(self.settings)
 
-    def _allocate(self, layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None) -> None:
-        """Make every array that a step reads or writes."""
+    def _allocate(self) -> None:
         settings, count = self.settings, self.num_envs
         self._state, self._tree_at, self._trees = empty_rows(settings, count)
-        self._counters = np.zeros(count, np.uint64)
-        self._keys = stream_keys(self._seed, count)
-        self._layout_ids = np.zeros(count, np.int64)
-        self._episodes = np.zeros(count, np.int64)
-        seeds = layout_list("panda", layout_seeds, settings.split)
+        self._pools = tuple(CopyPool() for _ in _ENTRIES)
         fixed = settings.preset != "random"
-        self._source = (seeds, FIRST_SEED[settings.split], _SEED_BITS, fixed)
+        self._source = (*self._source, fixed)
         self._scene = (
             article_layout(settings) if fixed else tuple(a[0] for a in empty_rows(settings, 1))
         )
@@ -173,43 +118,17 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
             arrays = tuple(read_only(array) for array in arrays)
         return dict(zip(_ENTRIES, arrays, strict=True))
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Begin a new episode everywhere.
-
-        Args:
-            seed: A new seed for all randomness; None goes on with the current streams.
-            options: `{"layout_seeds": [...]}` changes which layouts are played;
-                `{"reset_mask": bool [num_envs]}` begins anew only where it is True.
-
-        Returns:
-            The batched observation, and infos with `layout_id` int64 [num_envs].
-        """
-        if seed is not None:
-            self._seed = whole_seed("panda", seed)
-            self._keys = stream_keys(self._seed, self.num_envs)
-            self._counters[:] = 0
-            self._episodes[:] = 0
-        if options and "layout_seeds" in options:
-            self._source = (
-                layout_list("panda", options["layout_seeds"], self.settings.split),
-                *self._source[1:],
-            )
-            self._episodes[:] = 0
-        for index in worlds_to_reset("panda", options, self.num_envs, begun=self._begun):
-            found = begin_episode(
-                index,
-                self._world(),
-                self._source,
-                self._scene,
-                self._limits,
-                self._view,
-                self._scratch,
-            )
-            self._require_layout(-1 if found else index)
-        self._begun = True
-        return self.observation(), {"layout_id": self._layout_ids.copy()}
+    def _begin_episode(self, index: int) -> None:
+        found = begin_episode(
+            index,
+            self._world(),
+            self._source,
+            self._scene,
+            self._limits,
+            self._view,
+            self._scratch,
+        )
+        self._require_layout(-1 if found else index)
 
     def _world(self) -> tuple[npt.NDArray[Any], ...]:
         return (
@@ -255,8 +174,7 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
             ConfigError: The actions have a wrong shape, dtype or range, or `reset` was
                 never called.
         """
-        if not self._begun:
-            raise ConfigError("panda: step was called before the first reset; call reset first")
+        self._require_begun()
         chosen = np.ascontiguousarray(actions, dtype=np.int64)
         if chosen.shape != (self.num_envs,) or not np.issubdtype(
             np.asarray(actions).dtype, np.integer
@@ -306,30 +224,13 @@ class PandaVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[A
             infos["final_info"] = {"layout_id": final_layouts, "outcome": outcomes}
         return self._as_dict(observation), rewards, terminated, truncated, infos
 
-    def get_state(self) -> dict[str, Any]:
-        """Everything that the future depends on, as copies: continuing from it is exact."""
-        return saved_state(self._arrays(), self._source[0], self.illegal_actions, RULES_VERSION)
-
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What the future depends on, by name."""
         return dict(zip(_WORLD, self._world(), strict=True))
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that `get_state` gave.
-
-        Raises:
-            ConfigError: The state is of another world (other sizes or other rules) or damaged.
-        """
-        saved = read_saved("panda", state, self._arrays(), RULES_VERSION)
+    def _require_sound(self, saved: Mapping[str, npt.NDArray[Any]]) -> None:
         self._require_cells(saved["state"])
-        for name, array in self._arrays().items():
-            array[...] = saved[name]
-        self._begun = True
-        self._source = (
-            layout_list("panda", state["layout_list"], self.settings.split),
-            *self._source[1:],
-        )
-        self.illegal_actions = int(state["illegal_actions"])
+
+    def _derive(self) -> None:
         self.observation()
 
     def _require_cells(self, saved: npt.NDArray[Any]) -> None:

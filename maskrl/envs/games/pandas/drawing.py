@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from maskrl.envs.games.lettering import write
 from maskrl.envs.games.panda.board import (
     GRASS,
     PAPER,
@@ -22,10 +23,9 @@ from maskrl.envs.games.panda.board import (
     put,
     strip_height,
 )
-from maskrl.envs.games.panda.lettering import write
-from maskrl.envs.games.panda.shapes import Colour
 from maskrl.envs.games.panda.sprites import sprite
 from maskrl.envs.games.pandas.scene import Cell, TeamScene
+from maskrl.envs.games.shapes import Colour
 from maskrl.errors import ConfigError
 
 LARGEST_PICTURE = 560

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import PART
+from maskrl.envs.games.compiling import PART
 from maskrl.envs.games.pandas.rules import action_allowed
 from maskrl.envs.games.pandas.settings import ABSENT, ACTIONS, PLANES
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import KERNEL
+from maskrl.envs.games.compiling import KERNEL
 from maskrl.envs.games.panda.placing import flood, take_cell
-from maskrl.envs.games.panda.random_stream import below, mix
 from maskrl.envs.games.pandas.settings import ABSENT, SCORPION_DISTANCE, PandasSettings
 from maskrl.envs.games.pandas.world import World, derive, empty_world, make_facts
+from maskrl.envs.games.random_stream import below, mix
 from maskrl.errors import ConfigError
 
 _LAYOUT_STREAM = np.uint64(0x70616E6461730001)

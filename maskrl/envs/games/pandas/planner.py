@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import KERNEL
+from maskrl.envs.games.compiling import KERNEL
 from maskrl.envs.games.pandas.layouts import layout
 from maskrl.envs.games.pandas.planner_states import number_states, why_not
 from maskrl.envs.games.pandas.rules import (

@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import KERNEL
-from maskrl.envs.games.panda.random_stream import below, mix
+from maskrl.envs.games.compiling import KERNEL
 from maskrl.envs.games.pandas.layouts import no_room, write_layout
 from maskrl.envs.games.pandas.rules import GOES_ON, action_allowed
 from maskrl.envs.games.pandas.script import make_script_room, script_actions
 from maskrl.envs.games.pandas.settings import ACTIONS, STAY, PandasSettings
 from maskrl.envs.games.pandas.stepping import advance, make_scratch
 from maskrl.envs.games.pandas.world import empty_world, make_facts
+from maskrl.envs.games.random_stream import below, mix
 from maskrl.errors import ConfigError
 
 EPISODES = 8

@@ -26,7 +26,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import KERNEL, PART
+from maskrl.envs.games.compiling import KERNEL, PART
 from maskrl.envs.games.panda.rules import OUTSIDE, move_number, step_towards
 from maskrl.envs.games.panda.settings import SCORPION_CREEP, SCORPION_REACH, SCORPION_WANDER
 from maskrl.envs.games.pandas.settings import ABSENT, NOBODY, STAY

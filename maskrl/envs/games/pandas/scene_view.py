@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import PART
+from maskrl.envs.games.compiling import PART
 from maskrl.envs.games.panda.rules import sees
 from maskrl.envs.games.pandas.rules import action_allowed
 from maskrl.envs.games.pandas.settings import (

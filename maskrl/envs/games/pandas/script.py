@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import KERNEL
+from maskrl.envs.games.compiling import KERNEL
 from maskrl.envs.games.panda.rules import OUTSIDE
 from maskrl.envs.games.panda.settings import SCORPION_CREEP, SCORPION_WANDER
 from maskrl.envs.games.pandas.rules import action_allowed, cell_ahead

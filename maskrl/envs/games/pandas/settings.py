@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from maskrl.envs.games.layout_seeds import Split
 from maskrl.envs.games.panda.settings import LARGEST_SIDE
 from maskrl.errors import ConfigError
 
@@ -46,7 +47,6 @@ FOLLOWS: Final[Any] = None
 Reward = Literal["team", "individual"]
 Form = Literal["scene", "grid"]
 Sight = Literal["trees", "full"]
-Split = Literal["train", "validation", "test"]
 
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "reward": ("team", "individual"),

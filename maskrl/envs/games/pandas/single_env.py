@@ -7,69 +7,36 @@ what each agent got in the step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import numpy as np
 import numpy.typing as npt
 
 from maskrl.envs.games.pandas.rules import ENDINGS, GOES_ON
 from maskrl.envs.games.pandas.scene import TeamScene
 from maskrl.envs.games.pandas.settings import ABSENT, ACTION_NAMES
-from maskrl.envs.games.pandas.vector_env import Observation, PandasVectorEnv
+from maskrl.envs.games.pandas.vector_env import PandasVectorEnv
+from maskrl.envs.games.single_world import SingleWorld
+from maskrl.envs.games.vector_world import Observation
 from maskrl.errors import ConfigError
 
 
-class PandasEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
+class PandasEnv(SingleWorld[npt.NDArray[np.int64], PandasVectorEnv]):
     """One team of pandas, its watermelons and scorpions.
 
-    Args:
-        render_mode: `"rgb_array"`, `"ansi"` or None.
-        seed: Seed of all randomness until `reset` gets one.
-        layout_seeds: Layouts to play in this order (a number n: the first n of the split);
-            by default random ones of the split.
-        **settings: Fields of `PandasSettings`.
-
-    Raises:
-        ConfigError: A setting or the render mode is unknown or out of range.
+    Arguments are those of `SingleWorld`, and the fields of `PandasSettings`.
     """
 
-    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}
+    vector_env = PandasVectorEnv
     action_names = ACTION_NAMES
     gives_agent_rewards = True
 
-    def __init__(
-        self,
-        *,
-        render_mode: str | None = None,
-        seed: int = 0,
-        layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None = None,
-        **settings: Any,
-    ) -> None:
-        if render_mode not in (None, "rgb_array", "ansi"):
-            raise ConfigError(
-                f"pandas: render_mode must be 'rgb_array', 'ansi' or None; got {render_mode!r}"
-            )
-        self.render_mode = render_mode
-        self._worlds = PandasVectorEnv(1, seed=seed, layout_seeds=layout_seeds, **settings)
-        self._worlds._autoreset = False
-        self.settings = self._worlds.settings
-        self.observation_space = self._worlds.single_observation_space
-        self.action_space = self._worlds.single_action_space
-        self._ending: int | None = None
-        self._begin()
-
-    def _begin(self) -> None:
-        """Forget what pictures show of the steps before."""
+    def _forget(self) -> None:
+        self._ending = GOES_ON
         self._last_actions: tuple[str | None, ...] = ()
         self._fallen: tuple[int, ...] = ()
         self._reward = 0.0
-
-    @property
-    def illegal_actions(self) -> int:
-        """Disallowed actions that were sent so far; each was done as `stay`."""
-        return self._worlds.illegal_actions
 
     @property
     def entity_names(self) -> list[str | None]:
@@ -109,16 +76,6 @@ class PandasEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         rest = (world.melons[0], world.scorpions[0], world.tree_cells[0])
         return [int(cell) for cell in np.concatenate((pandas, *rest))]
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Begin the next episode; see `PandasVectorEnv.reset`."""
-        super().reset(seed=seed)
-        observation, infos = self._worlds.reset(seed=seed, options=options)
-        self._ending = GOES_ON
-        self._begin()
-        return _first(observation), {"layout_id": int(infos["layout_id"][0])}
-
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Let every panda do its action; a disallowed one is counted and done as `stay`.
 
@@ -133,9 +90,7 @@ class PandasEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
             ConfigError: The episode is over, `reset` was never called, or the actions have a
                 wrong shape, dtype or range.
         """
-        if self._ending != GOES_ON:
-            when = "before the first reset" if self._ending is None else "after the episode's end"
-            raise ConfigError(f"pandas: step was called {when}; call reset first")
+        self._require_under_way()
         array = np.asarray(action)
         if array.shape != self.action_space.shape:
             raise ConfigError(
@@ -144,20 +99,14 @@ class PandasEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
             )
         world = self._worlds._world
         alive, stood = world.rest[0] >= 0, world.pandas[0].copy()
-        observation, rewards, terminated, truncated, infos = self._worlds.step(array[None])
-        self._remember(alive, stood, float(rewards[0]))
-        self._ending = GOES_ON
-        info = {"layout_id": int(infos["layout_id"][0]), "agent_rewards": infos["agent_rewards"][0]}
+        found, infos = self._step(array[None])
+        self._remember(alive, stood, found[1])
+        info = found[4]
+        info["agent_rewards"] = infos["agent_rewards"][0]
         if "final_info" in infos:
             self._ending = int(infos["final_info"]["ending"][0])
             info["ending"] = ENDINGS[self._ending]
-        return (
-            _first(observation),
-            float(rewards[0]),
-            bool(terminated[0]),
-            bool(truncated[0]),
-            info,
-        )
+        return found
 
     def _remember(
         self, alive: npt.NDArray[np.bool_], stood: npt.NDArray[np.int32], reward: float
@@ -178,8 +127,7 @@ class PandasEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
 
     def scene(self) -> TeamScene:
         """This moment as plain data, for pictures."""
-        if self._ending is None:
-            raise ConfigError("pandas: there is no scene before the first reset; call reset first")
+        self._require_begun()
         settings, world = self.settings, self._worlds._world
         rest = world.rest[0]
         return TeamScene(
@@ -205,21 +153,19 @@ class PandasEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     def _cell(self, cell: Any) -> tuple[int, int]:
         return int(cell) % self.settings.width, int(cell) // self.settings.width
 
-    def render(self) -> Any:
-        """A picture: uint8 [h, w, 3] for `rgb_array`, text for `ansi`, None without a mode."""
-        if self.render_mode == "rgb_array":
-            from maskrl.envs.games.pandas.drawing import draw_team
+    def _draw(self) -> Any:
+        from maskrl.envs.games.pandas.drawing import draw_team
 
-            return draw_team(self.scene())
-        if self.render_mode == "ansi":
-            from maskrl.envs.games.pandas.ansi import team_text
+        return draw_team(self.scene())
 
-            return team_text(self.scene())
-        return None
+    def _tell(self) -> str:
+        from maskrl.envs.games.pandas.ansi import team_text
+
+        return team_text(self.scene())
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future depends on: continuing from it is exact."""
-        return {**self._worlds.get_state(), "ending": self._ending}
+        return {**self._worlds.get_state(), "ending": self._ending if self._begun else None}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continue from a state that `get_state` gave, of this or of a vector environment.
@@ -228,9 +174,7 @@ class PandasEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
             ConfigError: The state is of another world or damaged.
         """
         self._worlds.set_state(state)
-        self._ending = state.get("ending", GOES_ON)
-        self._begin()
-
-
-def _first(observation: Observation) -> Observation:
-    return {name: array[0] for name, array in observation.items()}
+        self._forget()
+        ending = state.get("ending", GOES_ON)
+        self._begun, self._under_way = ending is not None, ending == GOES_ON
+        self._ending = GOES_ON if ending is None else ending

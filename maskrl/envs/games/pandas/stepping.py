@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import KERNEL, PART
-from maskrl.envs.games.panda.random_stream import below, draw, uniform
+from maskrl.envs.games.compiling import KERNEL, PART
 from maskrl.envs.games.panda.rules import OUTSIDE
 from maskrl.envs.games.panda.settings import SCORPION_REACH
 from maskrl.envs.games.pandas.grid_view import write_grid
@@ -32,6 +31,7 @@ from maskrl.envs.games.pandas.rules import (
 )
 from maskrl.envs.games.pandas.scene_view import write_scene
 from maskrl.envs.games.pandas.settings import ABSENT, ACTIONS, NOBODY, STAY, PandasSettings
+from maskrl.envs.games.random_stream import below, draw, uniform
 
 
 class Scratch(NamedTuple):

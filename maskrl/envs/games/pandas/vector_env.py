@@ -8,19 +8,15 @@ observation is in `infos["final_obs"]`. The whole state, randomness included, ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
 
 from maskrl.envs.contract import mask_space
-from maskrl.envs.games.panda.copies import CopyPool
-from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT
-from maskrl.envs.games.panda.random_stream import stream_keys
+from maskrl.envs.games.copies import CopyPool
 from maskrl.envs.games.pandas.layouts import no_room
 from maskrl.envs.games.pandas.scene_view import GRID, SCENE, Told, room_to_tell
 from maskrl.envs.games.pandas.settings import (
@@ -40,20 +36,9 @@ from maskrl.envs.games.pandas.stepping import (
     tell_all,
 )
 from maskrl.envs.games.pandas.world import SAVED, derive_all, empty_world, make_facts
-from maskrl.envs.games.world_arguments import (
-    count_of_worlds,
-    layout_list,
-    read_only,
-    read_saved,
-    require_known,
-    saved_state,
-    whole_seed,
-    worlds_to_reset,
-)
+from maskrl.envs.games.vector_world import Observation, VectorWorld
+from maskrl.envs.games.world_arguments import read_only
 from maskrl.errors import ConfigError
-
-Observation = dict[str, npt.NDArray[Any]]
-_SEED_BITS = SEEDS_PER_SPLIT.bit_length() - 1
 
 
 def pandas_spaces(settings: PandasSettings) -> tuple[spaces.Dict, spaces.MultiDiscrete]:
@@ -84,62 +69,35 @@ def pandas_spaces(settings: PandasSettings) -> tuple[spaces.Dict, spaces.MultiDi
     return spaces.Dict(scene), spaces.MultiDiscrete(np.full(pandas, ACTIONS))
 
 
-class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
+class PandasVectorEnv(VectorWorld[PandasSettings]):
     """`num_envs` worlds of pandas that step together.
 
     The reward of a step is what all pandas got together: 1 for every watermelon eaten, -1
     for every panda caught. A disallowed action of a panda that acts is counted in
     `illegal_actions` and done as `stay`; what stands at places where nobody acts is not read.
-
-    Args:
-        num_envs: How many worlds.
-        seed: Seed of all randomness, unless `reset` gets one.
-        layout_seeds: Layouts to play, in this order: world i plays number i, then
-            i + num_envs, and so on, around. A number n means the first n of the split.
-            By default random ones of the split.
-        copy: Whether returned observations are copies (True) or read-only views of
-            arrays that the next step overwrites.
-        **settings: Fields of `PandasSettings`.
-
-    Raises:
-        ConfigError: A setting is out of range or unknown; the message names it.
+    Arguments are those of `VectorWorld`, and the fields of `PandasSettings`. A saved state of
+    one form (scene or grid) can be set in the other.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    world = "pandas"
+    rules_version = RULES_VERSION
+    settings_type = PandasSettings
     action_names = ACTION_NAMES
     gives_agent_rewards = True
-    takes_reset_mask = True
 
-    def __init__(
-        self,
-        num_envs: int = 1,
-        *,
-        seed: int = 0,
-        layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None = None,
-        copy: bool = True,
-        **settings: Any,
-    ) -> None:
-        self.settings = read_settings(settings)
-        self.num_envs = count_of_worlds("pandas", num_envs)
-        self.single_observation_space, self.single_action_space = pandas_spaces(self.settings)
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self.illegal_actions = 0
-        self._entries = GRID if self.settings.form == "grid" else SCENE
-        self._copy = copy
-        self._pools = {name: CopyPool() for name in Told._fields}
-        self._autoreset = True
-        self._begun = False
-        self._seed = whole_seed("pandas", seed)
-        self._allocate(layout_seeds)
+    def _spaces(self) -> tuple[spaces.Dict, spaces.MultiDiscrete]:
+        return pandas_spaces(self.settings)
 
-    def _allocate(self, layout_seeds: int | Sequence[int] | npt.NDArray[np.int64] | None) -> None:
-        """Make every array that a step reads or writes."""
+    def _allocate(self) -> None:
         settings = self.settings
-        seeds = layout_list("pandas", layout_seeds, settings.split)
-        self._source = (seeds, FIRST_SEED[settings.split], _SEED_BITS)
-        self._world = empty_world(settings, self.num_envs)
-        self._world.keys[:] = stream_keys(self._seed, self.num_envs)
+        self._entries = GRID if settings.form == "grid" else SCENE
+        self._pools = {name: CopyPool() for name in Told._fields}
+        self._world = empty_world(settings, self.num_envs)._replace(
+            keys=self._keys,
+            counters=self._counters,
+            layout_ids=self._layout_ids,
+            episodes=self._episodes,
+        )
         self._facts = make_facts(settings)
         self._scratch = make_scratch(settings, self._world.trees.shape[1])
         # What callers read: with copies an array of the same kind is taken for each step.
@@ -159,38 +117,12 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
             entries = {name: read_only(array) for name, array in entries.items()}
         return entries
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Begin a new episode everywhere.
-
-        Args:
-            seed: A new seed for all randomness; None goes on with the current streams.
-            options: `{"layout_seeds": [...]}` changes which layouts are played;
-                `{"reset_mask": bool [num_envs]}` begins anew only where it is True.
-
-        Returns:
-            The batched observation, and infos with `layout_id` int64 [num_envs].
-        """
-        if seed is not None:
-            self._seed = whole_seed("pandas", seed)
-            self._world.keys[:] = stream_keys(self._seed, self.num_envs)
-            self._world.counters[:] = 0
-            self._world.episodes[:] = 0
-        if options and "layout_seeds" in options:
-            self._source = (
-                layout_list("pandas", options["layout_seeds"], self.settings.split),
-                *self._source[1:],
-            )
-            self._world.episodes[:] = 0
-        for index in worlds_to_reset("pandas", options, self.num_envs, begun=self._begun):
-            if not begin_episode(index, self._world, self._source, self._facts, self._scratch):
-                self._refuse_layout(index)
-        self._begun = True
-        return self.observation(), {"layout_id": self._world.layout_ids.copy()}
+    def _begin_episode(self, index: int) -> None:
+        if not begin_episode(index, self._world, self._source, self._facts, self._scratch):
+            self._refuse_layout(index)
 
     def _refuse_layout(self, index: int) -> None:
-        raise ConfigError(no_room(self.settings, int(self._world.layout_ids[index])))
+        raise ConfigError(no_room(self.settings, int(self._layout_ids[index])))
 
     def step(
         self, actions: npt.NDArray[np.int64]
@@ -219,8 +151,7 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
             ConfigError: The actions have a wrong shape, dtype or range, or `reset` was
                 never called.
         """
-        if not self._begun:
-            raise ConfigError("pandas: step was called before the first reset; call reset first")
+        self._require_begun()
         chosen = self._read_actions(actions)
         results = make_results(self.settings, self.num_envs)
         told, final = self._to_fill(self._told), self._to_fill(self._final)
@@ -247,7 +178,7 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         if failed >= 0:
             self._refuse_layout(failed)
         infos: dict[str, Any] = {
-            "layout_id": self._world.layout_ids.copy(),
+            "layout_id": self._layout_ids.copy(),
             "agent_rewards": results.agent_rewards,
         }
         if ended:
@@ -267,34 +198,13 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
             )
         return np.ascontiguousarray(array, dtype=np.int64).reshape(self.num_envs, -1)
 
-    def get_state(self) -> dict[str, Any]:
-        """Everything that the future depends on, as copies: continuing from it is exact."""
-        return saved_state(self._arrays(), self._source[0], self.illegal_actions, RULES_VERSION)
-
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What the future depends on, by name."""
         return {name: getattr(self._world, name) for name in SAVED}
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that `get_state` gave, in whichever form it was observed.
-
-        Raises:
-            ConfigError: The state is of another world (other sizes or other rules) or damaged.
-        """
-        saved = read_saved("pandas", state, self._arrays(), RULES_VERSION)
-        self._require_cells(saved)
-        for name, array in self._arrays().items():
-            array[...] = saved[name]
+    def _derive(self) -> None:
         derive_all(self._world)
-        self._begun = True
-        self._source = (
-            layout_list("pandas", state["layout_list"], self.settings.split),
-            *self._source[1:],
-        )
-        self.illegal_actions = int(state["illegal_actions"])
 
-    def _require_cells(self, saved: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Refuse a state with somebody off the grid: compiled code would follow it."""
+    def _require_sound(self, saved: Mapping[str, npt.NDArray[Any]]) -> None:
         lowest = {"pandas": 0, "scorpions": 0, "melons": ABSENT, "tree_cells": ABSENT}
         for name, low in lowest.items():
             wrong = (saved[name] < low) | (saved[name] >= self.settings.cells)
@@ -319,13 +229,3 @@ class PandasVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         told = self._to_fill(self._told)
         tell_all(self._world, self._facts, told)
         return self._as_dict(told)
-
-
-def read_settings(settings: Mapping[str, Any]) -> PandasSettings:
-    """Settings from keyword arguments.
-
-    Raises:
-        ConfigError: One is unknown or out of range.
-    """
-    require_known("pandas", PandasSettings.__dataclass_fields__, settings)
-    return PandasSettings(**settings)

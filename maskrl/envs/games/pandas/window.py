@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import KERNEL
+from maskrl.envs.games.compiling import KERNEL
 from maskrl.envs.games.panda.rules import sees
 from maskrl.envs.games.pandas.settings import ABSENT, NOBODY, PandasSettings
 

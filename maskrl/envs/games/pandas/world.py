@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from maskrl.envs.games.panda.compiling import KERNEL
+from maskrl.envs.games.compiling import KERNEL
 from maskrl.envs.games.panda.grid import Grid, grid_tables
 from maskrl.envs.games.pandas.settings import ABSENT, NOBODY, PandasSettings
 from maskrl.geometry import words_for

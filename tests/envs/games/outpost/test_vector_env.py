@@ -13,10 +13,10 @@ from maskrl.envs.contract import (
     final_observations,
     require_same_step,
 )
+from maskrl.envs.games.layout_seeds import FIRST_SEED, SEEDS_PER_SPLIT
 from maskrl.envs.games.outpost.observation import FEATURES
 from maskrl.envs.games.outpost.settings import OUTPOST_TREE, S_ALIVE, S_STEP
 from maskrl.envs.games.outpost.vector_env import OutpostVectorEnv
-from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT
 from maskrl.errors import ConfigError
 from maskrl.masks.heads import random_actions
 

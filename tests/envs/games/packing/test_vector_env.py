@@ -7,8 +7,8 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from maskrl.envs.contract import can_save_state, describe, final_observations, require_same_step
+from maskrl.envs.games.layout_seeds import FIRST_SEED, SEEDS_PER_SPLIT
 from maskrl.envs.games.packing.vector_env import PackingVectorEnv
-from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT
 from maskrl.errors import ConfigError
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from maskrl.envs.games.lettering import write
 from maskrl.envs.games.panda.board import (
     PAPER,
     frame,
@@ -14,7 +15,6 @@ from maskrl.envs.games.panda.board import (
     strip_height,
     tint,
 )
-from maskrl.envs.games.panda.lettering import write
 
 
 def test_the_meadow_has_two_greens_and_cannot_be_drawn_on() -> None:

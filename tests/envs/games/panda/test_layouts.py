@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from maskrl.envs.games.layout_seeds import split_seeds
 from maskrl.envs.games.panda.cast import make_cast
-from maskrl.envs.games.panda.layouts import (
-    FIRST_SEED,
-    SEEDS_PER_SPLIT,
-    layout,
-    split_seeds,
-)
+from maskrl.envs.games.panda.layouts import layout
 from maskrl.envs.games.panda.rules import distance
 from maskrl.envs.games.panda.settings import (
     DOWN,
@@ -74,14 +70,6 @@ def test_a_seed_means_one_layout() -> None:
 def test_sight_does_not_change_the_layout() -> None:
     seen, hidden = layout(PandaSettings(sight="full"), 5), layout(PandaSettings(), 5)
     np.testing.assert_array_equal(seen[0], hidden[0])
-
-
-def test_splits_share_no_seed() -> None:
-    ranges = sorted((first, first + SEEDS_PER_SPLIT) for first in FIRST_SEED.values())
-    assert all(a[1] <= b[0] for a, b in zip(ranges, ranges[1:], strict=False))
-    assert split_seeds("test", 3, start=2).tolist() == [2, 3, 4]
-    with pytest.raises(ConfigError, match="count=0"):
-        split_seeds("test", 0)
 
 
 def test_the_articles_scene_stands_where_the_article_says() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskrl.envs.games.panda.layouts import layout, split_seeds
+from maskrl.envs.games.layout_seeds import split_seeds
+from maskrl.envs.games.panda.layouts import layout
 from maskrl.envs.games.panda.planner import NO_ACTION, Plan, plan
 from maskrl.envs.games.panda.settings import (
     S_BANANAS,

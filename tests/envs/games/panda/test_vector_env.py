@@ -7,7 +7,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from maskrl.envs.contract import can_save_state, describe, final_observations, require_same_step
-from maskrl.envs.games.panda.layouts import FIRST_SEED, SEEDS_PER_SPLIT
+from maskrl.envs.games.layout_seeds import FIRST_SEED, SEEDS_PER_SPLIT
 from maskrl.envs.games.panda.settings import DEFAULT_FEATURES, S_TREES
 from maskrl.envs.games.panda.vector_env import PandaVectorEnv
 from maskrl.errors import ConfigError

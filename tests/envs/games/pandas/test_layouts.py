@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskrl.envs.games.panda.layouts import split_seeds
+from maskrl.envs.games.layout_seeds import split_seeds
 from maskrl.envs.games.pandas.layouts import layout
 from maskrl.envs.games.pandas.settings import ABSENT, PandasSettings
 from maskrl.errors import ConfigError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskrl.envs.games.panda.layouts import split_seeds
+from maskrl.envs.games.layout_seeds import split_seeds
 from maskrl.envs.games.pandas.layouts import layout
 from maskrl.envs.games.pandas.planner import plan
 from maskrl.envs.games.pandas.reference import play

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskrl.envs.games.panda.layouts import split_seeds
+from maskrl.envs.games.layout_seeds import split_seeds
 from maskrl.envs.games.pandas.reference import EPISODES, play, random_actions, reference
 from maskrl.envs.games.pandas.script import make_script_room, script_all
 from maskrl.envs.games.pandas.settings import PandasSettings
