@@ -26,6 +26,7 @@ REMOVALS = ("auto", "withheld", "native", "off")
 """Ways to test without the mask: what is disallowed is withheld, or the environment answers."""
 
 _NAIVE_SETTING = {"ppo": "masked_scores", "dqn": "masked_targets", "sac": "masked_targets"}
+_ROLLOUTS = "mask_removed_rollouts"
 _PRESET, _ENV = "preset", "env."
 
 
@@ -168,6 +169,8 @@ def _contender(
         settings = settings.replace(**{_NAIVE_SETTING[asked.algorithm]: False})
     elif MaskRegime.parse(regime).penalty is not None:
         env_kwargs[MASK_REGIME] = regime
+    if regime != MASKED and getattr(settings, _ROLLOUTS, None) is not None:
+        settings = settings.replace(**{_ROLLOUTS: None})  # there is no mask to take away
     words = {key: word for key, (_, word) in varied.items()}
     parts = [f"{key}={word}" for key, word in words.items()]
     return Contender(

@@ -124,9 +124,12 @@ class PPO(Trainer):
         self.steps += config.batch_size
         self.updates += 1
         end = time.perf_counter()
+        with self.parts.trusted():
+            without_mask = self.parts.act_without_mask(self.updates)
         metrics = {
             "step": float(self.steps),
             **self.collector.episode_metrics(),
+            **without_mask,
             **learned,
             "explained_variance": explained,
             **self.collector.mask_metrics(),
@@ -135,6 +138,6 @@ class PPO(Trainer):
         timings = {
             "rollout_seconds": acted - start,
             "update_seconds": end - acted,
-            "steps_per_second": config.batch_size / (end - start),
+            "steps_per_second": config.batch_size / (time.perf_counter() - start),
         }
         return metrics, timings

@@ -21,6 +21,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "critic": ("auto", "team", "agent"),
     "weight": ("agent_step", "env_step"),
     "entropy_of": ("policy", "action"),
+    "mask_removed_rollouts": ("native", "withheld", None),
 }
 """Settings that are one of a few words."""
 
@@ -109,6 +110,11 @@ class PPOConfig(TrainerConfig):
     """Score actions under the mask that they were sampled under. False is the naive regime, for
     comparisons: masks are obeyed in acting alone, and ratio and entropy are those of a network
     that knows of no mask."""
+    mask_removed_rollouts: Literal["native", "withheld"] | None = None
+    """After each update play a rollout without the mask, in environments of its own. native: what
+    it disallows is for the environment to answer; withheld: such an action passes without effect.
+    Logs what it earns, mask_removed_return; its observations also move the statistics that
+    observations are normalised by, as in some published runs."""
     measure_kl: bool = False
     """Also measure how far each update moved the policy: the exact divergence of what acts, that
     of the network without its masks, and the estimate that was published for both regimes."""

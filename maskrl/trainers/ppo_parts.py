@@ -59,6 +59,15 @@ class PPOParts(Parts, Protocol):
     def update_statistics(self) -> None:
         """Move the normalisers, now that the last epoch is over."""
 
+    def act_without_mask(self, number: int) -> dict[str, float]:
+        """Play a rollout without the mask, where the settings ask for it; its metrics.
+
+        Moves the normalisers by what was seen in it.
+
+        Args:
+            number: Of the update before it.
+        """
+
     def trusted(self) -> AbstractContextManager[None]:
         """Inside the block the policy leaves out checks that the trainer makes itself."""
 

@@ -23,6 +23,7 @@ from maskrl.objectives import explained_variance, generalized_advantages
 from maskrl.policies.action_heads import ActionHeads
 from maskrl.policies.actor_critic import ActorCritic, trusted
 from maskrl.policies.predict import predict_and_remember
+from maskrl.trainers.mask_removed import MaskRemovedRollouts
 from maskrl.trainers.naive_scores import NaiveCollector, require_naive
 from maskrl.trainers.parts import Ground, Tensors
 from maskrl.trainers.ppo_config import PPOConfig
@@ -73,6 +74,11 @@ class SingleAgentParts:
             shuffle=ground.seeds.torch("minibatches"),
             heads=heads,
         )
+        self.mask_removed = (
+            MaskRemovedRollouts(config, ground, self.policy)
+            if config.mask_removed_rollouts is not None
+            else None
+        )
         self.reward_scale = (
             RewardScale(config.num_envs, gamma=config.gamma) if config.normalize_rewards else None
         )
@@ -108,12 +114,24 @@ class SingleAgentParts:
                 torch.from_numpy(buffer.rewards),
                 torch.from_numpy(buffer.terminated | buffer.truncated),
             )
-        normalizer = getattr(self.policy, "normalizer", None)
-        if isinstance(normalizer, ObservationNormalizer) and self.config.normalize_observations:
+        if self.config.normalize_observations:
             everything = np.arange(buffer.num_envs * buffer.steps)
             # Only where candidates are read does the statistic depend on the action masks.
             unused = () if CANDIDATES in buffer.features else tuple(buffer.action_masks)
             obs = buffer.observations_at(everything, self._device, leave_out=unused)
+            self._move_statistics(obs)
+
+    def act_without_mask(self, number: int) -> dict[str, float]:
+        """Play a rollout without the mask, where the settings ask for it; its metrics."""
+        if self.mask_removed is None:
+            return {}
+        metrics, seen = self.mask_removed.play(number)
+        self._move_statistics(seen)
+        return metrics
+
+    def _move_statistics(self, obs: Mapping[str, Tensor]) -> None:
+        normalizer = getattr(self.policy, "normalizer", None)
+        if isinstance(normalizer, ObservationNormalizer) and self.config.normalize_observations:
             normalizer.update(obs, novelty=self.config.normalize_novelty)
 
     def trusted(self) -> AbstractContextManager[None]:

@@ -28,6 +28,7 @@ _OF_ONE_AGENT = (
     ("measure_kl", False),
     ("entropy_of", "policy"),
     ("bootstrap_truncated", True),
+    ("mask_removed_rollouts", None),
 )
 """Settings that a team must leave as they are."""
 

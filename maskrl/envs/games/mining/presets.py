@@ -47,6 +47,7 @@ AS_PUBLISHED: dict[str, Any] = {
     "bootstrap_truncated": False,
     "normalize_observations": True,
     "normalize_novelty": True,
+    "mask_removed_rollouts": "native",  # what is seen without the mask moves the statistics too
     "empty": "idle",
     "threads": 1,
     "evaluate_every": 0,
@@ -62,10 +63,12 @@ CORRECTED: dict[str, Any] = {
     "clip": 0.5,  # of a product of eight ratios: 0.2 * 8 ** 0.5 is 0.57
     "entropy_coef": 0.01,
     "entropy_of": "policy",
+    "mask_removed_rollouts": None,
 }
-"""The same with one ratio for the whole action, and a bonus for entropy. The logarithm of that
-ratio is a sum over the parts of an action, and most of them count for nothing in a step and move
-all the same: left at 0.2, its trust region would be the narrower one by far."""
+"""The same with one ratio for the whole action, a bonus for entropy, and statistics of what was
+seen in training alone. The logarithm of that ratio is a sum over the parts of an action, and most
+of them count for nothing in a step and move all the same: left at 0.2, its trust region would be
+the narrower one by far."""
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "4x4": {"channels": (16,), "kernels": (2,)},

@@ -57,6 +57,7 @@ def test_the_published_settings_are_those_of_the_article_defaults_included():
         "normalize_novelty": True,
         "normalize_rewards": False,
         "masked_scores": True,
+        "mask_removed_rollouts": "native",
     }
     assert {name: getattr(config, name) for name in expected} == expected
     network = config.network
@@ -70,11 +71,11 @@ def test_the_presets_of_a_map_are_those_that_are_registered():
     assert set(mining_presets("24x24")) == {"ppo", "ppo:as_published", "ppo:corrected"}
 
 
-def test_mining_is_corrected_by_ratio_trust_region_and_bonus_and_nothing_else():
+def test_mining_is_corrected_by_ratio_trust_region_bonus_and_statistics_and_nothing_else():
     presets = find_entry("mining-10x10").presets
     published, corrected = presets["ppo:as_published"], presets["ppo:corrected"]
     different = {name for name in published if published[name] != corrected[name]}
-    assert different == {"ratio", "clip", "entropy_coef", "entropy_of"}
+    assert different == {"ratio", "clip", "entropy_coef", "entropy_of", "mask_removed_rollouts"}
     assert published.keys() == corrected.keys()
     assert published["entropy_coef"] == -corrected["entropy_coef"] < 0
     # Eight ratios multiplied are allowed no more than eight that leave theirs independently.
