@@ -19,8 +19,9 @@ def write_comparison(out, variants, *, seeds=(0, 1, 2, 3), threshold=None, windo
     """Write `compare.json` and the runs.
 
     Each variant: label, env, regime, and per seed a dict (`mean`, and what else its test has),
-    or None for a run that is not finished; `returns` are of ten training episodes each, and the
-    share of allowed choices goes from `allowed_from` to a half.
+    or None for a run that is not finished; `returns` are of ten training episodes each, the
+    share of allowed choices goes from `allowed_from` to a half, and rollouts without the mask
+    from nothing to `without_mask`, where that is given.
     """
     out = Path(out)
     contenders, about = {}, {}
@@ -64,6 +65,7 @@ def _write_run(folder, test, regime, total):
     EpisodeLog(run.episodes_path).write(rows)
     mass = given.pop("disallowed_mass", 0.25)
     shares = np.linspace(given.pop("allowed_from", 0.5), 0.5, len(steps)).tolist()
+    without = given.pop("without_mask", None)
     spent = given.get("training_illegal_actions", 0)
     with MetricsWriter(run, tensorboard=False) as writer:
         for step, allowed in zip(steps, shares, strict=True):
@@ -78,6 +80,7 @@ def _write_run(folder, test, regime, total):
                     "kl_masked": 0.001,
                     "kl_unmasked": 0.01,
                     "kl_published": 0.02,
+                    **({} if without is None else {"mask_removed_return": without * step / total}),
                 },
                 {"elapsed": step / 100},
             )

@@ -13,6 +13,7 @@ from pathlib import Path
 from maskrl.errors import RunFolderError
 from maskrl.reports import wording
 from maskrl.reports.comparison.findings import findings_of, overall_findings
+from maskrl.reports.comparison.mask_removed import mask_removed_section
 from maskrl.reports.comparison.naming import meanings, with_plain_names
 from maskrl.reports.comparison.results import results_section, swatch
 from maskrl.reports.comparison.sections import curves_section, waste_section
@@ -67,6 +68,7 @@ def render_comparison(comparison: Comparison, *, play: bool = True) -> str:
         own = [one for one in figures if one.env == env]
         sections += [
             curves_section(comparison, env, number),
+            mask_removed_section(comparison, env, number),
             results_section(comparison, own, number),
             waste_section(comparison, own, number),
         ]

@@ -42,6 +42,12 @@ _OPTIMISER = (
     ("grad_norm", "Gradient norm", "before clipping", 3),
     ("learning_rate", "Learning rate", "as annealed", 6),
     ("ratio_drift", "Ratio drift", "of the first minibatch, before its step; must be near 0", 7),
+    (
+        "mask_removed_return",
+        "Return without the mask",
+        "of the rollouts between updates, sampled; nothing is learned from them",
+        2,
+    ),
     ("length_mean", "Episode length", "mean of the last 100 episodes, in steps", 1),
 )
 
