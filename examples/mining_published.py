@@ -182,7 +182,7 @@ def picture(rows: Sequence[Beside]) -> str:
 
 def _panel(one: Beside, left: float, top: float, most: float) -> Iterator[str]:
     width, height = PANEL
-    most = 10.0 * np.ceil(most / 10.0)
+    most = 10.0 * max(1.0, np.ceil((most - 1.0) / 10.0))  # 40.04 is 40 for an axis
 
     def at(step: float, value: float) -> str:
         value = min(max(value, 0.0), most)

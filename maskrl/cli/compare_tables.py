@@ -17,7 +17,13 @@ from rich.text import Text
 
 from maskrl.reports.comparison.naming import with_plain_names
 from maskrl.runs.comparison import Comparison
-from maskrl.runs.comparison_figures import Figure, VariantFigures, in_measure, measure_of
+from maskrl.runs.comparison_figures import (
+    Figure,
+    VariantFigures,
+    in_measure,
+    measure_of,
+    sampled_apart,
+)
 from maskrl.runs.comparison_overall import Overall, overall_figures
 
 WIDTH = 120
@@ -122,9 +128,11 @@ def results_table(env: str, figures: Sequence[VariantFigures], seeds: Sequence[i
 def training_table(comparison: Comparison, figures: Sequence[VariantFigures]) -> Table:
     """How training went: returns without penalties, steps to the threshold, speeds."""
     threshold = figures[0].threshold
+    sampled = bool(sampled_apart(figures))
     table = _table("training: returns without penalties")
     reach = f"steps to {threshold:.3g}" if math.isfinite(threshold) else "steps to threshold"
-    for name in ("at the end", "over all", reach, "per seed", "steps/s"):
+    names = ["at the end", "over all", *(["test, sampled"] if sampled else [])]
+    for name in (*names, reach, "per seed", "steps/s"):
         table.add_column(name, justify="right")
     speeds = {variant.label: [run.speed for run in variant.runs] for variant in comparison.variants}
     for one in figures:
@@ -135,6 +143,7 @@ def training_table(comparison: Comparison, figures: Sequence[VariantFigures]) ->
             Text(one.name),
             shown(one.trained),
             shown(one.area),
+            *([shown(one.sampled)] if sampled else []),
             _steps(one.median_steps),
             each,
             speed,

@@ -259,6 +259,27 @@ def chance_of(figures: Sequence[VariantFigures]) -> float:
     return first.random if first.random_played is None else first.random_played
 
 
+def sampled_apart(figures: Sequence[VariantFigures]) -> list[VariantFigures]:
+    """The variants whose tests with sampled actions differ from those with the most probable ones.
+
+    They do where an agent that never acts otherwise gets stuck, as it may where not everything is
+    seen: by a tenth at least of what lies between chance and the best test.
+
+    Args:
+        figures: Of one environment, at least one.
+    """
+    tested = [one for one in figures if one.sampled is not None]
+    best = max(
+        (max(one.returned.mean, one.sampled.mean) for one in tested if one.sampled), default=0
+    )
+    least = 0.1 * (best - chance_of(figures))
+    if least <= 0:
+        return []
+    return [
+        one for one in tested if one.sampled and abs(one.returned.mean - one.sampled.mean) > least
+    ]
+
+
 def _figures(
     variant: Variant,
     figure: str,

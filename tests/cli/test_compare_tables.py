@@ -58,6 +58,15 @@ def test_every_seed_and_what_stands_for_them(text):
     assert "…" not in text
 
 
+def test_sampled_tests_are_told_where_they_differ(tmp_path, write_comparison):
+    tests = [{"mean": 4.0, "sampled": {"mean": 7.0}}] * 2
+    variants = [{"label": "w", "env": "w", "tests": tests}]
+    text = printed(write_comparison(tmp_path / "a", variants, seeds=(0, 1)))
+    assert "test, sampled" in text and "7.000" in text
+    variants = [{"label": "w", "env": "w", "tests": [{"mean": 4.0}] * 2}]
+    assert "test, sampled" not in printed(write_comparison(tmp_path / "b", variants, seeds=(0, 1)))
+
+
 def test_the_price_of_not_seeing_is_between_settings_of_one_environment(tmp_path, write_comparison):
     def scored(score):
         return [{"mean": score, "score": score, "planner_mean": 1.0}] * 2
@@ -136,7 +145,7 @@ def test_what_looks_like_markup_is_printed_as_it_is(tmp_path, write_comparison):
     text = printed(write_comparison(tmp_path / "a", variants, seeds=(0,)))
     assert "w?kind=[red]: return of the test" in text
     # In every table with a row per variant.
-    assert text.count("env.map=[bold]") == text.count("env.map=[/x]") >= 4
+    assert text.count("map=[bold]") == text.count("map=[/x]") >= 4
     assert "w?kind=[blue] reaches 100.0% of the score of w?kind=[red], [bold]" in text
 
 

@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from maskrl.reports import wording
 from maskrl.reports.comparison.beside_published import BesidePublished
 from maskrl.runs.comparison import MASKED
-from maskrl.runs.comparison_figures import Figure, VariantFigures, chance_of, in_measure, measure_of
+from maskrl.runs.comparison_figures import (
+    Figure,
+    VariantFigures,
+    chance_of,
+    in_measure,
+    measure_of,
+    sampled_apart,
+)
 from maskrl.runs.comparison_overall import Overall
 
 NEAR = 0.02
@@ -34,6 +41,7 @@ def findings_of(figures: Sequence[VariantFigures]) -> list[str]:
         *_best(figures),
         *_split(figures),
         *_against_the_first(figures),
+        *_sampled(figures),
         *_how_soon(figures),
         *_without_mask(figures),
     ]
@@ -279,6 +287,16 @@ def _wasted(figures: Sequence[VariantFigures]) -> list[str]:
             f"of {wording.listing(parts)}."
         )
     return found
+
+
+def _sampled(figures: Sequence[VariantFigures]) -> list[str]:
+    parts = [
+        f"{_name(one)} returns {figure_text(one.sampled)}, with the most probable ones "
+        f"{figure_text(one.returned)}"
+        for one in sampled_apart(figures)
+        if one.sampled is not None
+    ]
+    return [f"With sampled actions, as in training, {'; '.join(parts)}."] if parts else []
 
 
 def _without_mask(figures: Sequence[VariantFigures]) -> list[str]:

@@ -1,8 +1,8 @@
 """What regimes are called on a page: plain words, and what each of them means.
 
 On the command line a regime says how it is made, "penalty:0.1:native". Among others on a page
-"penalty 0.1" is enough where all penalties are of one kind; where only settings differ, the
-regime that all share is left out.
+"penalty 0.1" is enough where all penalties are of one kind, and a setting of the environment is
+its name; where only settings differ, the regime that all share is left out.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from maskrl.runs.comparison import MASKED, Comparison, Variant
 NAIVE = "naive"
 _NATIVE = ":native"
 _PENALTY = "penalty:"
+_ENV = "env."
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,11 @@ def with_plain_names(comparison: Comparison) -> Comparison:
     mixed = len({regime.endswith(_NATIVE) for regime in penalties}) > 1
     alone = len(regimes) == 1 and all(variant.varied for variant in variants)
     named = tuple(
-        replace(variant, called="" if alone else _called(variant.regime, mixed))
+        replace(
+            variant,
+            called="" if alone else _called(variant.regime, mixed),
+            varied={key.removeprefix(_ENV): value for key, value in variant.varied.items()},
+        )
         for variant in variants
     )
     told = [(variant.env, variant.name) for variant in named]

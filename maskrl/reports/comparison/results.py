@@ -24,6 +24,7 @@ from maskrl.runs.comparison_figures import (
     chance_of,
     in_measure,
     measure_of,
+    sampled_apart,
 )
 
 
@@ -91,11 +92,13 @@ def results_table(comparison: Comparison, figures: Sequence[VariantFigures]) -> 
     # Beside scores it has to be said of what returns are.
     unit = "" if measure == "return" else " (return)"
     scored = measure == "return" and first.figure == "score"
+    sampled = bool(sampled_apart(figures))
     removed = any(one.removed is not None for one in figures)
     columns = [
         ("variant", ""),
         (f"test {measure}", "Interquartile mean over seeds, 95% interval, and every seed"),
         *([("score", "0: random valid play, 1: the reference")] if scored else []),
+        *([(f"test, sampled{unit}", "The same agents, actions sampled")] if sampled else []),
         *([(f"test, mask removed{unit}", "The same agents without their mask")] if removed else []),
         (f"better than {first.name}", "Share of pairs of runs, ties counting half; 95% interval"),
         (f"end of training{unit}", "Return of the last 25th part"),
@@ -120,6 +123,7 @@ def results_table(comparison: Comparison, figures: Sequence[VariantFigures]) -> 
         )
         cells = [_figure_cell(test, seeds)]
         cells += [_score_cell(one.final)] if scored else []
+        cells += [_figure_cell(one.sampled)] if sampled else []
         cells += [_figure_cell(one.removed)] if removed else []
         cells += [
             _cell(*_improvement(one)),

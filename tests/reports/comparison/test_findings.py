@@ -135,6 +135,16 @@ def test_two_groups_get_no_mean(found):
     assert "two groups" not in text_of(found([MASKED, BAD]))
 
 
+def test_an_agent_that_samples_better_than_it_plays_is_told(found):
+    stuck = results(*[4.0] * 4, sampled={"mean": 7.0})
+    text = text_of(found([{**MASKED, "tests": stuck}, BAD]))
+    assert (
+        "With sampled actions, as in training, “masked” returns 7.00, with the most probable ones "
+        "4.00." in text
+    )
+    assert "sampled actions" not in text_of(found([MASKED, BAD]))
+
+
 def test_how_soon_a_threshold_was_reached(found):
     text = text_of(found([MASKED, BAD], threshold=4.0))
     assert "a return of 4 was reached first by “masked”, after a median of" in text

@@ -55,3 +55,13 @@ def test_two_of_one_name_keep_their_own(tmp_path, write_comparison):
     variants = (("none", {}), ("penalty:0", {}))
     assert names(tmp_path, write_comparison, *variants) == ["none", "penalty:0"]
     assert names(tmp_path / "b", write_comparison, ("masked", {})) == ["masked"]
+
+
+def test_settings_of_the_environment_go_by_their_names(tmp_path, write_comparison):
+    variants = (("masked", {"env.size": "5"}), ("masked", {"env.size": "7"}))
+    assert names(tmp_path, write_comparison, *variants) == ["size=5", "size=7"]
+    both = (("masked", {"env.size": "5"}), ("masked", {"size": "5"}))
+    assert names(tmp_path / "b", write_comparison, *both) == [
+        "masked, env.size=5",
+        "masked, size=5",
+    ]

@@ -78,6 +78,18 @@ def test_returns_and_scores_stand_beside_each_other(tmp_path, write_comparison):
     assert "the reference returns 2.00" in section.html
 
 
+def test_sampled_tests_have_a_column_where_they_differ(tmp_path, write_comparison):
+    stuck = {"label": "w", "env": "w", "tests": results(4.0, 4.0, sampled={"mean": 7.0})}
+    plain = {"label": "w, naive", "env": "w", "regime": "naive", "tests": results(4.0, 4.0)}
+    comparison = read_comparison(write_comparison(tmp_path / "a", [stuck, plain], seeds=(0, 1)))
+    html = results_section(comparison, comparison_figures(comparison), 0).html
+    assert columns(html)[:3] == ["variant", "test return", "test, sampled"]
+    assert [row[2][0] for row in cells(html)] == ["7.0", "3.9"]
+    comparison = read_comparison(write_comparison(tmp_path / "b", [plain], seeds=(0, 1)))
+    html = results_section(comparison, comparison_figures(comparison), 0).html
+    assert "test, sampled" not in columns(html)
+
+
 def test_where_scores_alone_compare_returns_are_called_so(tmp_path, write_comparison):
     scored = {"score": 0.9, "mask_removed": {"greedy": {"mean": 1.5}}}
     variants = [
