@@ -16,6 +16,7 @@ USUAL: dict[str, Any] = {
     "gae_lambda": 0.97,
     "learning_rate": 1e-3,
     "entropy_coef": 0.01,
+    "entropy_coef_final": 0.0,  # what was found is then done reliably
     "empty": "idle",  # while no unit is free nothing is decided
     "network": {"shared": True, "channels": (16, 32), "hidden": (128,), "activation": "relu"},
     "evaluate_every": 50_000,
