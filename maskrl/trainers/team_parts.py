@@ -84,6 +84,10 @@ class TeamParts:
             obs = self.buffer.observations_at(everything, self._device)
             normalizer.update(obs, novelty=self.config.normalize_novelty)
 
+    def act_without_mask(self, number: int) -> dict[str, float]:
+        """Nothing: such rollouts are for one agent, and `team_settings` refuses them."""
+        return {}
+
     def trusted(self) -> AbstractContextManager[None]:
         """Inside the block the policy leaves out checks that the trainer makes itself."""
         return trusted_team(self.policy)
