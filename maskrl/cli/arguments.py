@@ -12,16 +12,19 @@ import re
 import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 from urllib.parse import quote
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from maskrl.envs.registry import parse_env_id
 from maskrl.errors import ConfigError
 
 T = TypeVar("T")
 
+_NONE = "none"
+_KINDS = ConstructorRegistry()
 _EMPTY_LINE = "\u200b"  # invisible; tyro would make two lines of a really empty one
 _SECTIONS = re.compile(r"^(Args|Attributes|Returns|Raises|Reference|Yields):", re.MULTILINE)
 
@@ -43,7 +46,24 @@ def parse_options(
         prog=f"maskrl {verb}",
         description=help_text(options),
         args=split_env_options(argv),
+        registry=_KINDS,
         **extra,
+    )
+
+
+@_KINDS.primitive_rule
+def _whole_numbers(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[tuple[int, ...]] | None:
+    """How lists of whole numbers are read and shown: tyro would show an empty one as nothing."""
+    if get_origin(kind.type) is not tuple or get_args(kind.type) != (int, ...):
+        return None
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[INT [INT ...]]",
+        instance_from_str=lambda words: () if words == [_NONE] else tuple(map(int, words)),
+        is_instance=lambda given: (
+            isinstance(given, tuple) and all(isinstance(number, int) for number in given)
+        ),
+        str_from_instance=lambda numbers: [str(number) for number in numbers] or [_NONE],
     )
 
 

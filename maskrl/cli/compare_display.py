@@ -173,8 +173,8 @@ class CompareDisplay:
             parts.append(f"{facts.get('fraction', 0.0):.0%}, {self._left(number)} left")
         if "speed" in facts:
             parts.append(f"{_number(facts['speed'], ',.0f')} steps/s")
-        if "mean" in facts:
-            parts.append(f"return {_number(facts['mean'], '.3f')}")
+        if mean := _number(facts.get("mean"), ".3f"):  # not a number before an episode has ended
+            parts.append(f"return {mean}")
         if "score" in facts:
             parts.append(f"score {_number(facts['score'], '.3f')}")
         return ", ".join(parts)

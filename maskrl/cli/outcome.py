@@ -49,7 +49,7 @@ def judge(folder: RunDir, **settings: Any) -> FinalEvaluation:
 
 @contextmanager
 def planning(what: str) -> Iterator[Tell]:
-    """Show how far the planner is, if it takes longer than a moment.
+    """Show how far the planner is, if it takes longer than a moment and something is left.
 
     Args:
         what: Which layouts: "validation" or "test".
@@ -70,7 +70,7 @@ def planning(what: str) -> Iterator[Tell]:
 
     def tell(count: int, total: int) -> None:
         began.append(time.monotonic())
-        slow = began[-1] - began[0] > _A_MOMENT
+        slow = began[-1] - began[0] > _A_MOMENT and count < total
         if slow and not console.is_terminal and not bar.tasks[task].visible:
             console.print(f"{text}: {total}")
         bar.update(task, completed=count, total=total, visible=slow)

@@ -70,7 +70,7 @@ class NetworkConfig:
     """Side of the convolutions' kernels over grids with sides below 36. Odd ones keep the size of
     the grid; even ones see whole windows only, and shrink it by kernel - 1."""
     kernels: tuple[int, ...] = ()
-    """Sides of these kernels layer by layer, in place of one for all; () for that one."""
+    """Sides of these kernels layer by layer; none at all, (), gives every layer that one side."""
     padding: Literal["odd", "none"] = "odd"
     """none lets odd kernels see whole windows only, too."""
     pool: int = 1

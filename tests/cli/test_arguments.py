@@ -55,6 +55,34 @@ def test_help_keeps_paragraphs_and_examples(capsys):
     assert "Never shown" not in help_text(Options)
 
 
+@dataclass(frozen=True)
+class Lists:
+    """Do something with numbers."""
+
+    empty: tuple[int, ...] = ()
+    """Of which there are none."""
+    full: tuple[int, ...] = (3, 4)
+    """Of which there are some."""
+
+
+def test_an_empty_list_is_called_none_and_can_be_asked_for(capsys):
+    with pytest.raises(SystemExit):
+        parse_options(Lists, "do", ["--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "--empty [INT [INT ...]]" in out
+    assert "there are none. (default: none)" in out and "there are some. (default: 3 4)" in out
+    assert parse_options(Lists, "do", []) == Lists()
+    assert parse_options(Lists, "do", ["--full"]) == Lists(full=())
+    assert parse_options(Lists, "do", ["--full", "none", "--empty", "5", "6"]) == Lists((5, 6), ())
+
+
+def test_what_is_no_list_of_whole_numbers_is_refused(capsys):
+    with pytest.raises(SystemExit) as leaving:
+        parse_options(Lists, "do", ["--full", "3", "none"])
+    assert leaving.value.code == 2
+    assert "--full" in capsys.readouterr().err
+
+
 def test_a_complaint_of_the_parser_exits_with_2(capsys):
     with pytest.raises(SystemExit) as leaving:
         parse_options(Options, "do", ["--sise", "5"])

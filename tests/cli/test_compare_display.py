@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 from rich.console import Console
 
@@ -61,6 +62,18 @@ def test_a_log_gets_a_line_per_change():
     ]
     assert lines[0].startswith("[0 of 3 runs, 0%]") and lines[1].startswith("[0 of 3 runs, 17%")
     assert lines[3].startswith("[1 of 3 runs, 1 failed, 50%")
+
+
+def test_before_the_first_episode_ends_a_log_says_nothing_of_the_return():
+    begun = {"fraction": 0.01, "speed": 1000.0, "mean": math.nan}
+    with CompareDisplay(NAMES, console=console(False)) as display:
+        display(0, Report(TRAINING, begun))
+        display(0, Report(FAILED, message="gone"))
+    lines = display.console.file.getvalue().splitlines()
+    assert [line.partition("] ")[2] for line in lines] == [
+        "panda, seed 0: training, 1%, ? left, 1,000 steps/s",
+        "panda, seed 0: failed, gone, 1,000 steps/s",
+    ]
 
 
 def test_more_runs_than_lines_leave_those_at_work_and_how_far_all_are():

@@ -124,6 +124,13 @@ def test_planning_is_only_mentioned_when_it_takes_time(monkeypatch, capsys, mome
     assert err.count("planning") == said
 
 
+def test_what_is_planned_already_is_not_announced(monkeypatch, capsys):
+    monkeypatch.setattr(outcome, "_A_MOMENT", -1.0)
+    with planning("test") as tell:
+        tell(1, 1)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_world_without_a_planner_says_why_there_is_no_score(capsys):
     results = [
         dataclasses.replace(played(0.5, reference=False), no_reference="no planner: too large")

@@ -9,6 +9,7 @@ chain rule). A prefix that the masks rule out is an empty row and enters no arit
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -104,7 +105,13 @@ class PrefixTables:
         return torch.arange(size, device=self.heads.device) == self.idle_action
 
     def _advance(
-        self, k: int, state: Tensor, chances: Tensor, present: float, absent: float, combine: object
+        self,
+        k: int,
+        state: Tensor,
+        chances: Tensor,
+        present: float,
+        absent: float,
+        combine: Callable[[Tensor, list[int]], Tensor],
     ) -> Tensor:
         """Take head k's choice into the state if it is asked for, and forget who no longer is."""
         plan = self.plan
@@ -115,7 +122,7 @@ class PrefixTables:
             choice = align(choice, (*plan.deps[k], k), over)
             before = align(state, plan.before(k), over)
             state = before & choice if state.dtype == torch.bool else before * choice
-        return reduce_to(state, over, plan.kept[k], combine)  # type: ignore[arg-type]
+        return reduce_to(state, over, plan.kept[k], combine)
 
     def legal_actions(self) -> Tensor:
         """How many joint actions the masks allow, float64 `[*batch]`; inf beyond its range.

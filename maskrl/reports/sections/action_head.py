@@ -20,7 +20,7 @@ from maskrl.policies.episode import EpisodeRecord, EpisodeStep
 from maskrl.policies.head_view import HeadView, action_text
 from maskrl.reports import wording
 from maskrl.reports.section import Section, figure_place, paragraph
-from maskrl.reports.sections.episode import action_rows, bit_rows, choice_names
+from maskrl.reports.shown_choices import action_rows, bit_rows, choice_names
 
 MAX_HEADS = 12
 """Heads of one decision that are drawn."""

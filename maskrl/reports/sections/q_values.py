@@ -18,7 +18,7 @@ from maskrl.policies.episode import EpisodeRecord
 from maskrl.policies.head_view import HeadView
 from maskrl.reports import wording
 from maskrl.reports.section import Section, figure_place, paragraph
-from maskrl.reports.sections.episode import choice_names, value_rows
+from maskrl.reports.shown_choices import choice_names, value_rows
 
 _INTRO = (
     "The network gives every action a value, the disallowed ones among them. What it says of those "

@@ -17,24 +17,6 @@ def results(*means, **more):
     return [{"mean": mean, **more} for mean in means]
 
 
-@pytest.fixture
-def comparison(tmp_path, write_comparison):
-    removed = {"mask_removed": {"greedy": {"mean": 3.0}}}
-    env = "mining-4x4"
-    variants = [
-        {"label": env, "env": env, "tests": results(39.0, 40.0, allowed_from=0.9, **removed)},
-        {
-            "label": f"{env}, penalty:0.01:native",
-            "env": env,
-            "regime": "penalty:0.01:native",
-            "tests": results(0.2, 39.0, training_illegal_actions=50_000),
-        },
-        {"label": f"{env}, naive", "env": env, "regime": "naive", "tests": [{"mean": 9.0}, None]},
-    ]
-    folder = write_comparison(tmp_path / "<a>", variants, seeds=(0, 1), total=100_000)
-    return read_comparison(folder)
-
-
 def test_every_variant_has_its_seeds_and_what_was_published_beside_them(comparison):
     section = curves_section(comparison, "mining-4x4", 0)
     together = section.figures["curves-0"]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
-import numpy as np
-
-from maskrl.reports.sections.episode import action_rows, episode_data, episode_section
+from maskrl.reports.sections.episode import episode_data, episode_section
 
 
 def test_steps_and_the_state_after_the_last(make_episode):
@@ -52,17 +50,6 @@ def test_text_and_no_mask(make_episode):
     data = episode_data(dataclasses.replace(episode, steps=(bare,)))
     assert data["pictures"] == [] and "<span style" in data["screens"][0]
     assert data["steps"][0]["allowed"] == 6 and data["steps"][0]["attention"] == []
-
-
-def test_of_many_actions_the_taken_and_the_likeliest_are_shown(make_episode):
-    names = tuple(str(k) for k in range(4672))
-    step = make_episode(steps=1, actions=names).steps[0]
-    probs = np.zeros(4672, np.float32)
-    probs[[7, 4000]] = 0.6, 0.4
-    step = dataclasses.replace(step, probs=probs, action=9)
-    rows = action_rows(step)
-    assert len(rows) == 16 and rows == sorted(rows)
-    assert {7, 9, 4000} <= set(rows)
 
 
 def test_section(make_episode):

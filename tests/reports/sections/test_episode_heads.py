@@ -7,14 +7,8 @@ import json
 
 import numpy as np
 
-from maskrl.policies.head_view import OFF_ON, HeadLabels, split_heads
-from maskrl.reports.sections.episode import (
-    action_rows,
-    bit_rows,
-    choice_names,
-    episode_data,
-    episode_section,
-)
+from maskrl.policies.head_view import HeadLabels
+from maskrl.reports.sections.episode import episode_data, episode_section
 
 
 def test_heads_that_do_not_count_have_no_rows(make_heads_episode):
@@ -65,25 +59,11 @@ def test_bits(make_heads_episode):
     assert step["chosen"].endswith(" on")
 
 
-def test_of_many_bits_those_on_and_the_likeliest_are_shown():
-    labels = tuple(HeadLabels(f"bit {k}", OFF_ON) for k in range(40))
-    probs = np.tile([0.9, 0.1], 40)
-    probs[2 * 17 + 1] = 0.4
-    action = np.zeros(40, int)
-    action[39] = 1
-    rows = bit_rows(split_heads(labels, action, None, np.zeros(80), probs))
-    assert len(rows) == 16 and {17, 39} <= set(rows) and rows == sorted(rows)
-
-
 def test_padding_of_candidates_is_left_out(make_heads_episode):
     record = make_heads_episode("candidates")
     for step, seen in zip(episode_data(record)["steps"], record.steps, strict=False):
         assert [row[0] for row in step["rows"]] == np.flatnonzero(seen.action_mask).tolist()
         assert step["allowed"] == seen.action_mask.sum()
-    crowd = dataclasses.replace(record.steps[0], action_mask=np.ones(24, bool))
-    assert len(action_rows(crowd, hide_masked=True)) == 16
-    idle = dataclasses.replace(record.steps[0], action_mask=np.zeros(24, bool), action=3)
-    assert action_rows(idle, hide_masked=True) == [3]
 
 
 def test_forced_steps_are_those_with_one_choice_in_each_head_that_counts(make_heads_episode):
@@ -107,10 +87,3 @@ def test_the_section_says_what_the_rows_are(make_heads_episode):
     candidates = episode_section([make_heads_episode("candidates")])
     assert "<caption>Candidates</caption>" in candidates.html
     assert candidates.data["episodes"]["heads"] == []
-
-
-def test_numbers_of_a_lone_head_are_actions():
-    lone = split_heads([HeadLabels("", ("0", "go_on"))], 0, None, np.zeros(2), np.ones(2) / 2)
-    assert choice_names(lone[0]) == ["action 0", "go on"]
-    named = split_heads([HeadLabels("type", ("0", "go_on"))], 0, None, np.zeros(2), np.ones(2) / 2)
-    assert choice_names(named[0]) == ["0", "go on"]

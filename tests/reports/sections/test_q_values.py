@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskrl.reports.sections.action_head import action_head_section
-from maskrl.reports.sections.episode import episode_data, episode_section, value_rows, value_scale
+from maskrl.reports.sections.episode import episode_data, episode_section, value_scale
 from maskrl.reports.sections.q_values import q_values_section, temptations
 
 
@@ -112,15 +112,3 @@ def test_the_table_says_what_its_columns_are(make_episode):
     assert ">to the best<" in only and ">probability<" not in only
     assert "the best allowed action at every step" in only
     assert ">probability<" in beside and ">Q-value<" in beside and ">logit<" not in beside
-
-
-def test_of_many_actions_the_one_taken_and_the_best_of_both_kinds_are_shown(make_episode):
-    names = tuple(f"move_{k}" for k in range(40))
-    episode = valued(make_episode(steps=1, actions=names))
-    (view,) = episode.head_views(episode.steps[0])
-    rows = value_rows(view, 6)
-    assert len(rows) == 6 and rows == sorted(rows) and view.action in rows
-    assert int(np.where(view.allowed, -np.inf, view.q_values).argmax()) in rows
-    best = np.argsort(-np.where(view.allowed, view.q_values, -np.inf))[:5].tolist()
-    assert set(best) <= set(rows)
-    assert value_rows(view, 40) == list(range(40))

@@ -40,6 +40,7 @@ from maskrl.envs.games.mining.settings import (
     STEP_LIMIT,
     STEP_X,
     STEP_Y,
+    WORKER,
 )
 from maskrl.errors import ConfigError
 
@@ -84,7 +85,8 @@ def require_sound(board: npt.NDArray[Any], counts: npt.NDArray[Any], layout: Lay
     y = cell // side + STEP_Y[board[:, B_DIRECTION]]
     off = (x < 0) | (y < 0) | (x >= side) | (y >= side)
     _refuse((order != NONE) & off, board, B_DIRECTION)
-    _refuse(np.where(kind == 1 + MINE, board[:, B_LOAD] < 1, False), board, B_LOAD)
+    load, most = board[:, B_LOAD], kind == 1 + WORKER  # a worker carries one, others nothing
+    _refuse(np.where(kind == 1 + MINE, load < 1, load > most), board, B_LOAD)
     least = START_STOCK - int(COST.sum()) * board.shape[2]
     fine = (counts[:, C_STOCK] >= least) & (counts[:, C_STOCK] <= START_STOCK + units)
     fine &= (counts[:, C_STEP] >= 0) & (counts[:, C_STEP] <= STEP_LIMIT)

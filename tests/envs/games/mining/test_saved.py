@@ -19,7 +19,7 @@ from maskrl.envs.games.mining.vector_env import MiningVectorEnv
 from maskrl.errors import ConfigError
 from maskrl.masks.heads import random_actions
 
-WORKER_CELL, MINE_CELL, ENEMY_CELL, EMPTY_CELL = 5, 0, 10, 3
+WORKER_CELL, BASE_CELL, MINE_CELL, ENEMY_CELL, EMPTY_CELL = 5, 6, 0, 10, 3
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,8 @@ WORKER_CELL, MINE_CELL, ENEMY_CELL, EMPTY_CELL = 5, 0, 10, 3
         (B_HIT_POINTS, WORKER_CELL, 0),
         (B_LOAD, MINE_CELL, 0),
         (B_LOAD, MINE_CELL, 41),
+        (B_LOAD, WORKER_CELL, 2),
+        (B_LOAD, BASE_CELL, 1),
         (B_ORDER, WORKER_CELL, 4),  # and no time left for it
         (B_LEFT, WORKER_CELL, 251),
         (B_LEFT, ENEMY_CELL, 5),
