@@ -39,9 +39,9 @@ def mask_removed_section(comparison: Comparison, env: str, number: int) -> Secti
         theirs = []
         if published is not None:
             keep = published.step <= max(variant.total_steps, int(published.step[0]))
-            columns = (column[keep] for column in (published.mean, published.low, published.high))
+            ends = (column[keep] for column in (published.mean, published.low, published.high))
             middles = (published.step - published.step[0] / 2)[keep]
-            theirs = [Series("published", place, middles, *columns)]
+            theirs = [Series("published", place, middles, *ends)]
         identity = f"mask-removed-{number}-{place}"
         figures[identity] = compared_curves(
             [series],
