@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maskrl.reports.comparison.naming import with_plain_names
 from maskrl.runs.comparison import Comparison, Variant, read_comparison
 from maskrl.runs.curves import bin_ends, binned_means
 from maskrl.runs.json_file import write_bytes_atomic
@@ -78,13 +79,13 @@ def beside(comparison: Comparison) -> Iterator[Beside]:
         if len(variant.finished) < len(variant.runs) or not until:
             print(f"{variant.label}: not finished, left out", file=sys.stderr)
             continue
-        asked: list[tuple[str, str | None]] = [(variant.regime, None)]
+        asked: list[tuple[str, str, str | None]] = [(variant.name, variant.regime, None)]
         if all(REMOVED_METRIC in run.metrics for run in variant.runs):
-            asked.append((MASK_REMOVED, REMOVED_METRIC))
-        for regime, metric in asked:
+            asked.append((f"{variant.name}, {MASK_REMOVED}", MASK_REMOVED, REMOVED_METRIC))
+        for name, regime, metric in asked:
             yield Beside(
                 variant.env,
-                regime.removesuffix(":native").replace("penalty:0", "penalty 0"),
+                name,
                 parts_of(variant, until, until // PART, metric),
                 parts_of(variant, until, 25, metric),
                 until,
@@ -128,8 +129,7 @@ def tests(comparison: Comparison) -> str:
             " ".join(f"{float(value):.1f}" for value in sampled),
             " ".join(f"{run.speed[0] / max(run.speed[1], 1e-9):,.0f}" for run in runs),
         ]
-        name = ", ".join([variant.regime, *(f"{k}={v}" for k, v in variant.varied.items())])
-        lines.append("| " + " | ".join([variant.env, name, *cells]) + " |")
+        lines.append("| " + " | ".join([variant.env, variant.name, *cells]) + " |")
     return "\n".join(lines)
 
 
@@ -227,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="of `maskrl compare`")
     parser.add_argument("--picture", type=Path, help="and draw them into this SVG file")
     options = parser.parse_args(arguments)
-    comparison = read_comparison(options.folder)
+    comparison = with_plain_names(read_comparison(options.folder))
     rows = list(beside(comparison))
     if not rows:
         raise SystemExit(f"{options.folder}: no regime is finished yet")
