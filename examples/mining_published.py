@@ -4,8 +4,8 @@ r"""Our runs of mining beside the published ones, fifth by fifth: tables, and a 
         --regimes masked naive penalty:0.01 penalty:0.1 penalty:1 none --out runs/published
     python examples/mining_published.py runs/published [--picture FILE]
 
-Published: means over four runs of the returns of training episodes in parts of 20,000 steps.
-Ours are of the same parts, as means over seeds too, with the least and the greatest seed.
+Published: means over four or five runs of the returns of training episodes in parts of 20,000
+steps. Ours are of the same parts, as means over seeds too, with every seed in the last one.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import numpy as np
 
 from maskrl.reports.comparison.naming import with_plain_names
 from maskrl.runs.comparison import Comparison, Variant, read_comparison
+from maskrl.runs.comparison_figures import trained_steps
 from maskrl.runs.curves import bin_ends, binned_means
 from maskrl.runs.json_file import write_bytes_atomic
 from maskrl.runs.published import MASK_REMOVED, PublishedCurve, published_curve
 
-PART = 20_000
+PART, LAST = 20_000, 500_000
 REMOVED_METRIC = "mask_removed_return"
 PANEL, GAP, COLUMNS, TOP = (196, 118), (26, 50), 4, 34
 
@@ -65,19 +66,23 @@ def parts_of(variant: Variant, until: int, bins: int, metric: str | None = None)
     ends = bin_ends(until, bins)
     rows = []
     for run in variant.runs:
-        if metric is None:
-            rows.append(binned_means(run.episodes.step, run.episodes.returned, ends))
-        else:
-            rows.append(binned_means(run.metrics["step"], run.metrics[metric], ends))
+        step, value = run.episodes.step, run.episodes.returned
+        if metric is not None:
+            step, value = run.metrics["step"], run.metrics[metric]
+        row = binned_means(step, value, ends)
+        rows.append(np.where(ends - ends[0] < trained_steps(run), row, np.nan))
     return np.stack(rows)
 
 
 def beside(comparison: Comparison) -> Iterator[Beside]:
     """Every finished regime of the comparison, and what masked agents earn without the mask."""
     for variant in comparison.variants:
-        until = variant.total_steps // PART * PART
-        if len(variant.finished) < len(variant.runs) or not until:
-            print(f"{variant.label}: not finished, left out", file=sys.stderr)
+        until = min(variant.total_steps // PART * PART, LAST)
+        why = "" if until else f"trained for less than {PART:,} steps"
+        if len(variant.finished) < len(variant.runs):
+            why = "not finished"
+        if why:
+            print(f"{variant.label}: {why}, left out", file=sys.stderr)
             continue
         asked: list[tuple[str, str, str | None]] = [(variant.name, variant.regime, None)]
         if all(REMOVED_METRIC in run.metrics for run in variant.runs):
@@ -104,11 +109,13 @@ def table(rows: Sequence[Beside]) -> str:
         cells = [f"{value:.1f}" for value in one.ours.mean(0)]
         seeds = " ".join(f"{value:.1f}" for value in one.ours[:, -1])
         area = f"{one.ours.mean():.2f}"
+        cells += [""] * (count - len(cells))
         lines.append("| " + " | ".join([one.env, one.name, "ours", *cells, seeds, area]) + " |")
         if one.published is None:
             continue
         cells = [f"{value:.1f}" for value in one.theirs]
-        last = min(count, one.published.step.size) - 1
+        last = len(cells) - 1
+        cells += [""] * (count - len(cells))
         ends = f"{one.published.low[last]:.1f} to {one.published.high[last]:.1f}"
         area = f"{np.nanmean(one.theirs):.2f}"
         lines.append("| " + " | ".join(["", "", "published", *cells, ends, area]) + " |")

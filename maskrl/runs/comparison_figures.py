@@ -263,21 +263,24 @@ def sampled_apart(figures: Sequence[VariantFigures]) -> list[VariantFigures]:
     """The variants whose tests with sampled actions differ from those with the most probable ones.
 
     They do where an agent that never acts otherwise gets stuck, as it may where not everything is
-    seen: by a tenth at least of what lies between chance and the best test.
+    seen: by a tenth at least of what lies between chance and the best test, in the mean over
+    seeds. Where returns cannot be compared between variants each is judged by itself.
 
     Args:
         figures: Of one environment, at least one.
     """
-    tested = [one for one in figures if one.sampled is not None]
-    best = max(
-        (max(one.returned.mean, one.sampled.mean) for one in tested if one.sampled), default=0
-    )
+    if len(figures) > 1 and measure_of(figures) == "score":
+        return [one for one in figures if sampled_apart([one])]
+    pairs = [
+        (one, np.asarray(one.returned.values), np.asarray(one.sampled.values))
+        for one in figures
+        if one.sampled is not None and len(one.sampled.values) == len(one.returned.values)
+    ]
+    best = max((max(likely.mean(), drawn.mean()) for _, likely, drawn in pairs), default=0.0)
     least = 0.1 * (best - chance_of(figures))
     if least <= 0:
         return []
-    return [
-        one for one in tested if one.sampled and abs(one.returned.mean - one.sampled.mean) > least
-    ]
+    return [one for one, likely, drawn in pairs if np.abs(likely - drawn).mean() > least]
 
 
 def _figures(

@@ -7,6 +7,7 @@ normalised by, as in published runs whose test and training shared a wrapper.
 
 from __future__ import annotations
 
+import logging
 import math
 
 import numpy as np
@@ -23,6 +24,8 @@ from maskrl.policies.predict import obs_to_tensors
 from maskrl.trainers.episodes import EpisodeRecord
 from maskrl.trainers.parts import Ground
 from maskrl.trainers.ppo_config import PPOConfig
+
+logger = logging.getLogger("maskrl")
 
 REGIMES = {"native": "penalty:0:native", "withheld": "none"}
 """The regime of each way to take the mask away."""
@@ -72,6 +75,7 @@ class MaskRemovedRollouts:
         self._seeds = ground.seeds
         self._device = ground.device
         self._policy = policy
+        self._told = False
         try:
             self.env = make_vec(
                 env_id,
@@ -111,5 +115,13 @@ class MaskRemovedRollouts:
                 player.begin(ended[t])
         episodes.add(rewards, ended)
         returns = [episode.returned for episode in episodes.kept or ()]
+        if not returns and not self._told:
+            self._told = True
+            logger.warning(
+                "mask_removed_rollouts: no episode ended within %d steps without the mask, and the "
+                "next rollout begins anew: %s is unknown. With a larger rollout_steps some end",
+                self.steps,
+                RETURN,
+            )
         features = {key: torch.cat([each[key] for each in seen]) for key in seen[0]}
         return {RETURN: float(np.mean(returns)) if returns else math.nan}, features

@@ -135,9 +135,11 @@ class PPO(Trainer):
             **self.collector.mask_metrics(),
             "illegal_actions": float(self.illegal_actions()),
         }
+        finished = time.perf_counter()
         timings = {
             "rollout_seconds": acted - start,
             "update_seconds": end - acted,
-            "steps_per_second": config.batch_size / (time.perf_counter() - start),
+            **({"without_mask_seconds": finished - end} if without_mask else {}),
+            "steps_per_second": config.batch_size / (finished - start),
         }
         return metrics, timings

@@ -95,9 +95,12 @@ def test_a_rollout_is_that_of_its_regime_step_by_step(way):
     assert told[RETURN] == pytest.approx(np.mean(finished))
 
 
-def test_no_episode_that_ends_is_no_number():
+def test_no_episode_that_ends_is_no_number_and_told_once(caplog):
     trainer = PPO(MINING, SMALL.replace(rollout_steps=64), seed=5)
     assert math.isnan(trainer.parts.act_without_mask(1)[RETURN])
+    assert math.isnan(trainer.parts.act_without_mask(2)[RETURN])
+    (told,) = [row.getMessage() for row in caplog.records if "mask_removed" in row.getMessage()]
+    assert "no episode ended within 64 steps" in told
 
 
 def test_a_resumed_training_plays_the_same_ones(tmp_path):

@@ -290,13 +290,12 @@ def _wasted(figures: Sequence[VariantFigures]) -> list[str]:
 
 
 def _sampled(figures: Sequence[VariantFigures]) -> list[str]:
-    parts = [
-        f"{_name(one)} returns {figure_text(one.sampled)}, with the most probable ones "
-        f"{figure_text(one.returned)}"
+    return [
+        f"{_name(one)} returns {figure_text(one.sampled)} with sampled actions, as in training, "
+        f"and {figure_text(one.returned)} with the most probable ones."
         for one in sampled_apart(figures)
         if one.sampled is not None
     ]
-    return [f"With sampled actions, as in training, {'; '.join(parts)}."] if parts else []
 
 
 def _without_mask(figures: Sequence[VariantFigures]) -> list[str]:
@@ -308,7 +307,12 @@ def _without_mask(figures: Sequence[VariantFigures]) -> list[str]:
         then = figure_text(one.removed)
         # Returns with returns: what is taken away has no score of its own.
         instead = f" instead of {figure_text(one.returned)}" if measure == "return" else ""
-        found.append(f"With its mask taken away in the test {_name(one)} returns {then}{instead}.")
+        drawn = ""
+        if one.removed_sampled is not None and one.removed_sampled.middle > one.removed.middle:
+            drawn = f", and {figure_text(one.removed_sampled)} with sampled actions"
+        found.append(
+            f"With its mask taken away in the test {_name(one)} returns {then}{instead}{drawn}."
+        )
     return found
 
 

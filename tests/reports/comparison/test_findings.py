@@ -139,10 +139,13 @@ def test_an_agent_that_samples_better_than_it_plays_is_told(found):
     stuck = results(*[4.0] * 4, sampled={"mean": 7.0})
     text = text_of(found([{**MASKED, "tests": stuck}, BAD]))
     assert (
-        "With sampled actions, as in training, “masked” returns 7.00, with the most probable ones "
-        "4.00." in text
+        "“masked” returns 7.00 with sampled actions, as in training, and 4.00 with the most "
+        "probable ones." in text
     )
     assert "sampled actions" not in text_of(found([MASKED, BAD]))
+    # Differences that cancel out over seeds are differences.
+    tests = [{"mean": m, "sampled": {"mean": 8.0 - m}} for m in (0.0, 8.0, 0.0, 8.0)]
+    assert "with sampled actions" in text_of(found([{**MASKED, "tests": tests}, BAD]))
 
 
 def test_how_soon_a_threshold_was_reached(found):
