@@ -194,25 +194,21 @@ class VectorWorld(
     def get_state(self) -> dict[str, Any]:
         """Everything that the future depends on, as copies: continuing from it is exact."""
         listed = self._source[0]
-        state = saved_state(self._arrays(), listed, self.illegal_actions, self.rules_version)
-        return state | {"begun": self._begun}
+        return saved_state(self._arrays(), listed, self.illegal_actions, self.rules_version)
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state that `get_state` gave; before the first reset, with that reset.
+        """Continue from a state that `get_state` gave.
 
         Raises:
             ConfigError: The state is of another world (other sizes or other rules) or damaged;
                 nothing was changed then.
         """
         saved = read_saved(self.world, state, self._arrays(), self.rules_version)
-        begun = bool(state.get("begun", True))
-        if begun:  # before, nothing was played, and a reset makes what is followed
-            self._require_sound(saved)
+        self._require_sound(saved)
         listed = self._read_layouts(state["layout_list"])
         for name, array in self._arrays().items():
             array[...] = saved[name]
         self._source = (listed, *self._source[1:])
         self.illegal_actions = int(state["illegal_actions"])
-        self._begun = begun
-        if begun:
-            self._derive()
+        self._begun = True
+        self._derive()

@@ -95,19 +95,3 @@ def test_a_state_goes_on_exactly_with_its_pictures(game: type[SingleWorld]) -> N
     again.set_state(over.get_state())
     with pytest.raises(ConfigError, match="after the episode's end"):
         again.step(again.action_space.sample())
-
-
-@pytest.mark.parametrize("game", GAMES)
-def test_a_state_from_before_the_first_reset_goes_on_with_that_reset(
-    game: type[SingleWorld],
-) -> None:
-    env, again = (make(game, render_mode="ansi", seed=seed) for seed in (1, 9))
-    again.reset()
-    again.set_state(env.get_state())
-    with pytest.raises(ConfigError, match="step was called before the first reset"):
-        again.step(again.action_space.sample())
-    with pytest.raises(ConfigError, match="there is no scene before the first reset"):
-        again.render()
-    np.testing.assert_equal(again.reset(), env.reset())
-    for ours, theirs in zip(play(env, 10), play(again, 10), strict=True):
-        np.testing.assert_equal(theirs, ours)

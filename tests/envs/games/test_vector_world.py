@@ -102,22 +102,6 @@ def test_a_state_goes_on_exactly(game: type[VectorWorld]) -> None:
     assert_equal_states(worlds, again)
 
 
-@pytest.mark.parametrize("game", GAMES)
-def test_a_state_from_before_the_first_reset_goes_on_with_that_reset(
-    game: type[VectorWorld],
-) -> None:
-    worlds, again = make(game, seed=1), make(game, seed=7)
-    again.reset()
-    again.set_state(worlds.get_state())
-    with pytest.raises(ConfigError, match=f"^{game.world}: step was called before the first"):
-        again.step(again.action_space.sample())
-    assert_equal_states(worlds, again)
-    for each in (worlds, again):
-        each.reset()
-        steps(each, 5)
-    assert_equal_states(worlds, again)
-
-
 @pytest.mark.parametrize("game", RANDOM)
 def test_seeds_and_layouts_begin_anew(game: type[VectorWorld]) -> None:
     worlds = make(game, seed=1)
