@@ -222,7 +222,8 @@ def _panel(one: Beside, left: float, top: float, most: float) -> Iterator[str]:
     middles = ends - ends[0] / 2
     for seed in one.fine:
         yield f'<path class="s" d="{line(middles, seed)}"/>'
-    yield f'<path class="b" d="{line(middles, np.nanmean(one.fine, axis=0))}"/>'
+    known = np.isfinite(one.fine).all(axis=0)  # before an episode has ended there is no mean
+    yield f'<path class="b" d="{line(middles[known], one.fine[:, known].mean(axis=0))}"/>'
     if theirs is not None:
         keep = theirs.step <= one.until
         yield f'<path class="p" d="{line((theirs.step - PART / 2)[keep], theirs.mean[keep])}"/>'
