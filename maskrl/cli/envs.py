@@ -56,13 +56,15 @@ def _tell(entry: EnvEntry) -> None:
     print(f"{entry.id}: {entry.summary}")
     print(f"\nsettings, as in {entry.id}?NAME=VALUE or --env NAME=VALUE:")
     if entry.settings is not None:
+        declared = entry.settings.resolve()
+        assert isinstance(declared, type)
         rows = [
             (
                 setting.name,
                 repr(entry.default_kwargs.get(setting.name, setting.default)),
                 setting.text,
             )
-            for setting in setting_list(entry.settings.resolve())  # type: ignore[arg-type]
+            for setting in setting_list(declared)
         ]
     else:
         rows = [(name, "", text) for name, text in entry.options.items()]

@@ -8,6 +8,7 @@ marginals, mode and KL divergence are exact over all paths, by recursion over pr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -169,11 +170,9 @@ class ConditionalCategorical(Distribution):
     def _refuse_unsound(self) -> None:
         for k, rows in enumerate(self._tables.rows):
             if rows.unsound is not None:
+                place = partial(self._place_in_table, k)
                 raise_non_finite(
-                    self._own_name,
-                    self._tables.logits(k),
-                    self._tables.allowed[k],
-                    lambda index, k=k: self._place_in_table(k, index),  # type: ignore[misc]
+                    self._own_name, self._tables.logits(k), self._tables.allowed[k], place
                 )
 
     def _place_in_table(self, k: int, index: tuple[int, ...]) -> str:

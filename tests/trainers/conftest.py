@@ -3,7 +3,8 @@
 Of many actions only two do something in each cell: one step left, one step right. The
 right end pays 1, the left end 0; the optimum is 1. Random valid play gets about 0.5,
 and whoever does not know the mask mostly stands still until the time is up. Beside it:
-a team at work (`shifts`), and a small finished run of the panda, to evaluate.
+a team at work (`shifts`), the corridor told by entities (`scene`), and a small finished run of the
+panda, to evaluate.
 """
 
 from __future__ import annotations
@@ -336,9 +337,42 @@ def shifts():
     return ShiftsVectorEnv
 
 
+class SceneVectorEnv(CorridorVectorEnv):
+    """The corridor told by entities: the walker, a marker that it cannot see, padding of NaN."""
+
+    def __init__(self, num_envs):
+        super().__init__(num_envs)
+        self.single_observation_space = spaces.Dict(
+            {
+                "entities": spaces.Box(0, 9, (3, 2), np.float32),
+                "entity_mask": mask_space(3),
+                "visibility": mask_space(3, 3),
+                "action_mask": mask_space(10),
+            }
+        )
+
+    def _observe(self):
+        entities = np.full((self.num_envs, 3, 2), np.nan, np.float32)
+        entities[:, 0] = np.stack([self.cell, np.zeros_like(self.cell)], -1)
+        entities[:, 1] = np.stack([self.time, np.ones_like(self.cell)], -1)
+        visibility = np.ones((self.num_envs, 3, 3), np.bool_)
+        visibility[:, 0, 1] = False
+        return {
+            "entities": entities,
+            "entity_mask": np.tile([True, True, False], (self.num_envs, 1)),
+            "visibility": visibility,
+            "action_mask": self.cell_masks[self.cell],
+        }
+
+
 @pytest.fixture
 def corridor():
     return CorridorVectorEnv
+
+
+@pytest.fixture
+def scene():
+    return SceneVectorEnv
 
 
 @pytest.fixture

@@ -8,13 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import nn
 
 from maskrl.distributions import MaskedCategorical
 from maskrl.envs.adapters.gymnasium_info import adapt
-from maskrl.envs.contract import mask_space
 from maskrl.errors import ConfigError, NoAllowedActionError, NoMaskError
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.networks.normalize import ObservationNormalizer
@@ -317,39 +315,12 @@ def test_predict_obeys_the_mask_and_moves_no_statistic(corridor):
         assert torch.equal(tensor, before[name])
 
 
-def test_scene_of_entities_with_an_omniscient_critic(corridor):
-    class Scene(corridor):
-        """The corridor told by entities: the walker, and a marker that it cannot see."""
-
-        def __init__(self, num_envs):
-            super().__init__(num_envs)
-            self.single_observation_space = spaces.Dict(
-                {
-                    "entities": spaces.Box(0, 9, (3, 2), np.float32),
-                    "entity_mask": mask_space(3),
-                    "visibility": mask_space(3, 3),
-                    "action_mask": mask_space(10),
-                }
-            )
-
-        def _observe(self):
-            entities = np.full((self.num_envs, 3, 2), np.nan, np.float32)
-            entities[:, 0] = np.stack([self.cell, np.zeros_like(self.cell)], -1)
-            entities[:, 1] = np.stack([self.time, np.ones_like(self.cell)], -1)
-            visibility = np.ones((self.num_envs, 3, 3), np.bool_)
-            visibility[:, 0, 1] = False
-            return {
-                "entities": entities,
-                "entity_mask": np.tile([True, True, False], (self.num_envs, 1)),
-                "visibility": visibility,
-                "action_mask": self.cell_masks[self.cell],
-            }
-
+def test_scene_of_entities_with_an_omniscient_critic(scene):
     network = NetworkConfig(
         hidden=(8,), entity_dim=8, entity_depth=2, entity_heads=2, critic_sees="everything"
     )
     config = SMALL.replace(network=network, normalize_observations=True)
-    trainer, rows = train(Scene(4), config=config)
+    trainer, rows = train(scene(4), config=config)
     assert max(row["ratio_drift"] for row in rows) <= 1e-5
     assert isinstance(trainer.policy, ActorCritic)
     assert np.isfinite([row["value_loss"] for row in rows]).all()

@@ -11,7 +11,6 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from maskrl.envs.contract import mask_space
 from maskrl.errors import ConfigError, NoAllowedActionError, RunFolderError
 from maskrl.networks.encoders import NetworkConfig
 from maskrl.policies.load import load_policy
@@ -223,41 +222,14 @@ def test_a_choice_of_candidates():
     assert obs["action_mask"][np.arange(4), actions].all()
 
 
-def test_a_scene_whose_critics_see_everything_and_whose_padding_is_nan(corridor):
-    class Scene(corridor):
-        """The corridor told by entities: the walker, a marker that it cannot see, padding."""
-
-        def __init__(self, num_envs):
-            super().__init__(num_envs)
-            self.single_observation_space = spaces.Dict(
-                {
-                    "entities": spaces.Box(0, 9, (3, 2), np.float32),
-                    "entity_mask": mask_space(3),
-                    "visibility": mask_space(3, 3),
-                    "action_mask": mask_space(10),
-                }
-            )
-
-        def _observe(self):
-            entities = np.full((self.num_envs, 3, 2), np.nan, np.float32)
-            entities[:, 0] = np.stack([self.cell, np.zeros_like(self.cell)], -1)
-            entities[:, 1] = np.stack([self.time, np.ones_like(self.cell)], -1)
-            visibility = np.ones((self.num_envs, 3, 3), np.bool_)
-            visibility[:, 0, 1] = False
-            return {
-                "entities": entities,
-                "entity_mask": np.tile([True, True, False], (self.num_envs, 1)),
-                "visibility": visibility,
-                "action_mask": self.cell_masks[self.cell],
-            }
-
+def test_a_scene_whose_critics_see_everything_and_whose_padding_is_nan(scene):
     network = NetworkConfig(
         hidden=(8,), entity_dim=8, entity_depth=1, entity_heads=2, critic_sees="everything"
     )
     config = SMALL.replace(network=network, normalize_observations=True)
-    trainer, rows = train(Scene(4), 128, config)
+    trainer, rows = train(scene(4), 128, config)
     assert math.isfinite(rows[-1]["critic_loss"]) and math.isfinite(rows[-1]["policy_loss"])
-    obs = {k: torch.from_numpy(x) for k, x in Scene(4).reset(seed=0)[0].items()}
+    obs = {k: torch.from_numpy(x) for k, x in scene(4).reset(seed=0)[0].items()}
     moved = {**obs, "entities": obs["entities"].clone()}
     moved["entities"][:, 1, 0] += 3.0
     policy = trainer.policy

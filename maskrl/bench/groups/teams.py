@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from maskrl.bench.correctness import TOLERANCE, Check
@@ -97,8 +98,10 @@ def _policy_run(name: str, pandas: int, agents: int) -> Run:
     """Forward and backward of a policy, as long as it would take if everybody acted."""
     env_id = WORLDS[name]
     env = make_vec(env_id, agents // pandas, pandas=pandas)
+    space = env.single_observation_space
+    assert isinstance(space, spaces.Dict)
     policy = TeamActorCritic(
-        env.single_observation_space,  # type: ignore[arg-type]
+        space,
         env.single_action_space,
         network_of(env_id),
         critic="agent",
